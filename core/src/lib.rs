@@ -1,0 +1,17 @@
+//! Sentiment of short texts: text in, label out.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod error;
+mod hash;
+mod model;
+mod predictor;
+mod shape;
+pub mod shipped;
+mod terms;
+mod text;
+pub mod train;
+
+pub use error::{Error, ErrorKind, Result};
+pub use predictor::{Predictor, Reading, Reason, Scratch, TokenView};
+pub use text::{MAX_TEXT_BYTES, TOKENIZER_VERSION, Text, TokenKind};

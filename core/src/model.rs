@@ -1,0 +1,163 @@
+//! A model's bytes: what is written once is what scoring reads, without parsing or copying the weights.
+//!
+//! ```text
+//! offset  size  field (all numbers little-endian)
+//!      0     8  magic
+//!      8     4  format version
+//!     12     4  tokenizer version
+//!     16     8  length of the whole
+//!     24     4  CRC-32 of everything but this field
+//!     28     4  length of the card
+//!     32     4  buckets
+//!     36     4  classes
+//!     40    24  zero
+//!     64        card (bincode), zero-padded to a multiple of 64
+//!               buckets x 64 bytes: sixteen 4-byte fingerprints a bucket, 0 where the slot is free
+//!               buckets x 16 records: classes x i16 weight, i8 lexicon value, u8 flags
+//! ```
+//!
+//! A bucket's fingerprints are one cache line: a term that the model does not know, as most word pairs are, costs
+//! one read of memory, a known one two.
+
+mod table;
+mod writer;
+
+pub(crate) use table::{Entry, Table};
+pub(crate) use writer::{EntryDraft, write};
+
+use crate::shape::SHAPES;
+use crate::text::TOKENIZER_VERSION;
+use crate::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+
+const MAGIC: [u8; 8] = *b"\x89SENTI\r\n";
+const FORMAT_VERSION: u32 = 1;
+const HEADER: usize = 64;
+/// Where the checksum stands in the header.
+const CHECKSUM: std::ops::Range<usize> = 24..28;
+/// Fewest and most classes of a model.
+const CLASSES: std::ops::RangeInclusive<usize> = 2..=64;
+/// The most bytes that a card is decoded to: 64 labels of 4 kB and room for the rest.
+const CARD_LIMIT: usize = 1 << 20;
+
+const FOREIGN_HINT: &str = "Give the bytes that export_sentiment() returned, unchanged.";
+const NEWER_HINT: &str =
+    "Update the extension to the version that wrote the model, or train the model again.";
+
+/// What a model says of itself, and the few weights that are not in its table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Card {
+    pub name: String,
+    pub version: u32,
+    pub algorithm: String,
+    /// BCP 47 tag.
+    pub language: String,
+    /// The labels in class order.
+    pub labels: Vec<String>,
+    /// Value of each class in the score.
+    pub label_scores: Vec<Option<f64>>,
+    pub rows_train: u64,
+    pub terms: u64,
+    /// A JSON object.
+    pub metrics: String,
+    /// One a class.
+    pub bias: Vec<f64>,
+    /// Shape features x classes.
+    pub shape_weights: Vec<f64>,
+    /// What one unit of a table weight is worth.
+    pub weight_unit: f64,
+}
+
+/// A model's bytes taken apart: the card decoded, the table borrowed.
+#[derive(Clone, Debug)]
+pub(crate) struct Model<'a> {
+    pub card: Card,
+    pub table: Table<'a>,
+}
+
+impl<'a> Model<'a> {
+    /// Opens untrusted bytes.
+    pub fn open(bytes: &'a [u8]) -> Result<Self> {
+        let model = Self::open_unchecked(bytes)?;
+        if checksum(bytes) != number(bytes, CHECKSUM.start) {
+            return Err(damaged("its checksum does not match"));
+        }
+        Ok(model)
+    }
+
+    /// Opens bytes whose checksum is known to hold. All that a fault in them could do is a wrong score.
+    pub fn open_unchecked(bytes: &'a [u8]) -> Result<Self> {
+        if bytes.len() < HEADER || bytes[..8] != MAGIC {
+            return Err(damaged("it does not begin as a model does"));
+        }
+        supported("format", number(bytes, 8), FORMAT_VERSION)?;
+        supported("tokenizer", number(bytes, 12), TOKENIZER_VERSION)?;
+        let length = u64::from(number(bytes, 16)) | u64::from(number(bytes, 20)) << 32;
+        if length != bytes.len() as u64 {
+            return Err(damaged(format!("it has {} bytes where {length} are due", bytes.len())));
+        }
+        let (card_length, buckets, classes) = (size(bytes, 28), size(bytes, 32), size(bytes, 36));
+        let table_start =
+            card_length.checked_next_multiple_of(64).and_then(|length| length.checked_add(HEADER));
+        let table = table_start
+            .and_then(|start| bytes.get(start..))
+            .filter(|_| CLASSES.contains(&classes))
+            .and_then(|rest| Table::new(rest, buckets, classes))
+            .ok_or_else(|| damaged("its lengths do not add up"))?;
+        let card = decode(&bytes[HEADER..HEADER + card_length])?;
+        check(&card, classes)?;
+        Ok(Self { card, table })
+    }
+}
+
+fn damaged(what: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Damaged, format!("these bytes are no model or were changed: {what}"), FOREIGN_HINT)
+}
+
+/// A version that the bytes name: neither older nor newer ones are read.
+fn supported(what: &str, found: u32, known: u32) -> Result<()> {
+    if found == known {
+        return Ok(());
+    }
+    let message = format!("the model has {what} version {found}, this library reads {known}");
+    Err(Error::new(ErrorKind::Unsupported, message, NEWER_HINT))
+}
+
+/// The number at `at`; the caller has checked that the header is whole.
+fn number(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map_or(0, u32::from_le_bytes)
+}
+
+fn size(bytes: &[u8], at: usize) -> usize {
+    usize::try_from(number(bytes, at)).unwrap_or(usize::MAX)
+}
+
+/// CRC-32 of all but the checksum itself.
+fn checksum(bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&bytes[..CHECKSUM.start]);
+    hasher.update(&bytes[CHECKSUM.end..]);
+    hasher.finalize()
+}
+
+fn decode(bytes: &[u8]) -> Result<Card> {
+    let config = bincode::config::standard().with_limit::<CARD_LIMIT>();
+    let (card, read) =
+        bincode::serde::decode_from_slice(bytes, config).map_err(|_| damaged("its card is unreadable"))?;
+    if read == bytes.len() { Ok(card) } else { Err(damaged("its card is longer than it says")) }
+}
+
+/// The card's lists fit the classes and all its numbers are finite.
+fn check(card: &Card, classes: usize) -> Result<()> {
+    let lengths = [card.labels.len(), card.label_scores.len(), card.bias.len()];
+    if lengths != [classes; 3] || card.shape_weights.len() != SHAPES * classes {
+        return Err(damaged("its card does not fit its classes"));
+    }
+    let numbers = card.bias.iter().chain(&card.shape_weights).chain(card.label_scores.iter().flatten());
+    // Sums over 65,536 tokens must stay finite: 1e9 leaves room beyond any trained weight.
+    if numbers.chain([&card.weight_unit]).all(|number| number.abs() <= 1e9) {
+        Ok(())
+    } else {
+        Err(damaged("its card holds numbers that are out of range"))
+    }
+}

@@ -1,0 +1,101 @@
+//! Why a text got its label, and what the tokenizer saw of it.
+
+use super::{Part, Predictor, Scratch, length_scale, to_float};
+use crate::shape;
+use crate::terms;
+use crate::text::{Text, Token, TokenKind, TokenMarks};
+use std::collections::BTreeMap;
+
+/// One term's part in the margin between the label and the runner-up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reason {
+    /// The term as read, a feature of the text as a whole in round brackets, or `(bias)`.
+    pub term: String,
+    /// Byte offset of its first token in the text; `None` for what belongs to the text as a whole.
+    pub start: Option<usize>,
+    /// Contribution to ln(P(label) / P(runner-up)).
+    pub weight: f64,
+    /// Index of the label it speaks for: the text's label if `weight` is positive, else the runner-up.
+    pub toward: usize,
+}
+
+/// One token as the tokenizer saw it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenView {
+    /// The token after normalisation.
+    pub token: String,
+    /// What it was taken for.
+    pub kind: TokenKind,
+    /// Whether it stands in the scope of a negation (SQL shows kind `negated`).
+    pub negated: bool,
+    /// Byte offset of its first byte in the text.
+    pub start: usize,
+    /// Whether the model has a weight for it.
+    pub known: bool,
+}
+
+impl Predictor<'_> {
+    /// Why a text got its label: every term's part, largest first, the bias last. The weights add up to
+    /// ln(P(label) / P(runner-up)). Empty where there is nothing to score.
+    pub fn explain(&self, text: Text<'_>, scratch: &mut Scratch) -> Vec<Reason> {
+        let Some(reading) = self.read(text, scratch) else { return Vec::new() };
+        let (label, runner_up) = (reading.label, runner_up(reading.probabilities, reading.label));
+        let classes = reading.probabilities.len();
+        let card = &self.model.card;
+        let margin = |weights: &[f64]| weights[label] - weights[runner_up];
+        let reason = |term: String, start, weight: f64| Reason {
+            term,
+            start,
+            weight,
+            toward: if weight < 0.0 { runner_up } else { label },
+        };
+
+        // The character n-grams of an unknown word are one reason: the word.
+        let mut parts: BTreeMap<(usize, usize), i64> = BTreeMap::new();
+        let mut sums = vec![0; classes];
+        let tally = self.walk(&scratch.text, &mut scratch.grams, |Part { entry, first, last }| {
+            sums.fill(0);
+            entry.add_to(&mut sums);
+            *parts.entry((first, last)).or_default() += sums[label] - sums[runner_up];
+        });
+        let tokens = scratch.text.tokens();
+        let unit = card.weight_unit * length_scale(tokens.len());
+        let mut reasons: Vec<Reason> = parts
+            .into_iter()
+            .map(|((first, last), sum)| {
+                let forms: Vec<&str> =
+                    tokens[first..=last].iter().map(|token| scratch.text.form(token)).collect();
+                reason(forms.join(" "), Some(scratch.text.origin(&tokens[first])), unit * to_float(sum))
+            })
+            .collect();
+        let features = tally.shape.features();
+        for ((name, feature), weights) in
+            shape::NAMES.iter().zip(features).zip(card.shape_weights.chunks_exact(classes))
+        {
+            reasons.push(reason((*name).to_owned(), None, feature * margin(weights)));
+        }
+        reasons.retain(|reason| reason.weight != 0.0);
+        reasons.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()).then(a.start.cmp(&b.start)));
+        reasons.push(reason("(bias)".to_owned(), None, margin(&card.bias)));
+        reasons
+    }
+
+    /// The tokens of a text in order. Empty where there is nothing to score.
+    pub fn tokens(&self, text: Text<'_>, scratch: &mut Scratch) -> Vec<TokenView> {
+        scratch.text.read(&text);
+        let view = |token: &Token| TokenView {
+            token: scratch.text.form(token).to_owned(),
+            kind: token.kind,
+            negated: token.marks.has(TokenMarks::NEGATED),
+            start: scratch.text.origin(token),
+            known: self.model.table.get(terms::unit(token)).is_some(),
+        };
+        scratch.text.tokens().iter().map(view).collect()
+    }
+}
+
+/// The most probable class beside `label`.
+fn runner_up(probabilities: &[f64], label: usize) -> usize {
+    let others = (0..probabilities.len()).filter(|&class| class != label);
+    others.max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]).then(b.cmp(&a))).unwrap_or(label)
+}

@@ -1,0 +1,252 @@
+//! The tokenizer: one pass over a normalised text.
+
+mod hashtag;
+mod word;
+
+use super::{TokenKind, emoji, emoticons, scripts, web};
+use crate::hash;
+
+/// What is noted of a token beside its form: a set of flags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TokenMarks(u8);
+
+impl TokenMarks {
+    /// In the scope of a negation.
+    pub const NEGATED: Self = Self(1);
+    /// Written in capitals throughout.
+    pub const SHOUTED: Self = Self(2);
+    /// With a letter three times or more in a row.
+    pub const ELONGATED: Self = Self(4);
+    /// The same emoji or emoticon as the token before.
+    pub const REPEATED: Self = Self(8);
+    /// Part of the hashtag before it.
+    pub const PART: Self = Self(16);
+
+    /// Whether all of `marks` are set.
+    pub fn has(self, marks: Self) -> bool {
+        self.0 & marks.0 == marks.0
+    }
+
+    fn with(self, marks: Self, set: bool) -> Self {
+        if set { Self(self.0 | marks.0) } else { self }
+    }
+}
+
+/// One token: where it stands in the normalised text and what it reads as.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Token {
+    pub kind: TokenKind,
+    pub marks: TokenMarks,
+    /// The hash of its form.
+    pub hash: u64,
+    /// Byte offset of its first character in the normalised text.
+    pub start: usize,
+    form_start: usize,
+    form_end: usize,
+}
+
+/// The tokens of a text and the buffer that holds their forms.
+#[derive(Debug, Default)]
+pub(super) struct Tokens {
+    pub list: Vec<Token>,
+    forms: String,
+}
+
+impl Tokens {
+    pub fn form(&self, token: &Token) -> &str {
+        self.forms.get(token.form_start..token.form_end).unwrap_or_default()
+    }
+}
+
+/// Replaces `tokens` with those of a normalised text.
+pub(super) fn tokenize(text: &str, tokens: &mut Tokens) {
+    tokens.list.clear();
+    tokens.forms.clear();
+    let mut tokenizer = Tokenizer { text, bytes: text.as_bytes(), at: 0, negation: 0, tokens };
+    while tokenizer.at < tokenizer.bytes.len() {
+        tokenizer.step();
+    }
+}
+
+struct Tokenizer<'t> {
+    text: &'t str,
+    bytes: &'t [u8],
+    /// Where the next token may begin: always a character's first byte.
+    at: usize,
+    /// How many more words the last negation reaches.
+    negation: u8,
+    tokens: &'t mut Tokens,
+}
+
+impl Tokenizer<'_> {
+    /// Reads the token at `self.at`, or steps over what makes none.
+    fn step(&mut self) {
+        let byte = self.bytes[self.at];
+        if byte.is_ascii_whitespace() || byte.is_ascii_control() {
+            self.at += 1;
+        } else if byte.is_ascii_alphanumeric() {
+            self.alphanumeric(byte);
+        } else if byte < 0x80 {
+            self.symbol(byte);
+        } else {
+            self.beyond_ascii();
+        }
+    }
+
+    fn alphanumeric(&mut self, byte: u8) {
+        let rest = &self.bytes[self.at..];
+        if matches!(byte, b'h' | b'H' | b'w' | b'W') {
+            let length = web::with_scheme(rest);
+            if length > 0 {
+                return self.constant(TokenKind::Url, "<url>", length);
+            }
+        }
+        if emoticons::may_begin(byte) && self.emoticon() {
+            return;
+        }
+        if byte.is_ascii_digit() && self.emoji() {
+            return;
+        }
+        if rest.starts_with(b"RT @") {
+            return self.constant(TokenKind::Retweet, "<rt>", 2);
+        }
+        self.word();
+    }
+
+    fn symbol(&mut self, byte: u8) {
+        if emoticons::may_begin(byte) && self.emoticon() {
+            return;
+        }
+        let next = self.bytes.get(self.at + 1).copied().unwrap_or(b' ');
+        match byte {
+            b'#' if next.is_ascii_alphanumeric() || next >= 0x80 => self.hashtag(),
+            b'@' if next.is_ascii_alphanumeric() || next == b'_' => {
+                let name = self.run(1, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
+                self.constant(TokenKind::User, "<user>", 1 + name);
+            }
+            b'$' if next.is_ascii_alphabetic() => self.cashtag(),
+            b'!' | b'?' => self.feeling(),
+            b'.' => {
+                let dots = self.run(0, |byte| byte == b'.');
+                self.punctuation(if dots > 1 { "..." } else { "." }, dots);
+            }
+            b',' => self.punctuation(",", 1),
+            b';' => self.punctuation(";", 1),
+            b':' => self.punctuation(":", 1),
+            b'#' | b'*' if self.emoji() => {}
+            _ => self.at += 1,
+        }
+    }
+
+    fn beyond_ascii(&mut self) {
+        let rest = &self.text[self.at..];
+        let Some(c) = rest.chars().next() else { return };
+        if let Some((length, form)) = emoticons::drawn(rest) {
+            self.constant(TokenKind::Emoticon, form, length);
+        } else if self.emoji() {
+        } else if scripts::is_spaceless(c) {
+            self.character(c);
+        } else if scripts::is_word(c) {
+            self.word();
+        } else if let Some(byte) = scripts::punctuation(c) {
+            let form = match byte {
+                b'.' => ".",
+                b',' => ",",
+                b'?' => "?",
+                b'!' => "!",
+                b';' => ";",
+                _ => "-",
+            };
+            self.punctuation(form, c.len_utf8());
+        } else {
+            self.at += c.len_utf8();
+        }
+    }
+
+    /// How many bytes from `offset` behind the current place satisfy `accept`.
+    fn run(&self, offset: usize, accept: impl Fn(u8) -> bool) -> usize {
+        self.bytes[self.at + offset..].iter().take_while(|&&byte| accept(byte)).count()
+    }
+
+    /// A run of `!` and `?`: how many there are says how strongly it is meant.
+    fn feeling(&mut self) {
+        let length = self.run(0, |byte| byte == b'!' || byte == b'?');
+        let marks = &self.bytes[self.at..self.at + length];
+        let form = match (marks.contains(&b'!'), marks.contains(&b'?'), length) {
+            (true, true, _) => "?!",
+            (true, false, 1) => "!",
+            (true, false, 2) => "!!",
+            (true, false, _) => "!!!",
+            (false, _, 1) => "?",
+            (false, ..) => "??",
+        };
+        self.punctuation(form, length);
+    }
+
+    fn punctuation(&mut self, form: &'static str, length: usize) {
+        self.negation = 0;
+        self.constant(TokenKind::Punctuation, form, length);
+    }
+
+    fn emoticon(&mut self) -> bool {
+        let before = self.at.checked_sub(1).map(|at| self.bytes[at]);
+        let Some((length, form)) = emoticons::read(&self.bytes[self.at..], before) else { return false };
+        self.constant(TokenKind::Emoticon, form, length);
+        true
+    }
+
+    fn emoji(&mut self) -> bool {
+        let form_start = self.tokens.forms.len();
+        match emoji::read(&self.text[self.at..], &mut self.tokens.forms) {
+            Some(length) => {
+                self.push(TokenKind::Emoji, form_start, self.at, TokenMarks::default());
+                self.at += length;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// A character of a script without spaces, with the marks that belong to it.
+    fn character(&mut self, c: char) {
+        let form_start = self.tokens.forms.len();
+        let start = self.at;
+        self.at += c.len_utf8();
+        self.tokens.forms.push(c);
+        while let Some(mark) = self.text[self.at..].chars().next().filter(|&c| scripts::is_mark(c)) {
+            self.tokens.forms.push(mark);
+            self.at += mark.len_utf8();
+        }
+        self.push(TokenKind::Character, form_start, start, TokenMarks::default());
+    }
+
+    fn cashtag(&mut self) {
+        let form_start = self.tokens.forms.len();
+        let length = 1 + self.run(1, |byte| byte.is_ascii_alphabetic());
+        self.tokens.forms.push_str(&self.text[self.at..self.at + length]);
+        self.tokens.forms[form_start..].make_ascii_lowercase();
+        self.push(TokenKind::Cashtag, form_start, self.at, TokenMarks::default());
+        self.at += length;
+    }
+
+    /// A token whose form does not depend on how it is written.
+    fn constant(&mut self, kind: TokenKind, form: &'static str, length: usize) {
+        let form_start = self.tokens.forms.len();
+        self.tokens.forms.push_str(form);
+        self.push(kind, form_start, self.at, TokenMarks::default());
+        self.at += length;
+    }
+
+    /// Files the token whose form runs from `form_start` to the end of the buffer.
+    fn push(&mut self, kind: TokenKind, form_start: usize, start: usize, marks: TokenMarks) {
+        let form_end = self.tokens.forms.len();
+        let hash = hash::token(&self.tokens.forms.as_bytes()[form_start..form_end]);
+        let repeats = matches!(kind, TokenKind::Emoji | TokenKind::Emoticon)
+            && self.tokens.list.last().is_some_and(|last| last.kind == kind && last.hash == hash);
+        let marks = marks.with(TokenMarks::REPEATED, repeats);
+        self.tokens.list.push(Token { kind, marks, hash, start, form_start, form_end });
+    }
+}
+
+#[cfg(test)]
+mod tests;

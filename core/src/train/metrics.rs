@@ -1,0 +1,137 @@
+//! How good predictions are.
+
+/// Counts of actual and predicted classes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Confusion {
+    classes: usize,
+    counts: Vec<u64>,
+}
+
+/// A count as a float: exact below 2^53.
+#[allow(clippy::cast_precision_loss)]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { float(part) / float(whole) }
+}
+
+impl Confusion {
+    /// No predictions yet, of so many classes.
+    pub fn new(classes: usize) -> Self {
+        Self { classes, counts: vec![0; classes * classes] }
+    }
+
+    /// Takes one prediction; both are below the number of classes.
+    pub fn add(&mut self, actual: usize, predicted: usize) {
+        self.counts[actual * self.classes + predicted] += 1;
+    }
+
+    /// How often `actual` was predicted as `predicted`.
+    pub fn count(&self, actual: usize, predicted: usize) -> u64 {
+        self.counts[actual * self.classes + predicted]
+    }
+
+    fn actual(&self, class: usize) -> u64 {
+        (0..self.classes).map(|predicted| self.count(class, predicted)).sum()
+    }
+
+    fn predicted(&self, class: usize) -> u64 {
+        (0..self.classes).map(|actual| self.count(actual, class)).sum()
+    }
+
+    /// Share of right predictions, 0 to 1.
+    pub fn accuracy(&self) -> f64 {
+        ratio((0..self.classes).map(|class| self.count(class, class)).sum(), self.counts.iter().sum())
+    }
+
+    /// Share of a class's rows that were found, 0 to 1.
+    pub fn recall(&self, class: usize) -> f64 {
+        ratio(self.count(class, class), self.actual(class))
+    }
+
+    /// Share of a class's predictions that were right, 0 to 1.
+    pub fn precision(&self, class: usize) -> f64 {
+        ratio(self.count(class, class), self.predicted(class))
+    }
+
+    /// Harmonic mean of precision and recall, 0 to 1.
+    pub fn f1(&self, class: usize) -> f64 {
+        ratio(2 * self.count(class, class), self.actual(class) + self.predicted(class))
+    }
+
+    /// Mean recall over the classes: AvgRec of SemEval 2016 and 2017.
+    pub fn macro_recall(&self) -> f64 {
+        self.mean(|class| self.recall(class))
+    }
+
+    /// Mean F1 over the classes.
+    pub fn macro_f1(&self) -> f64 {
+        self.mean(|class| self.f1(class))
+    }
+
+    fn mean(&self, of: impl Fn(usize) -> f64) -> f64 {
+        (0..self.classes).map(of).sum::<f64>() / float(self.classes as u64)
+    }
+}
+
+/// Expected calibration error over 15 equal bins of confidence (Naeini and others 2015): by how much confidence and
+/// accuracy differ, on average.
+#[derive(Clone, Debug, Default)]
+pub struct Calibration {
+    bins: [(f64, u64, u64); 15],
+}
+
+impl Calibration {
+    /// Takes one prediction's confidence, 0 to 1, and whether it was right.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub fn add(&mut self, confidence: f64, right: bool) {
+        let last = self.bins.len() - 1;
+        let bin = &mut self.bins[((confidence * 15.0) as usize).min(last)];
+        *bin = (bin.0 + confidence, bin.1 + u64::from(right), bin.2 + 1);
+    }
+
+    /// The error, 0 to 1.
+    pub fn error(&self) -> f64 {
+        let total: u64 = self.bins.iter().map(|bin| bin.2).sum();
+        let gaps: f64 =
+            self.bins.iter().map(|&(confidence, right, _)| (confidence - float(right)).abs()).sum();
+        gaps / float(total.max(1))
+    }
+
+    /// For each bin that is not empty: mean confidence, accuracy, count.
+    pub fn bins(&self) -> impl Iterator<Item = (f64, f64, u64)> {
+        let filled = self.bins.iter().filter(|bin| bin.2 > 0);
+        filled.map(|&(confidence, right, count)| (confidence / float(count), ratio(right, count), count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn report() {
+        // The figures of scikit-learn's classification_report for these ten rows.
+        let actual = [0, 0, 0, 1, 1, 1, 1, 2, 2, 2];
+        let predicted = [0, 1, 0, 1, 1, 2, 1, 2, 0, 2];
+        let mut confusion = Confusion::new(3);
+        actual.iter().zip(predicted).for_each(|(&a, p)| confusion.add(a, p));
+        assert!((confusion.accuracy() - 0.7).abs() < 1e-12);
+        assert!((confusion.recall(1) - 0.75).abs() < 1e-12);
+        assert!((confusion.precision(0) - 2.0 / 3.0).abs() < 1e-12);
+        assert!((confusion.macro_recall() - 0.694_444_444_444).abs() < 1e-9);
+        assert!((confusion.macro_f1() - 0.694_444_444_444).abs() < 1e-9);
+        assert_eq!(confusion.count(2, 0), 1);
+    }
+
+    #[test]
+    fn calibration_error() {
+        let mut calibration = Calibration::default();
+        (0..10).for_each(|at| calibration.add(0.8, at < 6));
+        assert!((calibration.error() - 0.2).abs() < 1e-12);
+        calibration.add(1.0, true);
+        assert_eq!(calibration.bins().count(), 2);
+    }
+}

@@ -1,0 +1,48 @@
+//! The shipped English model reads what nobody would read otherwise. (Its scores are on its card.)
+
+use sentiment_core::{Predictor, Scratch, Text, shipped};
+
+#[test]
+fn plain_cases() {
+    let predictor = Predictor::open(shipped::all()[0].2).unwrap();
+    let mut scratch = Scratch::default();
+    for (wanted, texts) in [
+        (
+            "positive",
+            &[
+                "I love this phone",
+                "what a great day, so happy :)",
+                "Thank you so much, you made my week!!!",
+                "best concert EVER 😍😍",
+                "luv u, gr8 nite :)",
+                "Not bad at all, really enjoyed it",
+                "😂❤",
+            ][..],
+        ),
+        (
+            "negative",
+            &[
+                "I hate waiting for this bus",
+                "worst service ever, never again",
+                "this is not good :(",
+                "so sad and angry right now 😡",
+                "dont like it at all, what a waste of money",
+                "😭💔",
+                "I am very disappointed with the delivery",
+            ],
+        ),
+        (
+            "neutral",
+            &[
+                "The meeting is on Tuesday at 10",
+                "The train leaves at 7:45 from platform 3",
+                "Where are you? I am at the station",
+            ],
+        ),
+    ] {
+        for text in texts {
+            let label = predictor.read(Text::from(*text), &mut scratch).unwrap().label;
+            assert_eq!(predictor.labels()[label], wanted, "{text}");
+        }
+    }
+}
