@@ -7,37 +7,65 @@
 use crate::text::{Token, TokenKind, TokenMarks};
 
 /// How many shape features there are.
-pub(crate) const SHAPES: usize = NAMES.len();
+pub(crate) const SHAPES: usize = SOURCES.len();
 
-/// The names of the features, as an explanation shows them.
-pub(crate) const NAMES: [&str; 26] = [
-    "(lexicon sum)",
-    "(lexicon positive)",
-    "(lexicon negative)",
-    "(lexicon highest)",
-    "(lexicon lowest)",
-    "(lexicon last)",
-    "(lexicon mean)",
-    "(lexicon sum, late)",
-    "(lexicon sum after but)",
-    "(lexicon sum before but)",
-    "(positive words present)",
-    "(negative words present)",
-    "(mixed feelings)",
-    "(exclamation)",
-    "(question)",
-    "(exclaimed question)",
-    "(ellipsis)",
-    "(shouting)",
-    "(elongation)",
-    "(web address)",
-    "(user)",
-    "(hashtag)",
-    "(number)",
-    "(retweet)",
-    "(negation)",
-    "(length)",
-];
+/// What a feature is made of: an explanation gives it to the lexicon words, or shows it under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// All words with a lexicon value.
+    Lexicon,
+    /// Those whose value is above 0.
+    Positive,
+    /// Those whose value is below 0.
+    Negative,
+    /// The text as a whole.
+    Text(&'static str),
+}
+
+impl Source {
+    /// How much of the feature a word of this lexicon value accounts for, beside the other words.
+    pub fn share(self, value: f64) -> f64 {
+        match self {
+            Self::Lexicon => value.abs(),
+            Self::Positive => value.max(0.0),
+            Self::Negative => (-value).max(0.0),
+            Self::Text(_) => 0.0,
+        }
+    }
+}
+
+/// The source of each feature, in the order of [`Shape::features`].
+pub(crate) const SOURCES: [Source; 26] = {
+    use Source::{Lexicon, Negative, Positive, Text};
+    [
+        Lexicon,
+        Positive,
+        Negative,
+        Positive,
+        Negative,
+        Lexicon,
+        Lexicon,
+        Lexicon,
+        Lexicon,
+        Lexicon,
+        Positive,
+        Negative,
+        Lexicon,
+        Text("(exclamation)"),
+        Text("(question)"),
+        Text("(exclaimed question)"),
+        Text("(ellipsis)"),
+        Text("(shouting)"),
+        Text("(elongation)"),
+        Text("(web address)"),
+        Text("(user)"),
+        Text("(hashtag)"),
+        Text("(number)"),
+        Text("(retweet)"),
+        Text("(negation)"),
+        Text("(length)"),
+    ]
+};
 
 /// Sums over the tokens read so far.
 #[derive(Clone, Debug, Default)]

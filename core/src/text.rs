@@ -115,8 +115,8 @@ impl Tokenized {
     /// Reads a text; the tokens before are forgotten.
     pub fn read(&mut self, text: &Text<'_>) {
         let (bytes, truncated) = normalise::readable(text);
-        self.truncated = truncated;
         tokenizer::tokenize(self.normalised.read(bytes), &mut self.tokens);
+        self.truncated = truncated || self.normalised.cut();
     }
 
     /// The tokens in the order of the text.

@@ -1,7 +1,7 @@
 //! Why a text got its label, and what the tokenizer saw of it.
 
 use super::{Part, Predictor, Scratch, length_scale, to_float};
-use crate::shape;
+use crate::shape::{SOURCES, Source};
 use crate::terms;
 use crate::text::{Text, Token, TokenKind, TokenMarks};
 use std::collections::BTreeMap;
@@ -36,48 +36,58 @@ pub struct TokenView {
 
 impl Predictor<'_> {
     /// Why a text got its label: every term's part, largest first, the bias last. The weights add up to
-    /// ln(P(label) / P(runner-up)). Empty where there is nothing to score.
+    /// ln(P(label) / P(runner-up)). What the lexicon says of the text as a whole is shared out among its words.
+    /// Empty where there is nothing to score.
     pub fn explain(&self, text: Text<'_>, scratch: &mut Scratch) -> Vec<Reason> {
         let Some(reading) = self.read(text, scratch) else { return Vec::new() };
         let (label, runner_up) = (reading.label, runner_up(reading.probabilities, reading.label));
         let classes = reading.probabilities.len();
         let card = &self.model.card;
         let margin = |weights: &[f64]| weights[label] - weights[runner_up];
-        let reason = |term: String, start, weight: f64| Reason {
-            term,
-            start,
-            weight,
-            toward: if weight < 0.0 { runner_up } else { label },
-        };
+        let unit = card.weight_unit * length_scale(scratch.text.tokens().len());
 
         // The character n-grams of an unknown word are one reason: the word.
-        let mut parts: BTreeMap<(usize, usize), i64> = BTreeMap::new();
+        let mut parts: BTreeMap<(usize, usize), f64> = BTreeMap::new();
         let mut sums = vec![0; classes];
         let tally = self.walk(&scratch.text, &mut scratch.grams, |Part { entry, first, last }| {
             sums.fill(0);
             entry.add_to(&mut sums);
-            *parts.entry((first, last)).or_default() += sums[label] - sums[runner_up];
+            *parts.entry((first, last)).or_default() += unit * to_float(sums[label] - sums[runner_up]);
         });
         let tokens = scratch.text.tokens();
-        let unit = card.weight_unit * length_scale(tokens.len());
-        let mut reasons: Vec<Reason> = parts
-            .into_iter()
-            .map(|((first, last), sum)| {
-                let forms: Vec<&str> =
-                    tokens[first..=last].iter().map(|token| scratch.text.form(token)).collect();
-                reason(forms.join(" "), Some(scratch.text.origin(&tokens[first])), unit * to_float(sum))
-            })
-            .collect();
-        let features = tally.shape.features();
-        for ((name, feature), weights) in
-            shape::NAMES.iter().zip(features).zip(card.shape_weights.chunks_exact(classes))
-        {
-            reasons.push(reason((*name).to_owned(), None, feature * margin(weights)));
+        let words = self.lexicon_words(tokens);
+        let mut reasons = Vec::new();
+        let weights = card.shape_weights.chunks_exact(classes).map(margin);
+        for ((source, feature), weight) in SOURCES.into_iter().zip(tally.shape.features()).zip(weights) {
+            let total: f64 = words.iter().map(|&(_, value)| source.share(value)).sum();
+            for &(at, value) in words.iter().filter(|_| total > 0.0) {
+                *parts.entry((at, at)).or_default() += feature * weight * source.share(value) / total;
+            }
+            if let Source::Text(name) = source {
+                reasons.push((name.to_owned(), None, feature * weight));
+            }
         }
-        reasons.retain(|reason| reason.weight != 0.0);
-        reasons.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()).then(a.start.cmp(&b.start)));
-        reasons.push(reason("(bias)".to_owned(), None, margin(&card.bias)));
-        reasons
+        reasons.extend(parts.into_iter().map(|((first, last), weight)| {
+            let forms: Vec<&str> =
+                tokens[first..=last].iter().map(|token| scratch.text.form(token)).collect();
+            (forms.join(" "), Some(scratch.text.origin(&tokens[first])), weight)
+        }));
+        reasons.retain(|&(_, _, weight)| weight != 0.0);
+        reasons.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()).then(a.1.cmp(&b.1)));
+        reasons.push(("(bias)".to_owned(), None, margin(&card.bias)));
+        let toward = |weight: f64| if weight < 0.0 { runner_up } else { label };
+        let reason = |(term, start, weight)| Reason { term, start, weight, toward: toward(weight) };
+        reasons.into_iter().map(reason).collect()
+    }
+
+    /// The tokens that have a lexicon value, by their index.
+    fn lexicon_words(&self, tokens: &[Token]) -> Vec<(usize, f64)> {
+        let spoken = tokens.iter().enumerate().filter(|(_, token)| terms::has_unit(token));
+        let values = spoken.filter_map(|(at, token)| {
+            let value = self.model.table.get(terms::unit(token))?.lexicon_value();
+            (value != 0.0).then_some((at, value))
+        });
+        values.collect()
     }
 
     /// The tokens of a text in order. Empty where there is nothing to score.

@@ -80,9 +80,12 @@ fn ends(rest: &[u8], at: usize) -> bool {
     rest.get(at).is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte < 0x80)
 }
 
+/// Repetitions of a mouth that are looked at: what may be asked at every byte of a text must end soon.
+const LONGEST_RUN: usize = 32;
+
 /// How many times `byte` stands from `at` on.
 fn run(rest: &[u8], at: usize, byte: u8) -> usize {
-    rest[at..].iter().take_while(|&&other| other == byte).count()
+    rest[at..].iter().take(LONGEST_RUN).take_while(|&&other| other == byte).count()
 }
 
 fn heart(rest: &[u8]) -> Option<Found> {

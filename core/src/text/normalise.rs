@@ -10,6 +10,9 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 /// Combining marks kept after one base character (the Stream-Safe Text Format of UAX #15 allows 30).
 const MAX_MARKS: usize = 30;
 
+/// Bytes of normalised text beyond which no more is rewritten: one character may become eighteen.
+const MAX_NORMALISED_BYTES: usize = 2 * MAX_TEXT_BYTES;
+
 /// A normalised text and the way back to the text as given.
 #[derive(Debug, Default)]
 pub(crate) struct Normalised {
@@ -19,6 +22,8 @@ pub(crate) struct Normalised {
     pending: String,
     pending_offset: usize,
     marks: usize,
+    /// Whether the end was left out for [`MAX_NORMALISED_BYTES`].
+    cut: bool,
 }
 
 /// Where a stretch of the normalised text comes from.
@@ -55,6 +60,7 @@ impl Normalised {
         self.text.clear();
         self.landmarks.clear();
         self.marks = 0;
+        self.cut = false;
         if is_plain(bytes)
             && let Ok(text) = str::from_utf8(bytes)
         {
@@ -73,6 +79,11 @@ impl Normalised {
         })
     }
 
+    /// Whether the last text grew so much that its end was left out.
+    pub(super) fn cut(&self) -> bool {
+        self.cut
+    }
+
     fn rewrite(&mut self, bytes: &[u8]) {
         let mut offset = 0;
         for chunk in bytes.utf8_chunks() {
@@ -89,6 +100,10 @@ impl Normalised {
     fn rewrite_valid(&mut self, text: &str, base: usize) {
         let mut at = 0;
         while let Some(c) = text[at..].chars().next() {
+            if self.text.len() > MAX_NORMALISED_BYTES {
+                self.cut = true;
+                return;
+            }
             let decoded = match c {
                 '&' => entities::entity(&text[at..]),
                 '\\' => entities::escape(&text[at..]),
@@ -227,6 +242,15 @@ mod tests {
         assert!(normalise(&flood).chars().count() <= MAX_MARKS + 1);
         let jamo: String = std::iter::repeat_n('\u{11ab}', 20_000).collect();
         assert!(normalise(&jamo).len() <= jamo.len());
+    }
+
+    #[test]
+    fn growth_is_bounded() {
+        let mut buffer = Normalised::default();
+        assert!(buffer.read("\u{fdfa}".repeat(20_000).as_bytes()).len() < MAX_NORMALISED_BYTES + 64);
+        assert!(buffer.cut());
+        buffer.read("\u{fdfa}".as_bytes());
+        assert!(!buffer.cut());
     }
 
     #[test]

@@ -9,6 +9,11 @@ const SHORT_DOMAINS: &[&[u8]] = &[
     b"me", b"mp", b"nl", b"ru", b"tv", b"uk", b"us", b"ws",
 ];
 
+/// Labels of a host name, and bytes of a label, that are looked at: what may be asked at every word of a text must
+/// end soon. The domain name system allows no longer label.
+const LABELS: usize = 8;
+const LABEL_BYTES: usize = 63;
+
 /// The length of the web address that begins a text with `http://`, `https://` or `www.`; 0 if none does.
 pub(super) fn with_scheme(rest: &[u8]) -> usize {
     let begins =
@@ -19,8 +24,12 @@ pub(super) fn with_scheme(rest: &[u8]) -> usize {
 /// The length of the web address in `rest` whose first label is the word of `word` bytes; 0 if it is none.
 pub(super) fn with_domain(rest: &[u8], word: usize) -> usize {
     let mut at = word;
-    while rest.get(at) == Some(&b'.') {
-        let label = rest[at + 1..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    for _ in 0..LABELS {
+        if rest.get(at) != Some(&b'.') {
+            return 0;
+        }
+        let label =
+            rest[at + 1..].iter().take(LABEL_BYTES).take_while(|byte| byte.is_ascii_alphanumeric()).count();
         let end = at + 1 + label;
         let name = &rest[at + 1..end];
         let next = rest.get(end).copied().unwrap_or(b' ');
@@ -42,8 +51,8 @@ pub(super) fn mail_address(rest: &[u8], word: usize) -> usize {
     if rest.get(word) != Some(&b'@') {
         return 0;
     }
-    let host =
-        rest[word + 1..].iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'-').count();
+    let in_host = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'-';
+    let host = rest[word + 1..].iter().take(LABEL_BYTES).take_while(in_host).count();
     let dot = word + 1 + host;
     let dotted = rest.get(dot) == Some(&b'.') && rest.get(dot + 1).is_some_and(u8::is_ascii_alphabetic);
     if host > 0 && dotted { to_end(rest) } else { 0 }
