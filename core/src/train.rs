@@ -148,7 +148,7 @@ impl Training<'_> {
             let predicted = softmax(&mut probabilities);
             confusion.add(label, predicted);
             calibration.add(probabilities[predicted], predicted == label);
-            loss -= probabilities[label].max(f64::MIN_POSITIVE).ln();
+            loss -= libm::log(probabilities[label].max(f64::MIN_POSITIVE));
         }
         let log_loss = loss / labels.len().max(1) as f64;
         let (iterations, converged) = (fit.iterations, fit.converged);
@@ -199,7 +199,7 @@ fn temperature(logits: &[Vec<f64>], labels: &[usize]) -> f64 {
         let row = |(logits, &label): (&Vec<f64>, &usize)| {
             let mut probabilities: Vec<f64> = logits.iter().map(|logit| logit / temperature).collect();
             softmax(&mut probabilities);
-            -probabilities[label].max(f64::MIN_POSITIVE).ln()
+            -libm::log(probabilities[label].max(f64::MIN_POSITIVE))
         };
         logits.iter().zip(labels).map(row).sum()
     };

@@ -184,7 +184,6 @@ impl Tokenizer<'_> {
     }
 
     fn punctuation(&mut self, form: &'static str, length: usize) {
-        self.negation = 0;
         self.constant(TokenKind::Punctuation, form, length);
     }
 
@@ -241,8 +240,12 @@ impl Tokenizer<'_> {
     fn push(&mut self, kind: TokenKind, form_start: usize, start: usize, marks: TokenMarks) {
         let form_end = self.tokens.forms.len();
         let hash = hash::token(&self.tokens.forms.as_bytes()[form_start..form_end]);
-        let repeats = matches!(kind, TokenKind::Emoji | TokenKind::Emoticon)
-            && self.tokens.list.last().is_some_and(|last| last.kind == kind && last.hash == hash);
+        let face = matches!(kind, TokenKind::Emoji | TokenKind::Emoticon);
+        if face || kind == TokenKind::Punctuation {
+            self.negation = 0;
+        }
+        let repeats =
+            face && self.tokens.list.last().is_some_and(|last| last.kind == kind && last.hash == hash);
         let marks = marks.with(TokenMarks::REPEATED, repeats);
         self.tokens.list.push(Token { kind, marks, hash, start, form_start, form_end });
     }

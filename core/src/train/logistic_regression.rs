@@ -98,7 +98,7 @@ impl LogisticRegression {
                 logits_of(weights, terms, rows, at, &mut logits);
                 softmax(&mut logits);
                 let row_weight = row_weights[labels[at]];
-                loss -= row_weight * logits[labels[at]].max(f64::MIN_POSITIVE).ln();
+                loss -= row_weight * libm::log(logits[labels[at]].max(f64::MIN_POSITIVE));
                 logits[labels[at]] -= 1.0;
                 logits.iter_mut().for_each(|error| *error *= row_weight);
                 scatter(gradient, terms, rows, at, &logits);
@@ -116,7 +116,7 @@ impl LogisticRegression {
         let total = sample.len() as f64;
         let raw: Vec<f64> = counts
             .iter()
-            .map(|&count: &f64| (total / (classes as f64 * count.max(1.0))).powf(self.balance))
+            .map(|&count: &f64| libm::pow(total / (classes as f64 * count.max(1.0)), self.balance))
             .collect();
         let sum: f64 = raw.iter().zip(&counts).map(|(weight, count)| weight * count).sum();
         raw.iter().map(|weight| weight / sum).collect()

@@ -38,6 +38,7 @@ fn table() {
         ("it's we'll I'm", "it 's we 'll i 'm"),
         ("dont can't won’t", "don't can't won't"),
         ("not a good day. good", "not !a !good !day . good"),
+        ("not happy :( great not ok 😀 fun", "not !happy :( great not !ok 😀 fun"),
         ("never again but fine", "never !again but fine"),
         ("I don't think this is a very good idea", "i don't !think !this !is !a !very good idea"),
         ("what?! wow!!! ok... no?? hm!! eh!", "what ?! wow !!! ok ... no ?? hm !! eh !"),

@@ -1,0 +1,181 @@
+//! Every error of the border: its SQLSTATE, what it says, and what the user can do, in one table.
+//!
+//! Messages are lower case without a full stop and hold no text that was scored.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgSqlErrorCode};
+use sentiment_core::ErrorKind;
+
+use crate::text;
+
+/// Why a call cannot be answered.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    sqlstate: PgSqlErrorCode,
+    message: String,
+    hint: Cow<'static, str>,
+}
+
+/// The border's result type.
+pub type Result<T> = std::result::Result<T, Failure>;
+
+/// The table's form: a constructor a row, with SQLSTATE, message and hint.
+macro_rules! failures {
+    ($($name:ident($($argument:ident: $type:ty),*): $sqlstate:ident, $message:literal, $hint:expr;)*) => {
+        impl Failure {
+            $(pub fn $name($($argument: $type),*) -> Self {
+                Self { sqlstate: PgSqlErrorCode::$sqlstate, message: format!($message), hint: $hint.into() }
+            })*
+        }
+    };
+}
+
+const SEE_MODELS: &str = "The view sentiment.models lists the models and their versions.";
+const WRITE_VERSION: &str = "Write a version as name@number, such as english@1.";
+const CREATE_TRIGGER: &str =
+    "Create the trigger as BEFORE INSERT OR UPDATE OF its text column, FOR EACH ROW.";
+const ARGUMENTS: &str =
+    "Arguments are the text column, then key=value with the keys label, score, version, model, on_error.";
+const ENABLE: &str = "Call enable_sentiment() on the table first.";
+const TARGETS: &str = "Tables, partitioned tables and foreign tables can be scored.";
+const UPDATE_EXTENSION: &str = "Run ALTER EXTENSION pg_sentiment UPDATE, and reconnect.";
+
+failures! {
+    unknown_model(name: Shown): ERRCODE_UNDEFINED_OBJECT,
+        "model {name} does not exist", SEE_MODELS;
+    unknown_version(name: Shown, version: Shown): ERRCODE_UNDEFINED_OBJECT,
+        "model {name} has no version {version}", SEE_MODELS;
+    malformed_version(reference: Shown): ERRCODE_INVALID_PARAMETER_VALUE,
+        "model version {reference} is malformed", WRITE_VERSION;
+    version_needed(name: Shown): ERRCODE_INVALID_PARAMETER_VALUE,
+        "model {name} is named without a version", WRITE_VERSION;
+    unknown_label(label: Shown, model: &str): ERRCODE_INVALID_PARAMETER_VALUE,
+        "model \"{model}\" has no label {label}", "The column labels of the view sentiment.models lists a model's labels.";
+    null_argument(name: &str): ERRCODE_NULL_VALUE_NOT_ALLOWED,
+        "argument {name} must not be null", "Give a value, or leave the argument out if it has a default.";
+    top_k_negative(top_k: i32): ERRCODE_INVALID_PARAMETER_VALUE,
+        "top_k must be at least 0, not {top_k}", "NULL returns all terms.";
+    batch_not_positive(batch: i32): ERRCODE_INVALID_PARAMETER_VALUE,
+        "batch must be at least 1, not {batch}", "batch is the number of rows that are committed together.";
+
+    set_not_accepted(): ERRCODE_FEATURE_NOT_SUPPORTED,
+        "set-valued function called in context that cannot accept a set", "Call it in the FROM clause.";
+    columns_differ(library: usize, declared: usize): ERRCODE_DATATYPE_MISMATCH,
+        "the library returns {library} columns, but the function is declared with {declared}", UPDATE_EXTENSION;
+    sql_failed(code: i32): ERRCODE_INTERNAL_ERROR,
+        "the server's programming interface answered {code}", "This is a bug of pg_sentiment: please report it.";
+
+    not_fired(): ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+        "sentiment_trigger() was not called by a trigger", CREATE_TRIGGER;
+    fired_otherwise(trigger: &str): ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+        "trigger \"{trigger}\" must fire before INSERT or UPDATE, for each row", CREATE_TRIGGER;
+    no_text_argument(): ERRCODE_INVALID_PARAMETER_VALUE,
+        "sentiment_trigger() was given no text column", ARGUMENTS;
+    argument_malformed(argument: &str): ERRCODE_INVALID_PARAMETER_VALUE,
+        "trigger argument \"{argument}\" is not written key=value", ARGUMENTS;
+    key_unknown(key: &str): ERRCODE_INVALID_PARAMETER_VALUE,
+        "trigger argument \"{key}\" is not known", ARGUMENTS;
+    key_repeated(key: &str): ERRCODE_INVALID_PARAMETER_VALUE,
+        "trigger argument \"{key}\" is given twice", ARGUMENTS;
+    on_error_unknown(value: &str): ERRCODE_INVALID_PARAMETER_VALUE,
+        "on_error \"{value}\" is not known", "on_error is null or raise.";
+
+    column_missing(column: &str, table: &str): ERRCODE_UNDEFINED_COLUMN,
+        "column \"{column}\" of relation \"{table}\" does not exist",
+        "Add the column, or name another one; enable_sentiment() adds the columns it writes.";
+    outputs_missing(table: &str): ERRCODE_UNDEFINED_COLUMN,
+        "relation \"{table}\" has none of the columns sentiment, sentiment_score, sentiment_version",
+        "Name the columns to write with label=, score= or version=.";
+    outputs_none(): ERRCODE_INVALID_PARAMETER_VALUE,
+        "no column is named to be written", "Name at least one of label_column, score_column and version_column.";
+    column_not_text(column: &str, data_type: &str): ERRCODE_DATATYPE_MISMATCH,
+        "column \"{column}\" is of type {data_type}, not text",
+        "Texts are read from columns of type text, varchar, char, citext, or a domain over them.";
+    output_type(column: &str, data_type: &str, expected: &str): ERRCODE_DATATYPE_MISMATCH,
+        "column \"{column}\" is of type {data_type}, not {expected}",
+        "Labels and versions are written as text or varchar, scores as double precision or real.";
+    column_generated(column: &str): ERRCODE_INVALID_PARAMETER_VALUE,
+        "column \"{column}\" is a generated column",
+        "A trigger runs before columns are generated: name a plain column, or generate the score with sentiment_score_at().";
+    column_reused(column: &str): ERRCODE_INVALID_PARAMETER_VALUE,
+        "column \"{column}\" is named twice", "The text, the label, the score and the version need a column each.";
+    value_too_long(column: &str, length: usize, limit: usize): ERRCODE_STRING_DATA_RIGHT_TRUNCATION,
+        "column \"{column}\" holds {limit} characters, but {length} are to be written",
+        "Make the column type text.";
+
+    relation_missing(oid: u32): ERRCODE_UNDEFINED_TABLE,
+        "relation with OID {oid} does not exist", "It was dropped meanwhile, or never was.";
+    not_a_table(relation: &str): ERRCODE_WRONG_OBJECT_TYPE,
+        "relation \"{relation}\" is not a table", TARGETS;
+    foreign_columns(table: &str, column: &str): ERRCODE_FEATURE_NOT_SUPPORTED,
+        "column \"{column}\" cannot be added to foreign table \"{table}\"",
+        "Add the column on the remote server and to the foreign table, then call enable_sentiment() again.";
+    not_enabled(table: &str): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        "relation \"{table}\" has no sentiment trigger", ENABLE;
+    version_not_kept(table: &str): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        "the sentiment trigger of relation {table} writes no version",
+        "Call enable_sentiment() with a version_column, so that rows say which version scored them.";
+    transaction_open(): ERRCODE_ACTIVE_SQL_TRANSACTION,
+        "rescore_sentiment() cannot run inside a transaction block, a function or a procedure with SET",
+        "It commits after each batch: call it at the top level, with autocommit on.";
+}
+
+impl Failure {
+    /// Ends the statement with this error.
+    pub fn raise(self) -> ! {
+        self.report(PgLogLevel::ERROR);
+        unreachable!("an error does not return")
+    }
+
+    /// Warns of this failure, with `prefix` before its message, and goes on.
+    pub fn warn(self, prefix: &str) {
+        Self { message: format!("{prefix}: {}", self.message), ..self }.report(PgLogLevel::WARNING);
+    }
+
+    /// Says in the hint that the model's name comes from the setting, not from the call.
+    pub fn of_default_model(self) -> Self {
+        Self { hint: format!("The setting sentiment.default_model names it. {}", self.hint).into(), ..self }
+    }
+
+    fn report(self, level: PgLogLevel) {
+        ErrorReport::new(self.sqlstate, text::printable(self.message), "pg_sentiment")
+            .set_hint(self.hint)
+            .report(level);
+    }
+}
+
+impl From<sentiment_core::Error> for Failure {
+    fn from(error: sentiment_core::Error) -> Self {
+        let sqlstate = match error.kind() {
+            ErrorKind::Damaged => PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
+            ErrorKind::Unsupported => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            ErrorKind::Parameter => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            ErrorKind::Limit => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            ErrorKind::Cancelled => PgSqlErrorCode::ERRCODE_QUERY_CANCELED,
+            _ => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+        };
+        Self { sqlstate, message: error.message().to_owned(), hint: error.hint().into() }
+    }
+}
+
+/// A model's name or a label as a caller gave it, fit for a message.
+///
+/// Arguments get swapped by mistake, and then a name is somebody's message: what does not look like a name is not shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a>(pub &'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// As long as an identifier may be.
+        const LONGEST: usize = 63;
+        let like_a_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '@');
+        if self.0.len() <= LONGEST && self.0.chars().all(like_a_name) {
+            write!(f, "\"{}\"", self.0)
+        } else {
+            write!(f, "(a name of {} bytes)", self.0.len())
+        }
+    }
+}

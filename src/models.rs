@@ -1,0 +1,140 @@
+//! From a model argument to an open model: the one place that opens models.
+
+use std::cell::RefCell;
+use std::sync::LazyLock;
+
+use sentiment_core::{Predictor, Reading, Reason, Scratch, TokenView, shipped};
+
+use crate::errors::{Failure, Result, Shown};
+use crate::settings;
+use crate::text::{self, Body, StoredText};
+
+/// An open version of a model.
+#[derive(Debug)]
+pub struct Model {
+    predictor: Predictor<'static>,
+    version_name: String,
+}
+
+/// A model in use. What ships is part of the library, and stays.
+pub type ModelRef = &'static Model;
+
+thread_local! {
+    /// Buffers that every reading of this session reuses.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+impl Model {
+    /// The model that an argument asks for: a name, a frozen version, or with NULL what `sentiment.default_model` says.
+    pub fn named(argument: Option<StoredText>) -> Result<ModelRef> {
+        match argument {
+            Some(reference) => reference.read(|body| Self::by_name(&body.to_str())),
+            None => Self::by_setting(),
+        }
+    }
+
+    /// The frozen version that an argument asks for. A name without a number will not do: its answers may change.
+    pub fn frozen(argument: Option<StoredText>) -> Result<ModelRef> {
+        let Some(reference) = argument else { return Err(Failure::null_argument("model_version")) };
+        reference.read(|body| match Reference::parse(&body.to_str())? {
+            Reference { name, number: None } => Err(Failure::version_needed(Shown(name))),
+            frozen => frozen.find(),
+        })
+    }
+
+    /// As [`Model::named`], for a name that a trigger carries.
+    pub fn by_name(reference: &str) -> Result<ModelRef> {
+        Reference::parse(reference)?.find()
+    }
+
+    /// The model that scores where none is named.
+    pub fn by_setting() -> Result<ModelRef> {
+        settings::with_default_model(|name| {
+            let reference = text::string(name);
+            Self::by_name(&reference).map_err(|failure| failure.of_default_model())
+        })
+    }
+
+    /// Opens a model of the library's own: the tests have seen its checksum hold, so no session reads it through.
+    fn open(bytes: &'static [u8]) -> Result<Self> {
+        let predictor = Predictor::open_unchecked(bytes)?;
+        let version_name = format!("{}@{}", predictor.name(), predictor.version());
+        Ok(Self { predictor, version_name })
+    }
+
+    /// What is known of the model: its name, labels, figures.
+    pub fn card(&self) -> &Predictor<'static> {
+        &self.predictor
+    }
+
+    /// The version as SQL writes it: `name@number`.
+    pub fn version_name(&self) -> &str {
+        &self.version_name
+    }
+
+    /// The text of a label that a reading names by its index.
+    pub fn label(&self, class: usize) -> &str {
+        self.predictor.labels().get(class).map_or("", String::as_str)
+    }
+
+    /// The index of a label.
+    pub fn class(&self, label: &str) -> Result<usize> {
+        let labels = self.predictor.labels();
+        let class = labels.iter().position(|known| known == label);
+        class.ok_or_else(|| Failure::unknown_label(Shown(label), &self.version_name))
+    }
+
+    /// Reads a text and hands what it comes to to `answer`. `None` where the text holds nothing to score.
+    pub fn read<T>(&self, text: StoredText, answer: impl FnOnce(Reading<'_>) -> T) -> Option<T> {
+        text.read(|body| {
+            SCRATCH.with_borrow_mut(|scratch| self.predictor.read(body.text(), scratch).map(answer))
+        })
+    }
+
+    /// Why a text gets its label.
+    pub fn explain(&self, body: Body<'_>) -> Vec<Reason> {
+        SCRATCH.with_borrow_mut(|scratch| self.predictor.explain(body.text(), scratch))
+    }
+
+    /// The tokens of a text.
+    pub fn tokens(&self, body: Body<'_>) -> Vec<TokenView> {
+        SCRATCH.with_borrow_mut(|scratch| self.predictor.tokens(body.text(), scratch))
+    }
+}
+
+/// The shipped versions, the newest of a name last; opened at a session's first use of any.
+pub fn shipped() -> Result<&'static [Model]> {
+    static SHIPPED: LazyLock<Result<Vec<Model>>> =
+        LazyLock::new(|| shipped::all().iter().map(|(_, _, bytes)| Model::open(bytes)).collect());
+    SHIPPED.as_deref().map_err(Failure::clone)
+}
+
+/// A model as a user names it.
+struct Reference<'a> {
+    name: &'a str,
+    number: Option<&'a str>,
+}
+
+impl<'a> Reference<'a> {
+    /// Takes `name` or `name@number` apart. Numbers are written one way only, so that equal versions are equal texts.
+    fn parse(reference: &'a str) -> Result<Self> {
+        let Some((name, number)) = reference.rsplit_once('@') else {
+            return Ok(Self { name: reference, number: None });
+        };
+        let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+        if number.is_empty() || !digits || number.starts_with('0') {
+            return Err(Failure::malformed_version(Shown(reference)));
+        }
+        Ok(Self { name, number: Some(number) })
+    }
+
+    /// The version asked for, or the newest of the name.
+    fn find(&self) -> Result<ModelRef> {
+        let mut versions = shipped()?.iter().rev().filter(|model| model.predictor.name() == self.name);
+        let newest = versions.clone().next().ok_or_else(|| Failure::unknown_model(Shown(self.name)))?;
+        let Some(number) = self.number else { return Ok(newest) };
+        let wanted = number.parse().ok();
+        let found = versions.find(|model| Some(model.predictor.version()) == wanted);
+        found.ok_or_else(|| Failure::unknown_version(Shown(self.name), Shown(number)))
+    }
+}

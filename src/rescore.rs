@@ -1,0 +1,280 @@
+//! Rows that are in a table already: scoring them all, counting the stale ones, scoring those again.
+
+use std::ffi::{CStr, CString};
+
+use pgrx::pg_sys;
+use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
+
+use crate::call::{Answer, Call, sql_functions};
+use crate::errors::{Failure, Result};
+use crate::models::ModelRef;
+use crate::sql::{self, Access, Parameter, Session, compose, identifier};
+use crate::target::{Target, refuse_read_only};
+use crate::text;
+use crate::wiring::{Output, Wiring};
+
+sql_functions!(stale_sentiment, rescore_sentiment);
+
+/// `stale_sentiment(target)`: the number of rows that the current version of their model has not seen.
+fn stale_sentiment(call: &Call) -> Answer {
+    let target = Target::named(call)?;
+    let scorings = Scoring::of(&target)?;
+    let conditions: Vec<_> = (1..).zip(&scorings).map(|(number, scoring)| scoring.is_stale(number)).collect();
+    let query = compose(
+        "SELECT pg_catalog.count(*) FROM % AS t WHERE %",
+        &[&sql::relation(target.oid)?, &sql::join(&conditions, " OR ")],
+    );
+    let versions: Vec<_> = scorings.iter().map(Scoring::version).collect();
+    Session::run(Access::Read, |session| session.query(&query, &versions, |[count]| count))
+}
+
+/// `rescore_sentiment(target, batch)`: scores stale rows, and commits after each batch of them.
+fn rescore_sentiment(call: &Call) -> Answer {
+    refuse_read_only(c"rescore_sentiment()");
+    let target = Target::named(call)?;
+    let batch: i32 = call.required(1, "batch")?;
+    let limit = u64::try_from(batch).ok().filter(|limit| *limit > 0);
+    let limit = limit.ok_or_else(|| Failure::batch_not_positive(batch))?;
+    match call.context::<pg_sys::CallContext>(pg_sys::NodeTag::T_CallContext) {
+        Some(context) if !context.atomic => {}
+        _ => return Err(Failure::transaction_open()),
+    }
+    let scorings = Scoring::of(&target)?;
+    let leaves = Leaf::all_of(&target)?;
+    Session::run(Access::Commit, |session| {
+        for scoring in &scorings {
+            for leaf in &leaves {
+                scoring.rescore(session, call.schema(), leaf, limit)?;
+            }
+        }
+        Ok(None)
+    })
+}
+
+/// How a table is scored, and by which version now.
+#[derive(Debug)]
+pub struct Scoring {
+    wiring: Wiring,
+    model: ModelRef,
+}
+
+impl Scoring {
+    /// Pairs the two, and makes sure that all that the model can answer fits the columns.
+    pub fn new(wiring: Wiring, model: ModelRef) -> Result<Self> {
+        wiring.fits(model)?;
+        Ok(Self { wiring, model })
+    }
+
+    /// Scores every row, in one statement that writes the output columns and no others. Returns the number of rows.
+    pub fn score_all(&self, session: &Session, schema: &CStr, table: pg_sys::Oid) -> Result<u64> {
+        let statement = compose("UPDATE % AS t SET %", &[&sql::relation(table)?, &self.assignments(schema)]);
+        session.execute(&statement, &[self.version()])
+    }
+
+    /// How the triggers of a table score it, each with its model as it is now; all must keep versions.
+    fn of(target: &Target) -> Result<Vec<Self>> {
+        let scoring = |wiring: Wiring| {
+            let model = wiring.arguments.model()?;
+            if wiring.output(Output::Version).is_none() {
+                return Err(Failure::version_not_kept(&text::string(&sql::relation(target.oid)?)));
+            }
+            Self::new(wiring, model)
+        };
+        target.wirings()?.into_iter().map(scoring).collect()
+    }
+
+    /// The current version, as a statement's parameter. Statements name it, so that all rows of a batch get the same.
+    fn version(&self) -> Parameter {
+        (pg_sys::TEXTOID, text::datum(self.model.version_name()))
+    }
+
+    /// The condition that row `t` has not been seen by the version in parameter `number`.
+    ///
+    /// `IS DISTINCT FROM` would look for its operator in the caller's search_path.
+    fn is_stale(&self, number: usize) -> CString {
+        let column =
+            self.wiring.output(Output::Version).map(|column| identifier(&column.name)).unwrap_or_default();
+        let template = format!("(t.%::pg_catalog.text OPERATOR(pg_catalog.=) ${number}) IS NOT TRUE");
+        compose(&template, &[&column])
+    }
+
+    /// What `UPDATE ... AS t SET` sets, with the version in parameter 1.
+    fn assignments(&self, schema: &CStr) -> CString {
+        let names: Vec<_> = self.wiring.outputs.iter().map(|(_, column)| identifier(&column.name)).collect();
+        let value = |(output, _): &(Output, _)| match output {
+            Output::Label => c"d.label".to_owned(),
+            Output::Score => c"d.score".to_owned(),
+            Output::Version => c"$1".to_owned(),
+        };
+        let values: Vec<_> = self.wiring.outputs.iter().map(value).collect();
+        compose(
+            "(%) = (SELECT % FROM %.sentiment_detail(t.%::pg_catalog.text, $1) AS d)",
+            &[
+                &sql::join(&names, ", "),
+                &sql::join(&values, ", "),
+                &identifier(schema),
+                &identifier(&self.wiring.text.name),
+            ],
+        )
+    }
+
+    /// Scores the stale rows of one table, not those of its children.
+    fn rescore(&self, session: &Session, schema: &CStr, leaf: &Leaf, limit: u64) -> Result<()> {
+        if leaf.pages.is_none() {
+            return self.rescore_at_once(session, schema, leaf);
+        }
+        let statement = self.batch_statement(schema, leaf);
+        let mut rows = 0;
+        // Rows that moved meanwhile, or that the server did not read in order, are left to the next pass. The one that
+        // changes nothing is the last: rows that a trigger of the user's keeps as they are must not be tried for ever.
+        loop {
+            let before = rows;
+            self.pass(session, &statement, leaf, limit, &mut rows)?;
+            if rows == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Goes through a table in storage order, batch by batch.
+    fn pass(
+        &self,
+        session: &Session,
+        statement: &CStr,
+        leaf: &Leaf,
+        limit: u64,
+        rows: &mut u64,
+    ) -> Result<()> {
+        let mut place = pg_sys::ItemPointerData::default();
+        loop {
+            let after = (pg_sys::TIDOID, (&raw const place).into());
+            let parameters = [self.version(), after, (pg_sys::INT8OID, limit.into())];
+            let batch = session.query(statement, &parameters, Batch::read)?;
+            session.commit();
+            *rows += batch.changed;
+            if batch.changed > 0 {
+                leaf.notice(*rows, batch.last);
+            }
+            if batch.found < limit {
+                return Ok(());
+            }
+            place = batch.last;
+        }
+    }
+
+    /// Scores the stale rows of a foreign table in one statement: it has no places to go on from.
+    fn rescore_at_once(&self, session: &Session, schema: &CStr, leaf: &Leaf) -> Result<()> {
+        let parts = [leaf.name.as_c_str(), &self.assignments(schema), &self.is_stale(1)];
+        let rows = session.execute(&compose("UPDATE % AS t SET % WHERE %", &parts), &[self.version()])?;
+        session.commit();
+        if rows > 0 {
+            leaf.notice(rows, pg_sys::ItemPointerData::default());
+        }
+        Ok(())
+    }
+
+    /// One batch: the next stale rows after the place in parameter 2, at most as many as parameter 3 says.
+    fn batch_statement(&self, schema: &CStr, leaf: &Leaf) -> CString {
+        let (table, stale) = (leaf.name.as_c_str(), &self.is_stale(1));
+        compose(
+            "WITH picked AS MATERIALIZED ( \
+                 SELECT pg_catalog.array_agg(s.ctid) AS rows, pg_catalog.max(s.ctid) AS last, pg_catalog.count(*) AS found \
+                 FROM (SELECT t.ctid FROM ONLY % AS t \
+                     WHERE t.ctid OPERATOR(pg_catalog.>) $2 AND % LIMIT $3) AS s), \
+             changed AS ( \
+                 UPDATE ONLY % AS t SET % \
+                 WHERE t.ctid OPERATOR(pg_catalog.=) ANY ((SELECT p.rows FROM picked AS p)::pg_catalog.tid[]) AND % \
+                 RETURNING 1) \
+             SELECT p.last, p.found, (SELECT pg_catalog.count(*) FROM changed) FROM picked AS p",
+            &[table, stale, table, &self.assignments(schema), stale],
+        )
+    }
+}
+
+/// What a batch came to.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    /// The place of the last row that was picked.
+    last: pg_sys::ItemPointerData,
+    found: u64,
+    changed: u64,
+}
+
+impl Batch {
+    fn read([last, found, changed]: [Option<pg_sys::Datum>; 3]) -> Self {
+        let count = |datum: Option<pg_sys::Datum>| datum.map_or(0, |datum| datum.value() as u64);
+        // SAFETY: the query's first column is a tid, which is stored as an item pointer.
+        let last = last.map(|tid| unsafe { *tid.cast_mut_ptr::<pg_sys::ItemPointerData>() });
+        Self { last: last.unwrap_or_default(), found: count(found), changed: count(changed) }
+    }
+}
+
+/// The page that a row is on, counted from 1.
+fn page(place: pg_sys::ItemPointerData) -> u32 {
+    let block = u32::from(place.ip_blkid.bi_hi) << 16 | u32::from(place.ip_blkid.bi_lo);
+    block.saturating_add(1)
+}
+
+/// A table that holds rows itself: the target, a partition, a child.
+#[derive(Debug)]
+struct Leaf {
+    name: CString,
+    /// How large it is, unless that is another server's matter.
+    pages: Option<u32>,
+}
+
+impl Leaf {
+    /// The tables that the rows of `target` are in.
+    fn all_of(target: &Target) -> Result<Vec<Self>> {
+        // SAFETY: the server allocates the list; its cells are oids of relations that stay locked until the next commit.
+        let oids: Vec<pg_sys::Oid> = unsafe {
+            let lock = pg_sys::AccessShareLock.cast_signed();
+            let list = pg_guard_ffi_boundary(|| find_all_inheritors(target.oid, lock, std::ptr::null_mut()));
+            (0..(*list).length).map(|index| pg_sys::list_nth_oid(list, index)).collect()
+        };
+        oids.into_iter().filter_map(Self::new).collect()
+    }
+
+    /// `None` for a partitioned table: its rows are in its partitions.
+    fn new(oid: pg_sys::Oid) -> Option<Result<Self>> {
+        // SAFETY: looks in the catalogs.
+        let relkind = unsafe { pg_sys::get_rel_relkind(oid) }.cast_unsigned();
+        let pages = match relkind {
+            pg_sys::RELKIND_PARTITIONED_TABLE => return None,
+            pg_sys::RELKIND_FOREIGN_TABLE => None,
+            _ => Some(pages(oid)),
+        };
+        Some(sql::relation(oid).map(|name| Self { name, pages }))
+    }
+
+    /// Says how far the work has come.
+    fn notice(&self, rows: u64, last: pg_sys::ItemPointerData) {
+        let mut progress = format!("rescored {rows} rows of {}", text::string(&self.name));
+        if let Some(pages) = self.pages {
+            let page = page(last);
+            // The table may have grown meanwhile.
+            progress += &format!(", page {page} of {}", pages.max(page));
+        }
+        pgrx::notice!("{}", text::printable(progress));
+    }
+}
+
+/// Pages that a locked table has.
+fn pages(oid: pg_sys::Oid) -> u32 {
+    // SAFETY: the relation exists and is locked; it is closed once.
+    unsafe {
+        let relation = pg_sys::relation_open(oid, pg_sys::NoLock.cast_signed());
+        let pages = pg_sys::RelationGetNumberOfBlocksInFork(relation, pg_sys::ForkNumber::MAIN_FORKNUM);
+        pg_sys::relation_close(relation, pg_sys::NoLock.cast_signed());
+        pages
+    }
+}
+
+unsafe extern "C-unwind" {
+    /// The relation itself and all that inherit from it, partitions among them (`catalog/pg_inherits.h`).
+    fn find_all_inheritors(
+        parent: pg_sys::Oid,
+        lock: pg_sys::LOCKMODE,
+        parents: *mut *mut pg_sys::List,
+    ) -> *mut pg_sys::List;
+}

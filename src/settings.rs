@@ -1,0 +1,108 @@
+//! The settings `sentiment.*`. Any user may change them; none needs the library preloaded.
+
+use std::ffi::{CStr, CString};
+
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum, pg_sys};
+
+/// What a trigger does with a row that it cannot score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
+pub enum OnError {
+    /// Store NULL and warn: the row matters more than its score.
+    #[name = c"null"]
+    Null,
+    /// Refuse the row.
+    #[name = c"raise"]
+    Raise,
+}
+
+impl OnError {
+    /// The policy by its name in a trigger's argument.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "null" => Some(Self::Null),
+            "raise" => Some(Self::Raise),
+            _ => None,
+        }
+    }
+}
+
+/// 64 MB in kB: several models of the size that ships.
+const CACHE_SIZE_DEFAULT: i32 = 65_536;
+/// Below this a cache holds no model at all.
+const CACHE_SIZE_MIN: i32 = 1_024;
+/// Stands for `maintenance_work_mem`.
+const TRAIN_MEMORY_INHERIT: i32 = -1;
+/// As large as the server lets its own memory settings be.
+const MEMORY_MAX: i32 = i32::MAX;
+
+static DEFAULT_MODEL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"english"));
+static CACHE_SIZE: GucSetting<i32> = GucSetting::<i32>::new(CACHE_SIZE_DEFAULT);
+static TRAIN_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(TRAIN_MEMORY_INHERIT);
+static ON_ERROR: GucSetting<OnError> = GucSetting::<OnError>::new(OnError::Null);
+
+/// Defines every setting and reserves the prefix, so that a misspelt one is refused.
+pub fn define() {
+    GucRegistry::define_string_guc(
+        c"sentiment.default_model",
+        c"Sets the model that scores when a call names none.",
+        c"A name (english), or a frozen version (english@1).",
+        &DEFAULT_MODEL,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"sentiment.cache_size",
+        c"Sets the memory that a session spends on keeping models open.",
+        c"Shipped models are part of the library and are not counted.",
+        &CACHE_SIZE,
+        CACHE_SIZE_MIN,
+        MEMORY_MAX,
+        GucContext::Userset,
+        GucFlags::UNIT_KB,
+    );
+    GucRegistry::define_int_guc(
+        c"sentiment.train_memory",
+        c"Sets the memory that training a model may use.",
+        c"-1 means the value of maintenance_work_mem.",
+        &TRAIN_MEMORY,
+        TRAIN_MEMORY_INHERIT,
+        MEMORY_MAX,
+        GucContext::Userset,
+        GucFlags::UNIT_KB,
+    );
+    GucRegistry::define_enum_guc(
+        c"sentiment.on_error",
+        c"Sets what sentiment_trigger() does with a row that cannot be scored.",
+        c"null stores NULL and warns, raise refuses the row; a trigger's own on_error comes first.",
+        &ON_ERROR,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    reserve_prefix();
+}
+
+/// Hands the name in `sentiment.default_model` to `read`, without copying it: a row's cost counts.
+pub fn with_default_model<T>(read: impl FnOnce(&CStr) -> T) -> T {
+    // SAFETY: the server keeps the setting's value alive until the setting changes, which no code that `read` runs does;
+    // a string setting with a default is never a null pointer.
+    read(unsafe { CStr::from_ptr(*DEFAULT_MODEL.as_ptr()) })
+}
+
+/// The policy for triggers that name none.
+pub fn on_error() -> OnError {
+    ON_ERROR.get()
+}
+
+fn reserve_prefix() {
+    let prefix = c"sentiment".as_ptr();
+    // SAFETY: the prefix is a constant C string, and all settings that carry it are defined.
+    #[cfg(not(feature = "pg14"))]
+    unsafe {
+        pg_sys::MarkGUCPrefixReserved(prefix);
+    }
+    // SAFETY: as above; PostgreSQL 14 warns where later versions refuse.
+    #[cfg(feature = "pg14")]
+    unsafe {
+        pg_sys::EmitWarningsOnPlaceholders(prefix);
+    }
+}

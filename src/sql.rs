@@ -1,0 +1,148 @@
+//! SQL that we run for the caller: with the caller's rights, and whatever the caller's `search_path` is.
+//!
+//! Statements are put together in the server's encoding, so that names pass as the catalogs have them. All in them that is
+//! not a name from the catalogs is qualified with its schema, operators too.
+
+use std::ffi::{CStr, CString};
+
+use pgrx::pg_sys;
+
+use crate::errors::{Failure, Result};
+
+/// A parameter of a statement: its type and its value.
+pub type Parameter = (pg_sys::Oid, pg_sys::Datum);
+
+/// Puts a statement, or a piece of one, together: each `%` of the template becomes the next part.
+pub fn compose(template: &str, parts: &[&CStr]) -> CString {
+    let mut parts = parts.iter();
+    let mut sql = Vec::with_capacity(2 * template.len());
+    for piece in template.split_inclusive('%') {
+        match piece.strip_suffix('%') {
+            Some(before) => {
+                sql.extend_from_slice(before.as_bytes());
+                sql.extend_from_slice(parts.next().map_or(b"", |part| part.to_bytes()));
+            }
+            None => sql.extend_from_slice(piece.as_bytes()),
+        }
+    }
+    owned(sql)
+}
+
+/// Puts pieces in a row, with `separator` between them.
+pub fn join(pieces: &[CString], separator: &str) -> CString {
+    let pieces: Vec<_> = pieces.iter().map(|piece| piece.to_bytes()).collect();
+    owned(pieces.join(separator.as_bytes()))
+}
+
+/// A name, quoted if it has to be.
+pub fn identifier(name: &CStr) -> CString {
+    // SAFETY: the server answers with a C string, the one it was given or a new one.
+    unsafe { CStr::from_ptr(pg_sys::quote_identifier(name.as_ptr())) }.to_owned()
+}
+
+/// A string constant.
+pub fn literal(value: &CStr) -> CString {
+    // SAFETY: the server answers with a new C string.
+    unsafe { CStr::from_ptr(pg_sys::quote_literal_cstr(value.as_ptr())) }.to_owned()
+}
+
+/// A relation's name with its schema, quoted.
+pub fn relation(oid: pg_sys::Oid) -> Result<CString> {
+    // SAFETY: a relation that exists has a name and a schema with a name; the server answers with new C strings.
+    unsafe {
+        let name = pg_sys::get_rel_name(oid);
+        if name.is_null() {
+            return Err(Failure::relation_missing(oid.to_u32()));
+        }
+        let schema = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(oid));
+        Ok(CStr::from_ptr(pg_sys::quote_qualified_identifier(schema, name)).to_owned())
+    }
+}
+
+fn owned(bytes: Vec<u8>) -> CString {
+    // The pieces are C strings and templates of ours: there is no zero byte in them.
+    CString::new(bytes).unwrap_or_default()
+}
+
+/// What a session may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read, with the snapshot of the calling statement.
+    Read,
+    /// Read and write, inside the caller's transaction.
+    Write,
+    /// Read and write, and commit between statements.
+    Commit,
+}
+
+/// A connection to the server's own SQL interface.
+#[derive(Debug)]
+pub struct Session {
+    access: Access,
+}
+
+impl Session {
+    /// Opens a session for `work`. After a failure the server itself closes what is open.
+    pub fn run<T>(access: Access, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let options = if access == Access::Commit { pg_sys::SPI_OPT_NONATOMIC.cast_signed() } else { 0 };
+        // SAFETY: connecting has no precondition beyond being called by a function.
+        check(unsafe { pg_sys::SPI_connect_ext(options) })?;
+        let done = work(&Self { access })?;
+        // SAFETY: the session is connected.
+        check(unsafe { pg_sys::SPI_finish() })?;
+        Ok(done)
+    }
+
+    /// Runs a statement, and returns the number of rows that it touched.
+    pub fn execute(&self, statement: &CStr, parameters: &[Parameter]) -> Result<u64> {
+        let count = i32::try_from(parameters.len()).unwrap_or_default();
+        let (mut types, mut values): (Vec<_>, Vec<_>) = parameters.iter().copied().unzip();
+        // SAFETY: the session is connected; `count` types and values are given, none of them null.
+        unsafe {
+            check(pg_sys::SPI_execute_with_args(
+                statement.as_ptr(),
+                count,
+                types.as_mut_ptr(),
+                values.as_mut_ptr(),
+                std::ptr::null(),
+                self.access == Access::Read,
+                0,
+            ))?;
+            Ok(pg_sys::SPI_processed)
+        }
+    }
+
+    /// Runs a query, and hands its first row to `read`.
+    pub fn query<const N: usize, T>(
+        &self,
+        query: &CStr,
+        parameters: &[Parameter],
+        read: impl FnOnce([Option<pg_sys::Datum>; N]) -> T,
+    ) -> Result<T> {
+        let rows = self.execute(query, parameters)?;
+        let mut columns = [None; N];
+        // SAFETY: the query left its rows in the table, which is freed when they have been read.
+        unsafe {
+            let table = pg_sys::SPI_tuptable;
+            for (number, column) in (1..).zip(&mut columns).take_while(|_| rows > 0) {
+                let mut null = false;
+                let value = pg_sys::SPI_getbinval(*(*table).vals, (*table).tupdesc, number, &mut null);
+                *column = (!null).then_some(value);
+            }
+            let result = read(columns);
+            pg_sys::SPI_freetuptable(table);
+            Ok(result)
+        }
+    }
+
+    /// Makes what was done so far permanent.
+    pub fn commit(&self) {
+        // SAFETY: the session is connected, and was opened for committing; otherwise the server refuses.
+        unsafe { pg_sys::SPI_commit() }
+    }
+}
+
+/// The interface's own errors are negative; those of statements do not come back here at all.
+fn check(code: i32) -> Result<()> {
+    if code < 0 { Err(Failure::sql_failed(code)) } else { Ok(()) }
+}

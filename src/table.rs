@@ -1,0 +1,152 @@
+//! Tables as the server's cache has them: names, columns, triggers.
+
+use std::ffi::{CStr, CString};
+
+use pgrx::{PgTupleDesc, pg_sys};
+
+use crate::errors::{Failure, Result};
+use crate::text;
+use crate::wiring::Output;
+
+/// An open table.
+#[derive(Clone, Copy, Debug)]
+pub struct Table {
+    relation: pg_sys::Relation,
+}
+
+impl Table {
+    /// Looks at an open table.
+    ///
+    /// # Safety
+    /// `relation` is open and locked, and stays so as long as the result is used.
+    pub unsafe fn new(relation: pg_sys::Relation) -> Self {
+        Self { relation }
+    }
+
+    /// Its name, for messages.
+    pub fn name(self) -> String {
+        // SAFETY: `new` was promised an open relation, which has a name.
+        text::string(unsafe { CStr::from_ptr((*(*self.relation).rd_rel).relname.data.as_ptr()) }).into_owned()
+    }
+
+    /// The row type of its tuples.
+    pub fn descriptor(self) -> pg_sys::TupleDesc {
+        // SAFETY: `new` was promised an open relation.
+        unsafe { (*self.relation).rd_att }
+    }
+
+    /// The column of a name; `None` too for one that was dropped and for the system's own.
+    pub fn column(self, name: &CStr) -> Option<Column> {
+        // SAFETY: `new` was promised an open relation, whose descriptor is not freed while it is open.
+        let (descriptor, number) = unsafe {
+            let descriptor = self.descriptor();
+            (PgTupleDesc::from_pg_unchecked(descriptor), pg_sys::SPI_fnumber(descriptor, name.as_ptr()))
+        };
+        let attribute = descriptor.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
+        Some(Column {
+            number,
+            name: name.to_owned(),
+            data_type: attribute.atttypid,
+            modifier: attribute.atttypmod,
+            generated: attribute.attgenerated != 0,
+        })
+    }
+
+    /// The column of a name that has to be there.
+    pub fn require(self, name: &CStr) -> Result<Column> {
+        self.column(name).ok_or_else(|| Failure::column_missing(&text::string(name), &self.name()))
+    }
+
+    /// The triggers that call `function`: their names and arguments.
+    pub fn triggers(self, function: pg_sys::Oid) -> Vec<(CString, Vec<CString>)> {
+        // SAFETY: `new` was promised an open relation; it has either no trigger list, or `numtriggers` triggers with names.
+        unsafe {
+            let Some(list) = (*self.relation).trigdesc.as_ref() else { return Vec::new() };
+            let triggers =
+                std::slice::from_raw_parts(list.triggers, usize::try_from(list.numtriggers).unwrap_or(0));
+            let ours = triggers.iter().filter(|trigger| trigger.tgfoid == function);
+            ours.map(|trigger| {
+                let arguments = trigger_arguments(trigger).map(CStr::to_owned).collect();
+                (CStr::from_ptr(trigger.tgname).to_owned(), arguments)
+            })
+            .collect()
+        }
+    }
+}
+
+/// A trigger's arguments, as `CREATE TRIGGER` was given them.
+///
+/// # Safety
+/// `trigger` is a trigger of the server's cache, and the result is used no longer than it.
+pub unsafe fn trigger_arguments<'a>(trigger: &pg_sys::Trigger) -> impl Iterator<Item = &'a CStr> + use<'a> {
+    let (arguments, count) = (trigger.tgargs, usize::try_from(trigger.tgnargs).unwrap_or(0));
+    // SAFETY: the server keeps `tgnargs` C strings there, and no array at all where there are none.
+    (0..count).map(move |index| unsafe { CStr::from_ptr(*arguments.add(index)) })
+}
+
+/// A column of a table.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// Its number, counted from 1.
+    pub number: i32,
+    /// Its name, as the catalogs have it.
+    pub name: CString,
+    /// Its type.
+    pub data_type: pg_sys::Oid,
+    modifier: i32,
+    generated: bool,
+}
+
+impl Column {
+    /// Characters that it can hold, if that is limited.
+    fn limit(&self) -> Option<usize> {
+        let limit = self.modifier - i32::try_from(pg_sys::VARHDRSZ).unwrap_or_default();
+        usize::try_from(limit).ok().filter(|_| self.data_type == pg_sys::VARCHAROID)
+    }
+
+    /// Makes sure that `value` fits.
+    pub fn fits(&self, value: &str) -> Result<()> {
+        match self.limit() {
+            Some(limit) if value.chars().count() > limit => {
+                Err(Failure::value_too_long(&text::string(&self.name), value.chars().count(), limit))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn type_name(&self) -> String {
+        // SAFETY: the server formats the type's name into memory of the current context.
+        text::string(unsafe { CStr::from_ptr(pg_sys::format_type_be(self.data_type)) }).into_owned()
+    }
+
+    /// Makes sure that a trigger that fires before the row is written has a say in it.
+    pub fn not_generated(self) -> Result<Self> {
+        if self.generated { Err(Failure::column_generated(&text::string(&self.name))) } else { Ok(self) }
+    }
+
+    /// Makes sure that texts can be read from it in place.
+    pub fn readable(self) -> Result<Self> {
+        // SAFETY: both look the type up in the catalogs.
+        let like_text = unsafe {
+            pg_sys::getBaseType(self.data_type) == pg_sys::BPCHAROID
+                || pg_sys::IsBinaryCoercible(self.data_type, pg_sys::TEXTOID)
+        };
+        if like_text {
+            Ok(self)
+        } else {
+            Err(Failure::column_not_text(&text::string(&self.name), &self.type_name()))
+        }
+    }
+
+    /// Makes sure that `output` can be written to it. Domains are refused: no one would check their constraints.
+    pub fn writable(self, output: Output) -> Result<Self> {
+        let (types, expected) = match output {
+            Output::Label | Output::Version => ([pg_sys::TEXTOID, pg_sys::VARCHAROID], "text"),
+            Output::Score => ([pg_sys::FLOAT8OID, pg_sys::FLOAT4OID], "double precision"),
+        };
+        if types.contains(&self.data_type) {
+            return Ok(self);
+        }
+        Err(Failure::output_type(&text::string(&self.name), &self.type_name(), expected))
+    }
+}

@@ -1,0 +1,255 @@
+//! Tables whose rows are scored: `enable_sentiment()`, `disable_sentiment()`, and how such a table is found.
+
+use std::ffi::{CStr, CString};
+
+use pgrx::{IntoDatum, direct_function_call, pg_sys};
+
+use crate::call::{Answer, Call, sql_functions};
+use crate::errors::{Failure, Result};
+use crate::rescore::Scoring;
+use crate::sql::{self, Access, Session, compose, identifier};
+use crate::table::Table;
+use crate::text;
+use crate::wiring::{Arguments, DEFAULT_COLUMNS, Output, Wiring};
+
+sql_functions!(enable_sentiment, disable_sentiment);
+
+/// What a trigger of ours is called, if the name is free.
+const TRIGGER_NAME: &CStr = c"pg_sentiment";
+
+/// `enable_sentiment(target, text_column, model, label_column, score_column, version_column, backfill)`.
+///
+/// A mistake that is found half way undoes what was done: all of it is one transaction.
+fn enable_sentiment(call: &Call) -> Answer {
+    refuse_read_only(c"enable_sentiment()");
+    let target = Target::named(call)?;
+    let arguments = requested(call)?;
+    let backfill: bool = call.required(6, "backfill")?;
+    let model = arguments.model()?;
+    target.require_owner();
+    let (missing, scorers) = target.look(pg_sys::AccessExclusiveLock.cast_signed(), |table| {
+        Ok((target.missing_columns(&arguments, table)?, target.scorers(table)))
+    })?;
+    let scored = Session::run(Access::Write, |session| {
+        target.add_columns(session, &missing)?;
+        let wiring = target.look(pg_sys::NoLock.cast_signed(), |table| Wiring::new(arguments, table))?;
+        target.replace_trigger(session, call.schema(), &scorers, &wiring.arguments)?;
+        let scoring = Scoring::new(wiring, model)?;
+        if backfill { scoring.score_all(session, call.schema(), target.oid) } else { Ok(0) }
+    })?;
+    Ok(i64::try_from(scored).ok().into_datum())
+}
+
+/// `disable_sentiment(target, drop_columns)`.
+fn disable_sentiment(call: &Call) -> Answer {
+    refuse_read_only(c"disable_sentiment()");
+    let target = Target::named(call)?;
+    let drop_columns: bool = call.required(1, "drop_columns")?;
+    target.require_owner();
+    let scorers =
+        target.look(pg_sys::AccessExclusiveLock.cast_signed(), |table| target.some_scorers(table))?;
+    Session::run(Access::Write, |session| {
+        for scorer in &scorers {
+            target.drop_trigger(session, scorer)?;
+        }
+        if drop_columns { target.drop_columns(session, &scorers) } else { Ok(()) }
+    })?;
+    // A void function answers, with nothing.
+    Ok(Some(pg_sys::Datum::null()))
+}
+
+/// The trigger arguments that `enable_sentiment` was asked for. A column given as NULL is left out.
+fn requested(call: &Call) -> Result<Arguments> {
+    let text = call.name(1).ok_or_else(|| Failure::null_argument("text_column"))?.to_owned();
+    let model = call.text(2).map(|model| model.read(|model| text::c_string(&model.to_str())));
+    let named = |(index, output): (usize, Output)| call.name(index).map(|name| (output, name.to_owned()));
+    let outputs: Vec<_> = (3..).zip(DEFAULT_COLUMNS.map(|(output, _)| output)).filter_map(named).collect();
+    if outputs.is_empty() {
+        return Err(Failure::outputs_none());
+    }
+    Ok(Arguments { text, outputs, model, on_error: None })
+}
+
+/// Ends with the server's own error on a standby and in a read-only transaction, before any lock is asked for.
+pub fn refuse_read_only(command: &CStr) {
+    // SAFETY: reads the transaction's state.
+    unsafe { pg_sys::PreventCommandIfReadOnly(command.as_ptr()) }
+}
+
+/// A trigger of ours on a table.
+#[derive(Debug)]
+pub struct Scorer {
+    name: CString,
+    /// A trigger made by hand may make no sense.
+    arguments: Result<Arguments>,
+}
+
+/// A table that is to be scored, or is.
+#[derive(Debug)]
+pub struct Target {
+    /// The table.
+    pub oid: pg_sys::Oid,
+    relkind: u8,
+    /// `sentiment_trigger()`.
+    trigger_function: pg_sys::Oid,
+}
+
+impl Target {
+    /// The table that a call's first argument names.
+    pub fn named(call: &Call) -> Result<Self> {
+        let oid = call.required(0, "target")?;
+        let trigger_function = compose("%.sentiment_trigger()", &[&identifier(call.schema())]);
+        // SAFETY: both look in the catalogs; `regprocedurein` takes a C string, and finds the function of our own schema.
+        let (relkind, trigger_function) = unsafe {
+            let name = Some(pg_sys::Datum::from(trigger_function.as_ptr()));
+            (
+                pg_sys::get_rel_relkind(oid).cast_unsigned(),
+                direct_function_call(pg_sys::regprocedurein, &[name]),
+            )
+        };
+        let target = Self { oid, relkind, trigger_function: trigger_function.unwrap_or(pg_sys::InvalidOid) };
+        match relkind {
+            0 => Err(Failure::relation_missing(oid.to_u32())),
+            pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE | pg_sys::RELKIND_FOREIGN_TABLE => {
+                Ok(target)
+            }
+            _ => target.look(pg_sys::AccessShareLock.cast_signed(), |table| {
+                Err(Failure::not_a_table(&table.name()))
+            }),
+        }
+    }
+
+    /// Ends with the server's own error if the caller does not own the table.
+    fn require_owner(&self) {
+        // SAFETY: all look in the catalogs.
+        unsafe {
+            let user = pg_sys::GetUserId();
+            #[cfg(any(feature = "pg14", feature = "pg15"))]
+            let owned = pg_sys::pg_class_ownercheck(self.oid, user);
+            #[cfg(not(any(feature = "pg14", feature = "pg15")))]
+            let owned = pg_sys::object_ownercheck(pg_sys::RelationRelationId, self.oid, user);
+            if !owned {
+                let object = pg_sys::get_relkind_objtype(self.relkind.cast_signed());
+                let name = pg_sys::get_rel_name(self.oid);
+                pg_sys::aclcheck_error(pg_sys::AclResult::ACLCHECK_NOT_OWNER, object, name);
+            }
+        }
+    }
+
+    /// Opens the table for `look`; the lock stays until the transaction ends.
+    pub fn look<T>(&self, lock: pg_sys::LOCKMODE, look: impl FnOnce(Table) -> Result<T>) -> Result<T> {
+        // SAFETY: the relation is used only while it is open, and closed once. After an error the server closes it.
+        unsafe {
+            let relation = pg_sys::try_relation_open(self.oid, lock);
+            if relation.is_null() {
+                return Err(Failure::relation_missing(self.oid.to_u32()));
+            }
+            let seen = look(Table::new(relation));
+            pg_sys::relation_close(relation, pg_sys::NoLock.cast_signed());
+            seen
+        }
+    }
+
+    /// The triggers of ours on the table.
+    fn scorers(&self, table: Table) -> Vec<Scorer> {
+        let scorer = |(name, arguments): (CString, Vec<CString>)| Scorer {
+            name,
+            arguments: Arguments::parse(arguments.iter().map(CString::as_c_str)),
+        };
+        table.triggers(self.trigger_function).into_iter().map(scorer).collect()
+    }
+
+    /// As `scorers`, for a table that has to have one.
+    fn some_scorers(&self, table: Table) -> Result<Vec<Scorer>> {
+        let scorers = self.scorers(table);
+        if scorers.is_empty() { Err(Failure::not_enabled(&table.name())) } else { Ok(scorers) }
+    }
+
+    /// How the table's triggers score it: at least one of them does.
+    pub fn wirings(&self) -> Result<Vec<Wiring>> {
+        self.look(pg_sys::AccessShareLock.cast_signed(), |table| {
+            let scorers = self.some_scorers(table)?;
+            scorers.into_iter().map(|scorer| Wiring::new(scorer.arguments?, table)).collect()
+        })
+    }
+
+    /// The columns that have to be added.
+    fn missing_columns(&self, arguments: &Arguments, table: Table) -> Result<Vec<(Output, CString)>> {
+        let missing = arguments.outputs.iter().filter(|(_, name)| table.column(name).is_none());
+        let missing: Vec<_> = missing.cloned().collect();
+        match missing.first() {
+            Some((_, column)) if self.relkind == pg_sys::RELKIND_FOREIGN_TABLE => {
+                Err(Failure::foreign_columns(&table.name(), &text::string(column)))
+            }
+            _ => Ok(missing),
+        }
+    }
+
+    fn add_columns(&self, session: &Session, missing: &[(Output, CString)]) -> Result<()> {
+        let addition = |(output, name): &(Output, CString)| {
+            let data_type = match output {
+                Output::Label | Output::Version => "text",
+                Output::Score => "float8",
+            };
+            compose(&format!("ADD COLUMN % pg_catalog.{data_type}"), &[&identifier(name)])
+        };
+        self.alter(session, missing.iter().map(addition).collect())
+    }
+
+    fn drop_columns(&self, session: &Session, scorers: &[Scorer]) -> Result<()> {
+        let arguments = scorers.iter().filter_map(|scorer| scorer.arguments.as_ref().ok());
+        let mut columns: Vec<_> = arguments.flat_map(Arguments::columns).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        let removals = columns.iter().map(|name| compose("DROP COLUMN IF EXISTS %", &[&identifier(name)]));
+        self.alter(session, removals.collect())
+    }
+
+    fn alter(&self, session: &Session, actions: Vec<CString>) -> Result<()> {
+        if actions.is_empty() {
+            return Ok(());
+        }
+        let statement = compose("ALTER TABLE % %", &[&sql::relation(self.oid)?, &sql::join(&actions, ", ")]);
+        session.execute(&statement, &[]).map(drop)
+    }
+
+    fn drop_trigger(&self, session: &Session, scorer: &Scorer) -> Result<()> {
+        let statement =
+            compose("DROP TRIGGER % ON %", &[&identifier(&scorer.name), &sql::relation(self.oid)?]);
+        session.execute(&statement, &[]).map(drop)
+    }
+
+    /// Creates the trigger, in place of those that read the same column or write the same ones.
+    fn replace_trigger(
+        &self,
+        session: &Session,
+        schema: &CStr,
+        scorers: &[Scorer],
+        wanted: &Arguments,
+    ) -> Result<()> {
+        let in_the_way =
+            |scorer: &&Scorer| scorer.arguments.as_ref().map_or(true, |known| known.collides(wanted));
+        let (replaced, kept): (Vec<_>, Vec<_>) = scorers.iter().partition(in_the_way);
+        for scorer in replaced {
+            self.drop_trigger(session, scorer)?;
+        }
+        let statement = compose(
+            "CREATE TRIGGER % BEFORE INSERT OR UPDATE OF % ON % FOR EACH ROW EXECUTE FUNCTION %.sentiment_trigger(%)",
+            &[
+                &identifier(&free_name(&kept)),
+                &identifier(&wanted.text),
+                &sql::relation(self.oid)?,
+                &identifier(schema),
+                &sql::join(&wanted.literals(), ", "),
+            ],
+        );
+        session.execute(&statement, &[]).map(drop)
+    }
+}
+
+/// A name for a trigger beside those that stay.
+fn free_name(kept: &[&Scorer]) -> CString {
+    let numbered = (2..).map(|number: usize| compose(&format!("%_{number}"), &[TRIGGER_NAME]));
+    let mut names = std::iter::once(TRIGGER_NAME.to_owned()).chain(numbered);
+    names.find(|name| kept.iter().all(|scorer| scorer.name != *name)).unwrap_or_default()
+}
