@@ -1,4 +1,5 @@
--- Microseconds a row of scoring and of its peers. Needs :rows, :rounds, :vader (0 or 1) and :texts, a file of one text a line.
+-- Microseconds a row of scoring and of its peers. Needs :rows, :rounds, :texts (a file of one text a line), :vader (0 or 1)
+-- and :library, the folder of VADER's Python package.
 SET client_min_messages = warning;
 CREATE EXTENSION pg_sentiment;
 
@@ -21,8 +22,11 @@ INSERT INTO contestants VALUES
 
 \if :vader
 CREATE EXTENSION plpython3u;
+SELECT set_config('bench.library', :'library', false) \gset
 CREATE FUNCTION vader(body text) RETURNS float8 LANGUAGE plpython3u STABLE AS $$
 if 'analyzer' not in GD:
+    import sys
+    sys.path.insert(0, plpy.execute("SELECT current_setting('bench.library') AS folder")[0]['folder'])
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
     GD['analyzer'] = SentimentIntensityAnalyzer()
 return GD['analyzer'].polarity_scores(body)['compound']

@@ -12,12 +12,12 @@
 //!     36     4  classes
 //!     40    24  zero
 //!     64        card (bincode), zero-padded to a multiple of 64
-//!               buckets x 64 bytes: sixteen 4-byte fingerprints a bucket, 0 where the slot is free
-//!               buckets x 16 records: classes x i16 weight, i8 lexicon value, u8 flags
+//!               buckets, each zero-padded to a multiple of 16:
+//!                   eight 4-byte fingerprints, 0 where the slot is free
+//!                   eight records: classes x i8 weight, then lexicon value (7 bits) and flag (1 bit)
 //! ```
 //!
-//! A bucket's fingerprints are one cache line: a term that the model does not know, as most word pairs are, costs
-//! one read of memory, a known one two.
+//! With two or three classes a bucket is one cache line.
 
 mod table;
 mod writer;

@@ -4,10 +4,10 @@ mod explain;
 
 pub use explain::{Reason, TokenView};
 
-use crate::model::{Entry, Model};
+use crate::model::{Entry, Model, Table};
 use crate::shape::Shape;
 use crate::terms::{self, GramBuffer};
-use crate::text::{Text, TokenMarks, Tokenized};
+use crate::text::{Text, Token, TokenMarks, Tokenized};
 use crate::{Result, hash};
 
 /// Buffers that every reading reuses, so that a text allocates nothing once they have grown.
@@ -164,6 +164,7 @@ impl<'a> Predictor<'a> {
         let mut tally = Tally::default();
         // The joint hash of the last tokens if a known n-gram may go on from them: of one token, of two.
         let (mut one, mut two) = (None::<u64>, None::<u64>);
+        warm_up(table, text.tokens());
         for (at, token) in text.tokens().iter().enumerate() {
             let entry = table.get(terms::unit(token));
             let form = text.form(token);
@@ -197,6 +198,17 @@ impl<'a> Predictor<'a> {
         }
         tally
     }
+}
+
+/// Brings the buckets of a text's words and word pairs into the cache.
+fn warm_up(table: &Table<'_>, tokens: &[Token]) {
+    let mut last = 0;
+    let mut seen = 0;
+    for token in tokens {
+        seen ^= table.touch(terms::unit(token)) ^ table.touch(hash::joint(last, token.hash));
+        last = token.hash;
+    }
+    std::hint::black_box(seen);
 }
 
 /// A known term of a text: its record and the tokens that it spans.

@@ -1,14 +1,11 @@
 //! Writes a model's bytes.
 
-use super::table::{BUCKET_BYTES, LEFT, SLOTS, place, record_bytes};
+use super::table::{Layout, SLOTS, extra, place};
 use super::{CHECKSUM, Card, FORMAT_VERSION, HEADER, MAGIC, checksum};
 use crate::text::TOKENIZER_VERSION;
 use crate::{Error, ErrorKind, Result};
 
-/// Units of a lexicon value: -4 to 4 in steps of 1/31.
-pub(super) const LEXICON_UNITS: f64 = 31.0;
-
-/// How full the table is made: at 0.8 about one bucket in seven spills.
+/// How full the table is made: at 0.8 about one bucket of eight slots in five spills.
 const LOAD: f64 = 0.8;
 
 /// A term to be written.
@@ -16,7 +13,7 @@ const LOAD: f64 = 0.8;
 pub(crate) struct EntryDraft {
     pub hash: u64,
     /// Weights, one a class, in the card's unit.
-    pub weights: Vec<i16>,
+    pub weights: Vec<i8>,
     /// Lexicon value, about -4 to 4.
     pub lexicon_value: f64,
     /// Whether a known n-gram may begin with it.
@@ -30,15 +27,14 @@ pub(crate) struct EntryDraft {
 /// # Errors
 /// `Limit` if the model would pass 4 GiB.
 pub(crate) fn write(card: &Card, mut terms: Vec<EntryDraft>) -> Result<Vec<u8>> {
-    let classes = card.labels.len();
+    let layout = Layout::new(card.labels.len());
     terms.sort_unstable_by_key(|term| term.hash);
     terms.dedup_by_key(|term| term.hash);
     let buckets = buckets(terms.len());
     let encoded =
         bincode::serde::encode_to_vec(card, bincode::config::standard()).map_err(|_| too_large())?;
     let table_start = HEADER + encoded.len().next_multiple_of(64);
-    let records_start = table_start + buckets * BUCKET_BYTES;
-    let mut bytes = vec![0; records_start + buckets * SLOTS * record_bytes(classes)];
+    let mut bytes = vec![0; table_start + buckets * layout.bucket];
 
     let number = |value: usize| u32::try_from(value).map(u32::to_le_bytes).map_err(|_| too_large());
     bytes[..8].copy_from_slice(&MAGIC);
@@ -48,13 +44,10 @@ pub(crate) fn write(card: &Card, mut terms: Vec<EntryDraft>) -> Result<Vec<u8>> 
     bytes[16..24].copy_from_slice(&length.to_le_bytes());
     bytes[28..32].copy_from_slice(&number(encoded.len())?);
     bytes[32..36].copy_from_slice(&number(buckets)?);
-    bytes[36..40].copy_from_slice(&number(classes)?);
+    bytes[36..40].copy_from_slice(&number(card.labels.len())?);
     bytes[HEADER..HEADER + encoded.len()].copy_from_slice(&encoded);
-
-    let (fingerprints, records) = bytes[table_start..].split_at_mut(records_start - table_start);
     for term in &terms {
-        let slot = free_slot(fingerprints, buckets, term.hash);
-        write_record(&mut records[slot * record_bytes(classes)..][..record_bytes(classes)], term);
+        write_term(&mut bytes[table_start..], buckets, layout, term);
     }
     let sum = checksum(&bytes);
     bytes[CHECKSUM].copy_from_slice(&sum.to_le_bytes());
@@ -69,31 +62,24 @@ fn too_large() -> Error {
     )
 }
 
-/// Buckets for so many terms, one at least; the sums are small enough for exact floats.
+/// Buckets for so many terms, one free slot at least; the sums are small enough for exact floats.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
 fn buckets(terms: usize) -> usize {
     (terms as f64 / (SLOTS as f64 * LOAD)).ceil() as usize + 1
 }
 
-/// Takes the first free slot for a hash and writes its fingerprint there. The table is never full.
-fn free_slot(fingerprints: &mut [u8], buckets: usize, hash: u64) -> usize {
-    let (bucket, fingerprint) = place(hash, buckets);
-    let slots = buckets * SLOTS;
-    let mut slot = bucket * SLOTS;
-    while fingerprints[slot * 4..][..4] != [0; 4] {
-        slot = (slot + 1) % slots;
+/// Puts a term into the first free slot from its bucket on. The table is never full.
+fn write_term(table: &mut [u8], buckets: usize, layout: Layout, term: &EntryDraft) {
+    let (mut bucket, fingerprint) = place(term.hash, buckets);
+    loop {
+        let line = &mut table[bucket * layout.bucket..][..layout.bucket];
+        if let Some(slot) = (0..SLOTS).find(|&slot| line[Layout::fingerprint(slot)] == [0; 4]) {
+            line[Layout::fingerprint(slot)].copy_from_slice(&fingerprint.to_le_bytes());
+            let weights = term.weights.iter().map(|weight| weight.cast_unsigned());
+            let record = weights.chain([extra(term.lexicon_value, term.left)]);
+            line[layout.record(slot)].iter_mut().zip(record).for_each(|(to, from)| *to = from);
+            return;
+        }
+        bucket = (bucket + 1) % buckets;
     }
-    fingerprints[slot * 4..][..4].copy_from_slice(&fingerprint.to_le_bytes());
-    slot
-}
-
-#[allow(clippy::cast_possible_truncation)]
-fn write_record(record: &mut [u8], term: &EntryDraft) {
-    let (weights, extra) = record.split_at_mut(term.weights.len() * 2);
-    for (bytes, weight) in weights.chunks_exact_mut(2).zip(&term.weights) {
-        bytes.copy_from_slice(&weight.to_le_bytes());
-    }
-    // A float cast saturates: a value beyond the range is kept at its end.
-    extra[0] = ((term.lexicon_value * LEXICON_UNITS).round() as i8).cast_unsigned();
-    extra[1] = if term.left { LEFT } else { 0 };
 }
