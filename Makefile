@@ -1,0 +1,78 @@
+# make help lists the targets. PG_CONFIG=/path/to/pg_config chooses the PostgreSQL; without it scripts/pg_config looks for one.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+# Cargo works in parallel by itself, and the steps of a target are in order.
+.NOTPARALLEL:
+
+export PATH := $(PATH):$(HOME)/.cargo/bin
+ifdef PG_CONFIG
+export PG_CONFIG
+endif
+DATA ?= ../shared/data
+export DATA
+target := $(or $(CARGO_TARGET_DIR),target)
+
+# Begins the recipes that compile the extension. Not asked when this file is read: scripts/requirements may install
+# PostgreSQL first.
+define for_postgres
+PGRX_PG_CONFIG_PATH=$$(scripts/pg_config --path)
+feature=pg_sentiment/pg$$(scripts/pg_config --major)
+export PGRX_PG_CONFIG_PATH
+endef
+
+.PHONY: build install demo demo-stop test lint models bench requirements prefix clean help
+
+build: ## build the extension for the PostgreSQL of PG_CONFIG
+	$(for_postgres)
+	cargo build --release --locked --features "$$feature"
+
+install: ## install what was built into that PostgreSQL; honours DESTDIR
+	@test -f $(target)/release/libpg_sentiment.so || { echo "nothing is built yet: run make first" >&2; exit 1; }
+	library="$(DESTDIR)$$(scripts/pg_config --pkglibdir)"
+	extension="$(DESTDIR)$$(scripts/pg_config --sharedir)/extension"
+	install -d "$$library" "$$extension"
+	install -s -m 755 $(target)/release/libpg_sentiment.so "$$library/pg_sentiment.so"
+	install -m 644 pg_sentiment.control sql/pg_sentiment--*.sql "$$extension"
+
+demo: requirements build prefix ## score sample messages on a throw-away server, which is left running
+	demo/run $(target)/demo
+
+demo-stop: ## stop that server and remove it
+	scripts/server remove $(target)/demo
+
+test: requirements lint ## everything CI runs
+	cargo test --locked -p sentiment-core -p sentiment-models
+	$(MAKE) build prefix
+	cargo test --locked --no-fail-fast -p sentiment-tests
+
+lint: ## formatting, clippy and shellcheck, with warnings as errors
+	cargo fmt --all --check
+	$(for_postgres)
+	cargo clippy --workspace --all-targets --locked --features "$$feature" -- -D warnings
+	if command -v shellcheck >/dev/null; then
+		shellcheck -x scripts/* demo/run .ci/run
+	else
+		echo "skipped: shellcheck is not installed, the scripts were not checked"
+	fi
+
+models: ## train the shipped model again from DATA (default ../shared/data)
+	cargo run --release --locked -p sentiment-models -- "$(DATA)"
+
+bench: requirements build prefix ## what scoring costs, beside its peers
+	benches/run
+
+requirements: ## install what the machine lacks (apt-get), or name it
+	scripts/requirements
+
+# A private copy of PostgreSQL with the extension in it: demo, tests and benches install nothing into the machine.
+prefix:
+	@scripts/prefix >/dev/null
+
+clean: demo-stop ## remove everything that was built
+	scripts/prefix --remove
+	cargo clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14

@@ -1,0 +1,68 @@
+-- enable_sentiment() and disable_sentiment()
+CREATE TABLE messages (id int GENERATED ALWAYS AS IDENTITY, body text);
+INSERT INTO messages (body) VALUES ('I love it, wonderful'), ('I hate it, awful'), (NULL);
+SELECT enable_sentiment('messages', 'body');
+\d messages
+SELECT id, sentiment, sentiment_score = sentiment_score(body) AS score, sentiment_version FROM messages ORDER BY id;
+INSERT INTO messages (body) VALUES ('so happy, great') RETURNING sentiment, sentiment_version;
+
+-- a second time it scores all rows again, and there is still one trigger
+SELECT enable_sentiment('messages', 'body');
+SELECT count(*) FROM pg_trigger WHERE tgrelid = 'messages'::regclass;
+
+-- and it takes new settings
+SELECT enable_sentiment('messages', 'body', model => 'english@1');
+SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'messages'::regclass;
+
+-- off again; the columns stay until they are asked for
+SELECT disable_sentiment('messages');
+SELECT count(*) FROM pg_trigger WHERE tgrelid = 'messages'::regclass;
+INSERT INTO messages (body) VALUES ('so happy') RETURNING sentiment;
+SELECT enable_sentiment('messages', 'body');
+SELECT disable_sentiment('messages', drop_columns => true);
+\d messages
+
+-- other columns, without backfill
+SELECT enable_sentiment('messages', 'body', label_column => 'mood', score_column => 'Mood score', version_column => NULL, backfill => false);
+\d messages
+SELECT count(mood) FROM messages;
+INSERT INTO messages (body) VALUES ('so happy, great') RETURNING mood;
+
+-- columns that are there already are used as they are
+CREATE TABLE prepared (body varchar(160), sentiment varchar(10), sentiment_score real);
+SELECT enable_sentiment('prepared', 'body');
+INSERT INTO prepared (body) VALUES ('so happy, great') RETURNING sentiment;
+
+-- names that need quoting
+CREATE SCHEMA "Odd schema";
+CREATE TABLE "Odd schema"."Odd ""table""" ("The Body" text);
+INSERT INTO "Odd schema"."Odd ""table""" VALUES ('so happy, great');
+SELECT enable_sentiment('"Odd schema"."Odd ""table"""', 'The Body', label_column => 'a "label"');
+SELECT "a ""label""" FROM "Odd schema"."Odd ""table""";
+SELECT disable_sentiment('"Odd schema"."Odd ""table"""', drop_columns => true);
+
+-- refusals
+CREATE VIEW messages_view AS SELECT body FROM messages;
+CREATE MATERIALIZED VIEW messages_matview AS SELECT body FROM messages;
+CREATE SEQUENCE messages_sequence;
+CREATE TABLE numbers (body int, label int);
+SELECT enable_sentiment('messages_view', 'body');
+SELECT enable_sentiment('messages_matview', 'body');
+SELECT enable_sentiment('messages_sequence', 'body');
+SELECT enable_sentiment('messages', 'no_such_column');
+SELECT enable_sentiment('messages', 'ctid');
+SELECT enable_sentiment('numbers', 'body');
+SELECT enable_sentiment('prepared', 'body', label_column => 'body');
+SELECT enable_sentiment('prepared', 'body', label_column => 'one', score_column => 'one');
+SELECT enable_sentiment('prepared', 'body', score_column => 'sentiment');
+SELECT enable_sentiment('prepared', 'body', NULL, NULL, NULL, NULL);
+SELECT enable_sentiment('prepared', 'body', model => 'no_such_model');
+SELECT enable_sentiment('prepared', 'body', model => 'english@99');
+SELECT enable_sentiment('no_such_table', 'body');
+SELECT enable_sentiment(NULL, 'body');
+SELECT enable_sentiment('prepared', NULL);
+SELECT enable_sentiment(0, 'body');
+SELECT enable_sentiment('pg_class', 'relname');
+SELECT disable_sentiment('numbers');
+SELECT disable_sentiment('messages_view');
+SELECT disable_sentiment(NULL);

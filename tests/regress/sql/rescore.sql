@@ -1,0 +1,48 @@
+-- stale_sentiment() and rescore_sentiment()
+CREATE TABLE messages (id int GENERATED ALWAYS AS IDENTITY, body text);
+SELECT enable_sentiment('messages', 'body');
+INSERT INTO messages (body) SELECT CASE i % 3 WHEN 0 THEN 'I hate it, awful' WHEN 1 THEN 'I love it, wonderful' END FROM generate_series(1, 300) AS i;
+SELECT stale_sentiment('messages');
+
+-- rows that another version scored, or none, are stale; rows with nothing to score are not for long
+UPDATE messages SET sentiment_version = 'english@0', sentiment = NULL WHERE id <= 100;
+SELECT stale_sentiment('messages');
+SET client_min_messages = warning;
+CALL rescore_sentiment('messages');
+RESET client_min_messages;
+SELECT stale_sentiment('messages'), count(*) FILTER (WHERE sentiment IS DISTINCT FROM sentiment(body)) AS wrong FROM messages;
+
+-- only stale rows are written, in batches that commit
+UPDATE messages SET sentiment_version = NULL WHERE id <= 10;
+CREATE TEMP TABLE places AS SELECT id, ctid AS place FROM messages;
+SET client_min_messages = warning;
+CALL rescore_sentiment('messages', batch => 3);
+RESET client_min_messages;
+SELECT count(*) AS moved FROM messages JOIN places USING (id) WHERE messages.ctid <> place;
+CALL rescore_sentiment('messages');
+
+-- it says how far it is
+CREATE TABLE brief (body text);
+SELECT enable_sentiment('brief', 'body');
+INSERT INTO brief SELECT 'so happy' FROM generate_series(1, 8);
+UPDATE brief SET sentiment_version = NULL;
+CALL rescore_sentiment('brief', batch => 3);
+
+-- refusals
+CREATE TABLE plain (body text);
+CREATE VIEW messages_view AS SELECT * FROM messages;
+CREATE TABLE unversioned (body text);
+SELECT enable_sentiment('unversioned', 'body', version_column => NULL);
+SELECT stale_sentiment('plain');
+CALL rescore_sentiment('plain');
+SELECT stale_sentiment('unversioned');
+CALL rescore_sentiment('unversioned');
+CALL rescore_sentiment('messages_view');
+CALL rescore_sentiment('messages', 0);
+CALL rescore_sentiment('messages', -5);
+CALL rescore_sentiment(NULL);
+SELECT stale_sentiment(NULL);
+BEGIN;
+UPDATE messages SET sentiment_version = NULL WHERE id <= 10;
+CALL rescore_sentiment('messages');
+ROLLBACK;

@@ -1,0 +1,92 @@
+//! Throw-away servers. All of them are made by `scripts/server`, as the demo's is.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use postgres::{Client, Config, NoTls};
+
+use crate::log::{self, Entry};
+use crate::psql::{repository, run_clean};
+
+/// A running server; removed when this is dropped, and by a watcher process if the test process ends without that.
+#[derive(Debug)]
+pub struct Server {
+    dir: PathBuf,
+    socket: String,
+}
+
+impl Server {
+    /// The server that the tests of one file share. It logs at `debug1`, so that a text which slips into a log is seen.
+    pub fn shared() -> &'static Server {
+        static SHARED: OnceLock<Server> = OnceLock::new();
+        SHARED.get_or_init(|| Server::start(&[]))
+    }
+
+    /// A server of its own, with further `setting=value`s.
+    pub fn start(settings: &[&str]) -> Server {
+        Server::make("start", None, settings)
+    }
+
+    /// A streaming standby of this server.
+    pub fn standby(&self) -> Server {
+        Server::make("standby", Some(self), &[])
+    }
+
+    fn make(command: &str, primary: Option<&Server>, settings: &[&str]) -> Server {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let pid = std::process::id().to_string();
+        let dir = target().join("servers").join(format!("{pid}-{number}"));
+        let mut script = Command::new(repository().join("scripts/server"));
+        script.arg(command).arg(&dir).args(primary.map(|server| &server.dir));
+        script.args(["--while", &pid, "log_min_messages=debug1", "max_connections=50"]).args(settings);
+        run_clean(&mut script);
+        let socket = std::fs::read_to_string(dir.join("socket")).expect("the server's socket is recorded");
+        Server { dir, socket: socket.trim_end().into() }
+    }
+
+    /// Connects to a database as a user.
+    pub fn connect(&self, database: &str, user: &str) -> Client {
+        let connected = self.config(database, user).connect(NoTls);
+        connected.unwrap_or_else(|error| panic!("cannot connect to {database} as {user}: {error}"))
+    }
+
+    /// How to connect to a database as a user.
+    pub fn config(&self, database: &str, user: &str) -> Config {
+        let mut config = Config::new();
+        config.host(&self.socket).port(5432).dbname(database).user(user);
+        config
+    }
+
+    /// The folder of the server's socket, which is its host name for clients.
+    pub fn socket(&self) -> &str {
+        &self.socket
+    }
+
+    /// A client program (`psql`, `pg_dump`) of this server's PostgreSQL, aimed at one of its databases.
+    pub fn program(&self, name: &str, database: &str, user: &str) -> Command {
+        let mut script = Command::new(repository().join("scripts/server"));
+        script.arg("run").arg(&self.dir).arg(name).env("PGDATABASE", database).env("PGUSER", user);
+        script
+    }
+
+    /// All that the server has logged so far.
+    pub fn log(&self) -> Vec<Entry> {
+        let bytes = std::fs::read(self.dir.join("log")).expect("the server's log is readable");
+        log::parse(&String::from_utf8_lossy(&bytes))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        run_clean(Command::new(repository().join("scripts/server")).arg("remove").arg(&self.dir));
+    }
+}
+
+/// Where builds go, as the scripts see it.
+fn target() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    repository().join(target)
+}

@@ -1,0 +1,149 @@
+//! What the catalog says of each function: DESIGN.md's table, held against an installed extension.
+
+use std::collections::BTreeMap;
+
+use sentiment_tests::Database;
+
+const SCORING: &str = "stable, parallel safe";
+const FROZEN: &str = "immutable, parallel safe";
+const COUNTING: &str = "stable, parallel unsafe";
+const ACTION: &str = "volatile, parallel unsafe";
+
+/// Every function that users see, with its arguments and what the planner is told.
+const FUNCTIONS: [(&str, &str, &str); 15] = [
+    ("sentiment", "body text, model text DEFAULT NULL::text", SCORING),
+    ("sentiment_score", "body text, model text DEFAULT NULL::text", SCORING),
+    ("sentiment_probability", "body text, label text, model text DEFAULT NULL::text", SCORING),
+    (
+        "sentiment_detail",
+        "body text, model text DEFAULT NULL::text, OUT label text, OUT score double precision, \
+         OUT confidence double precision, OUT probabilities jsonb, OUT coverage double precision, \
+         OUT truncated boolean, OUT model_version text",
+        SCORING,
+    ),
+    ("sentiment_json", "body text, model text DEFAULT NULL::text", SCORING),
+    ("sentiment_batch", "bodies text[], model text DEFAULT NULL::text", SCORING),
+    ("sentiment_explain", "body text, model text DEFAULT NULL::text, top_k integer DEFAULT 10", SCORING),
+    ("sentiment_tokens", "body text, model text DEFAULT NULL::text", SCORING),
+    ("sentiment_at", "body text, model_version text", FROZEN),
+    ("sentiment_score_at", "body text, model_version text", FROZEN),
+    ("sentiment_trigger", "", ACTION),
+    (
+        "enable_sentiment",
+        "target regclass, text_column name, model text DEFAULT NULL::text, \
+         label_column name DEFAULT 'sentiment'::name, score_column name DEFAULT 'sentiment_score'::name, \
+         version_column name DEFAULT 'sentiment_version'::name, backfill boolean DEFAULT true",
+        ACTION,
+    ),
+    ("disable_sentiment", "target regclass, drop_columns boolean DEFAULT false", ACTION),
+    ("rescore_sentiment", "IN target regclass, IN batch integer DEFAULT 10000", ACTION),
+    ("stale_sentiment", "target regclass", COUNTING),
+];
+
+/// The functions of the extension, as (name, arguments, planner's facts, cost, comment, rights).
+const CATALOG: &str = "
+    SELECT proname::text, pg_get_function_arguments(p.oid),
+           CASE provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' ELSE 'volatile' END || ', parallel ' ||
+           CASE proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' ELSE 'unsafe' END,
+           procost::float8, obj_description(p.oid, 'pg_proc'), has_function_privilege('catalog_nobody', p.oid, 'EXECUTE'),
+           nspname = 'public', prosecdef, prolang = (SELECT oid FROM pg_language WHERE lanname = 'c'),
+           coalesce(proconfig::text LIKE '%search_path=%', false)
+    FROM pg_proc AS p
+         JOIN pg_depend ON classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e'
+         JOIN pg_namespace AS n ON n.oid = pronamespace
+    WHERE refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_sentiment')
+    ORDER BY proname";
+
+#[test]
+fn functions() {
+    let mut database = Database::new();
+    database.run("CREATE ROLE catalog_nobody");
+    let mut expected: BTreeMap<&str, (&str, &str)> =
+        FUNCTIONS.iter().map(|(name, arguments, planner)| (*name, (*arguments, *planner))).collect();
+    for row in database.rows(CATALOG) {
+        let name: String = row.get(0);
+        let comment: Option<String> = row.get(4);
+        assert!(comment.is_some_and(|comment| comment.len() > 20), "{name} has no comment worth the name");
+        assert!(!row.get::<_, bool>(7), "{name} is SECURITY DEFINER");
+        assert!(row.get::<_, bool>(8) || row.get::<_, bool>(9), "{name} is not in C and sets no search_path");
+        if !row.get::<_, bool>(6) {
+            continue;
+        }
+        let (arguments, planner) =
+            expected.remove(name.as_str()).unwrap_or_else(|| panic!("{name} is unexpected"));
+        let signature: String = row.get(1);
+        assert!(signature.starts_with(arguments), "{name}({signature})");
+        assert_eq!(row.get::<_, String>(2), planner, "{name}");
+        let cost: f64 = row.get(3);
+        assert!(planner == ACTION || cost > 1.0, "{name} costs more than {cost} operators");
+        assert!(row.get::<_, bool>(5), "PUBLIC may not execute {name}");
+    }
+    assert!(expected.is_empty(), "missing: {expected:?}");
+    database.run("DROP ROLE catalog_nobody");
+}
+
+#[test]
+fn other_members_have_comments() {
+    let mut database = Database::new();
+    let bare: Vec<String> = database
+        .rows(
+            "SELECT pg_describe_object(classid, objid, 0) FROM pg_depend
+             WHERE deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_sentiment')
+               AND classid IN ('pg_class'::regclass, 'pg_namespace'::regclass, 'pg_proc'::regclass)
+               AND obj_description(objid, classid::regclass::name) IS NULL",
+        )
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    assert!(bare.is_empty(), "without comment: {bare:?}");
+}
+
+#[test]
+fn extension() {
+    let mut database = Database::new();
+    let facts = database.rows(
+        "SELECT a.trusted, a.superuser, a.relocatable, a.schema IS NULL, a.comment, e.extversion = i.default_version
+         FROM pg_available_extension_versions AS a
+              JOIN pg_extension AS e ON e.extname = a.name AND e.extversion = a.version
+              JOIN pg_available_extensions AS i ON i.name = a.name
+         WHERE a.name = 'pg_sentiment'",
+    );
+    assert_eq!(facts.len(), 1);
+    let fact = |column: usize| facts[0].get::<_, bool>(column);
+    assert!(fact(0) && fact(1), "trusted, for owners who are no superusers");
+    assert!(!fact(2) && fact(3), "not relocatable, in the schema the user chooses");
+    assert!(facts[0].get::<_, String>(4).len() > 20 && fact(5));
+}
+
+#[test]
+fn goes_into_any_schema_and_leaves_without_a_trace() {
+    let mut database = Database::new();
+    database.run("DROP EXTENSION pg_sentiment");
+    let before: String = database.value(OBJECTS);
+    database.run(
+        "CREATE SCHEMA \"My functions\";
+         CREATE EXTENSION pg_sentiment SCHEMA \"My functions\";
+         CREATE TABLE messages (body text);
+         INSERT INTO messages VALUES ('so happy, great');
+         SELECT \"My functions\".enable_sentiment('messages', 'body');
+         INSERT INTO messages VALUES ('so sad, terrible');
+         UPDATE messages SET sentiment_version = NULL",
+    );
+    database.run("CALL \"My functions\".rescore_sentiment('messages')");
+    assert_eq!(database.value::<i64>("SELECT count(sentiment_version) FROM messages"), 2);
+    assert_eq!(
+        database.failure("DROP EXTENSION pg_sentiment").state,
+        "2BP01",
+        "the table's trigger depends on it"
+    );
+    database.run("DROP TABLE messages; DROP EXTENSION pg_sentiment; DROP SCHEMA \"My functions\"");
+    assert_eq!(database.value::<String>(OBJECTS), before);
+}
+
+/// All objects of a database that are not the server's own.
+const OBJECTS: &str = "
+    SELECT coalesce(string_agg(name, ', ' ORDER BY name), '') FROM (
+        SELECT nspname::text AS name FROM pg_namespace WHERE nspname !~ '^pg_'
+        UNION ALL SELECT oid::regclass::text FROM pg_class WHERE oid >= 16384 AND relnamespace <> 'pg_toast'::regnamespace
+        UNION ALL SELECT oid::regprocedure::text FROM pg_proc WHERE oid >= 16384
+        UNION ALL SELECT oid::regtype::text FROM pg_type WHERE oid >= 16384) AS objects";

@@ -1,0 +1,101 @@
+//! What rests on the extension survives pg_dump and restore.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
+use std::io::Write;
+use std::process::Stdio;
+
+use sentiment_tests::{Database, run_clean};
+
+/// A generated column, an expression index, a materialized view and a trigger, and what they hold.
+const OBJECTS: &str = "
+    CREATE TABLE messages (
+        id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        body text,
+        label_at text GENERATED ALWAYS AS (public.sentiment_at(body, 'english@1')) STORED,
+        score_at float8 GENERATED ALWAYS AS (public.sentiment_score_at(body, 'english@1')) STORED
+    );
+    SELECT enable_sentiment('messages', 'body');
+    INSERT INTO messages (body) VALUES ('so happy, great'), ('so sad, terrible'), ('the train at six'), (''), (NULL);
+    CREATE INDEX messages_label ON messages (sentiment_at(body, 'english@1'));
+    CREATE INDEX messages_score ON messages (sentiment_score_at(body, 'english@1')) WHERE sentiment_at(body, 'english@1') IS NOT NULL;
+    CREATE MATERIALIZED VIEW labels AS
+        SELECT sentiment_at(body, 'english@1') AS label, count(*) AS messages FROM messages GROUP BY 1;
+    CREATE VIEW current_labels AS SELECT id, sentiment(body) AS label FROM messages;
+    ALTER TABLE messages ADD CONSTRAINT scored CHECK (sentiment_score_at(body, 'english@1') BETWEEN -1 AND 1)";
+
+const CONTENT: &str = "
+    SELECT (SELECT string_agg(m::text, E'\\n' ORDER BY id) FROM messages AS m) || E'\\n' ||
+           (SELECT string_agg(l::text, E'\\n' ORDER BY l) FROM labels AS l) || E'\\n' ||
+           (SELECT string_agg(pg_get_indexdef(indexrelid), E'\\n' ORDER BY pg_get_indexdef(indexrelid)) FROM pg_index WHERE indrelid = 'messages'::regclass) || E'\\n' ||
+           (SELECT string_agg(pg_get_triggerdef(oid), E'\\n') FROM pg_trigger WHERE tgrelid = 'messages'::regclass) || E'\\n' ||
+           (SELECT string_agg(c::text, E'\\n' ORDER BY id) FROM current_labels AS c)";
+
+/// Dumps one database as a user and restores it into another; restoring stops at the first error.
+fn dump_and_restore(from: &Database<'_>, to: &Database<'_>, user: &str) {
+    let dump = run_clean(&mut from.server().program("pg_dump", from.name(), user));
+    assert!(dump.contains("CREATE EXTENSION IF NOT EXISTS pg_sentiment"), "{dump}");
+    assert!(!dump.contains("FUNCTION public.sentiment("), "members of the extension are dumped:\n{dump}");
+    assert!(!dump.contains("CREATE SCHEMA"), "the extension's schema is dumped:\n{dump}");
+    let mut psql = to.server().program("psql", to.name(), user);
+    psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]).stdout(Stdio::null());
+    let mut psql = psql.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    psql.stdin.take().unwrap().write_all(dump.as_bytes()).unwrap();
+    let output = psql.wait_with_output().unwrap();
+    assert!(output.status.success(), "restore as {user}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn assert_restored(source: &mut Database<'_>, copy: &mut Database<'_>) {
+    assert_eq!(copy.value::<String>(CONTENT), source.value::<String>(CONTENT));
+    let index = "SET enable_seqscan = off; SET enable_bitmapscan = off";
+    copy.run(index);
+    let used =
+        "EXPLAIN (COSTS OFF) SELECT id FROM messages WHERE sentiment_at(body, 'english@1') = 'negative'";
+    let plan: Vec<String> = copy.rows(used).iter().map(|row| row.get(0)).collect();
+    assert!(plan[0].contains("messages_label"), "{plan:?}");
+    copy.run("INSERT INTO messages (body) VALUES ('so sad, terrible'); REFRESH MATERIALIZED VIEW labels");
+    assert_eq!(copy.value::<i64>("SELECT messages FROM labels WHERE label = 'negative'"), 2);
+    let same = "SELECT count(*) FROM messages WHERE sentiment_at(body, 'english@1') = 'negative'
+                AND label_at = 'negative' AND sentiment = 'negative' AND score_at = sentiment_score";
+    assert_eq!(copy.value::<i64>(same), 2);
+}
+
+#[test]
+fn as_superuser() {
+    let (mut source, mut copy) = (Database::new(), Database::owned_by("postgres"));
+    source.run(OBJECTS);
+    dump_and_restore(&source, &copy, "postgres");
+    assert_restored(&mut source, &mut copy);
+}
+
+/// An owner without rights on the server dumps and restores his own database, extension included.
+#[test]
+fn as_database_owner() {
+    let setup = Database::new();
+    setup.connect("postgres").batch_execute("CREATE ROLE dump_owner LOGIN").unwrap();
+    {
+        let (mut source, mut copy) = (Database::owned_by("dump_owner"), Database::owned_by("dump_owner"));
+        for database in [&mut source, &mut copy] {
+            database.run("ALTER SCHEMA public OWNER TO dump_owner");
+        }
+        let mut owner = source.connect("dump_owner");
+        owner.batch_execute("CREATE EXTENSION pg_sentiment").unwrap();
+        owner.batch_execute(OBJECTS).unwrap();
+        dump_and_restore(&source, &copy, "dump_owner");
+        assert_restored(&mut source, &mut copy);
+    }
+    setup.connect("postgres").batch_execute("DROP ROLE dump_owner").unwrap();
+}
+
+/// pg_restore in parallel, data after schema, as most restores are.
+#[test]
+fn custom_format_in_parallel() {
+    let (mut source, mut copy) = (Database::new(), Database::owned_by("postgres"));
+    source.run(OBJECTS);
+    let file = format!("{}/sentiment.dump", env!("CARGO_TARGET_TMPDIR"));
+    let mut dump = source.server().program("pg_dump", source.name(), "postgres");
+    run_clean(dump.args(["--format=custom", "--file", &file]));
+    let mut restore = copy.server().program("pg_restore", copy.name(), "postgres");
+    run_clean(restore.args(["--exit-on-error", "--jobs=2", "--dbname", copy.name(), &file]));
+    assert_restored(&mut source, &mut copy);
+}

@@ -1,0 +1,133 @@
+//! Databases in other encodings, and bytes that are no text in any.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
+use sentiment_tests::{CANARY, Database};
+
+/// The same message in a UTF-8 database and in another is the same message.
+fn same_as_in_utf8(encoding: &str, texts: &[&str]) {
+    let mut utf8 = Database::new();
+    let mut other = Database::encoded(encoding);
+    assert_eq!(other.value::<String>("SHOW server_encoding"), encoding);
+    for text in texts {
+        for (sql, what) in [
+            ("SELECT coalesce(sentiment($1), '-')", "label"),
+            ("SELECT coalesce(sentiment_score($1)::text, '-')", "score"),
+            (
+                "SELECT coalesce(string_agg(token || ':' || kind || ':' || start_pos, ' ' ORDER BY ord), '-') FROM sentiment_tokens($1)",
+                "tokens",
+            ),
+            (
+                "SELECT coalesce(string_agg(term || ':' || weight, ' '), '-') FROM sentiment_explain($1)",
+                "terms",
+            ),
+        ] {
+            let [in_utf8, in_other] = [&mut utf8, &mut other]
+                .map(|database| database.client().query_one(sql, &[text]).unwrap().get::<_, String>(0));
+            assert_eq!(in_utf8, in_other, "{what} of {text} in {encoding}");
+        }
+    }
+}
+
+#[test]
+fn latin1() {
+    same_as_in_utf8(
+        "LATIN1",
+        &[
+            "I love it",
+            "C'est très bien, j'adore ça",
+            "Schöner Tag über alles, süß!",
+            "  ",
+            "¡qué alegría! ½ ©",
+        ],
+    );
+}
+
+#[test]
+fn euc_jp() {
+    same_as_in_utf8("EUC_JP", &["I love it", "今日は最高でした", "電車がまた遅れている、最悪だ", "ﾊﾝｶｸ :)"]);
+}
+
+/// A term with a character that the database's encoding lacks must not fail the statement that would show it.
+#[test]
+fn what_the_encoding_lacks() {
+    let mut database = Database::encoded("LATIN1");
+    for text in [
+        "&#128512; &hearts; &euro;",
+        "so happy &#x1F600;&#x1F600; &trade;",
+        "&#x4eca;&#x65e5;",
+        "caf\u{e9} \u{aa}\u{ba}\u{b2}",
+    ] {
+        for sql in [
+            "SELECT count(token) FROM sentiment_tokens($1)",
+            "SELECT count(term) FROM sentiment_explain($1, top_k => 100)",
+            "SELECT count(*) FROM sentiment_detail($1)",
+            "SELECT count(sentiment_json($1))",
+        ] {
+            let row = database.client().query_one(sql, &[&text]);
+            row.unwrap_or_else(|error| panic!("{sql} of {text:?}: {error}"));
+        }
+    }
+}
+
+/// In SQL_ASCII nothing is checked, so that any bytes but zero can be in a text.
+#[test]
+fn any_bytes() {
+    let mut database = Database::encoded("SQL_ASCII");
+    database.run(
+        "CREATE TABLE messages (id int GENERATED ALWAYS AS IDENTITY, body text);
+         SELECT enable_sentiment('messages', 'body');
+         CREATE FUNCTION bytes(code text) RETURNS text LANGUAGE plpgsql AS
+             $$ DECLARE body text; BEGIN EXECUTE 'SELECT E''' || code || '''' INTO body; RETURN body; END $$",
+    );
+    // every byte, alone and in company
+    database.run(
+        r"INSERT INTO messages (body)
+          SELECT bytes(replace(pattern, '?', '\x' || lpad(to_hex(code), 2, '0')))
+          FROM generate_series(1, 255) AS code, unnest(ARRAY['?', 'I love it ?', '??good', 'so?sad', '? ? ? ?']) AS pattern",
+    );
+    // cut, overlong, surrogate and out of range sequences
+    for code in [
+        r"\xf0\x9f\x98",
+        r"\xc0\xaf good",
+        r"\xed\xa0\x80\xed\xb0\x80",
+        r"\xf4\x90\x80\x80 bad",
+        r"\xe2\x28\xa1",
+        r"\xfe\xff",
+    ] {
+        database.run(&format!("INSERT INTO messages (body) VALUES (E'{code} {CANARY}')"));
+    }
+    let sound = "SELECT bool_and(sentiment IS NOT DISTINCT FROM sentiment(body) AND (sentiment_score BETWEEN -1 AND 1) IS NOT false)";
+    assert!(database.value::<bool>(&format!("{sound} FROM messages")));
+    assert_eq!(
+        database.value::<i64>(
+            "SELECT count(*) FROM messages WHERE sentiment IS NULL AND (body LIKE '%good%' OR body LIKE '%love%')"
+        ),
+        0,
+        "the words among the bytes count"
+    );
+    for function in [
+        "sentiment_tokens(body)",
+        "sentiment_explain(body)",
+        "sentiment_detail(body)",
+        "sentiment_json(body)",
+    ] {
+        assert!(
+            database.value::<i64>(&format!(
+                "SELECT count(*) FROM messages, LATERAL (SELECT * FROM {function}) AS f"
+            )) >= 1000,
+            "{function}"
+        );
+    }
+    assert_eq!(database.value::<String>(r"SELECT sentiment(E'I love it, wonderful \xff\xfe')"), "positive");
+}
+
+/// Where the server checks the encoding, it refuses such bytes before we see them.
+#[test]
+fn broken_utf8_is_refused_by_the_server() {
+    let mut database = Database::new();
+    for code in [r"\xff", r"\xed\xa0\x80", r"\xc0\xaf", r"a\x00b"] {
+        assert_eq!(database.failure(&format!("SELECT sentiment(E'{code}')")).state, "22021");
+    }
+    assert_eq!(database.failure(r"SELECT sentiment('x' || chr(0))").state, "54000");
+}
