@@ -12,6 +12,7 @@ export PG_CONFIG
 endif
 DATA ?= ../shared/data
 export DATA
+SECONDS_EACH ?= 60
 target := $(or $(CARGO_TARGET_DIR),target)
 
 # Begins the recipes that compile the extension. Not asked when this file is read: scripts/requirements may install
@@ -22,7 +23,7 @@ feature=pg_sentiment/pg$$(scripts/pg_config --major)
 export PGRX_PG_CONFIG_PATH
 endef
 
-.PHONY: build install demo demo-stop test lint models bench requirements prefix clean help
+.PHONY: build install demo demo-stop test lint models models-check fuzz bench requirements prefix clean help
 
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
@@ -46,6 +47,7 @@ test: requirements lint ## everything CI runs
 	cargo test --locked -p sentiment-core -p sentiment-models
 	$(MAKE) build prefix
 	cargo test --locked --no-fail-fast -p sentiment-tests
+	$(MAKE) models-check
 
 lint: ## formatting, clippy and shellcheck, with warnings as errors
 	cargo fmt --all --check
@@ -59,6 +61,24 @@ lint: ## formatting, clippy and shellcheck, with warnings as errors
 
 models: ## train the shipped model again from DATA (default ../shared/data)
 	cargo run --release --locked -p sentiment-models -- "$(DATA)"
+
+models-check: ## train it again and compare it with the one in the tree, byte for byte
+	@if [[ ! -d "$(DATA)/en" ]]; then
+		echo "skipped: models-check, for there is no $(DATA)/en"
+		exit 0
+	fi
+	mkdir -p $(target)/models
+	cargo run --release --locked -p sentiment-models -- "$(DATA)" $(target)/models
+	for file in models/*-*.bin models/*-*.md; do
+		cmp "$$file" "$(target)/models/$${file##*/}"
+	done
+	echo "the shipped models are what $(DATA) makes, byte for byte"
+
+fuzz: ## fuzz the tokenizer and the model reader, SECONDS_EACH (60) each; needs a nightly compiler and cargo-fuzz
+	cd core
+	for fuzz_target in tokenizer model_bytes; do
+		cargo +nightly fuzz run "$$fuzz_target" -- -max_total_time=$(SECONDS_EACH) -max_len=4096 -timeout=10
+	done
 
 bench: requirements build prefix ## what scoring costs, beside its peers
 	benches/run

@@ -122,7 +122,7 @@ impl<'a> Reference<'a> {
             return Ok(Self { name: reference, number: None });
         };
         let digits = number.bytes().all(|byte| byte.is_ascii_digit());
-        if number.is_empty() || !digits || number.starts_with('0') {
+        if name.is_empty() || number.is_empty() || !digits || number.starts_with('0') {
             return Err(Failure::malformed_version(Shown(reference)));
         }
         Ok(Self { name, number: Some(number) })

@@ -67,6 +67,11 @@ fn requested(call: &Call) -> Result<Arguments> {
     if outputs.is_empty() {
         return Err(Failure::outputs_none());
     }
+    // Seen here and not only by the wiring: columns that are missing are added before there is one.
+    let columns = || std::iter::once(&text).chain(outputs.iter().map(|(_, name)| name));
+    if let Some(name) = columns().find(|name| columns().filter(|other| other == name).count() > 1) {
+        return Err(Failure::column_reused(&text::string(name)));
+    }
     Ok(Arguments { text, outputs, model, on_error: None })
 }
 

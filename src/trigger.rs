@@ -23,8 +23,13 @@ struct Kept {
     warned: Cell<bool>,
 }
 
-/// `sentiment_trigger()`: fills the columns that the arguments name.
+/// `sentiment_trigger()`: fills the columns that the arguments name. Its errors go without context, for that of a COPY is
+/// the row.
 fn sentiment_trigger(call: &Call) -> Answer {
+    fill(call).map_err(Failure::without_context)
+}
+
+fn fill(call: &Call) -> Answer {
     let event = call.context(pg_sys::NodeTag::T_TriggerData).ok_or_else(Failure::not_fired)?;
     let row = row_to_write(event)?;
     // SAFETY: the server keeps the table open and locked while its triggers run.
@@ -39,7 +44,7 @@ fn sentiment_trigger(call: &Call) -> Answer {
         Err(failure) if wiring.on_error() == OnError::Raise => return Err(failure),
         Err(failure) => {
             if !warned.replace(true) {
-                failure.warn("rows are stored without their sentiment");
+                failure.without_context().warn("rows are stored without their sentiment");
             }
             Columns::default()
         }

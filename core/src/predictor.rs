@@ -218,9 +218,14 @@ struct Part<'e> {
     last: usize,
 }
 
-/// What a text of so many tokens is scaled by: a long text is not the surer for its length.
+/// The length of a long message, in tokens: texts beyond it are scored by their mean.
+const LONG: f64 = 64.0;
+
+/// What a text of so many tokens is scaled by. Up to a long message's length, more words of one kind speak more surely,
+/// as the root of their number; beyond it they do not, so that the repetition of a text keeps its score.
 pub(crate) fn length_scale(tokens: usize) -> f64 {
-    1.0 / to_float(i64::try_from(tokens.max(1)).unwrap_or(i64::MAX)).sqrt()
+    let tokens = to_float(i64::try_from(tokens.max(1)).unwrap_or(i64::MAX));
+    if tokens <= LONG { 1.0 / tokens.sqrt() } else { LONG.sqrt() / tokens }
 }
 
 /// Sums stay far below 2^53: 65,536 tokens with 100 terms each of at most 2^15.

@@ -3,6 +3,23 @@
 use sentiment_core::{Predictor, Scratch, Text, shipped};
 
 #[test]
+fn repetition_keeps_the_label() {
+    let predictor = Predictor::open(shipped::all()[0].2).unwrap();
+    let mut scratch = Scratch::default();
+    for (wanted, text) in [
+        ("negative", "so bad "),
+        ("negative", "I hate it! "),
+        ("positive", "so good "),
+        ("positive", "I love it! "),
+    ] {
+        for times in [1, 2, 5, 20, 50, 200, 1_000, 5_000] {
+            let label = predictor.read(Text::from(text.repeat(times).as_str()), &mut scratch).unwrap().label;
+            assert_eq!(predictor.labels()[label], wanted, "{text:?} {times} times");
+        }
+    }
+}
+
+#[test]
 fn plain_cases() {
     let predictor = Predictor::open(shipped::all()[0].2).unwrap();
     let mut scratch = Scratch::default();

@@ -132,8 +132,12 @@ fn hundred_megabytes() {
 #[test]
 fn repetition_keeps_the_label() {
     let mut database = Database::new();
-    for (text, label) in [("I hate it! ", "negative"), ("so good ", "positive"), ("I love it! ", "positive")]
-    {
+    for (text, label) in [
+        ("I hate it! ", "negative"),
+        ("so bad ", "negative"),
+        ("so good ", "positive"),
+        ("I love it! ", "positive"),
+    ] {
         for times in [1, 10, 100, 1_000, 10_000, 100_000] {
             let found: Option<String> =
                 database.value(&format!("SELECT sentiment(repeat('{text}', {times}))"));

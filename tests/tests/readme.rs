@@ -1,8 +1,8 @@
 //! The README's SQL is run, and does what the README says.
 //!
 //! The ```` ```sql ```` blocks are run by psql in order, in one database. The output of a block is compared with the
-//! ```` ```text ```` block that follows it, if one does; `BLESS=1` writes those blocks anew. Outputs are shown without the
-//! count of rows. A block after the line `<!-- skip -->` is not run.
+//! ```` ```text ```` block that follows it, if one does; `BLESS=1` writes those blocks anew.
+//! A block after the line `<!-- skip -->` is not run.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
@@ -60,7 +60,7 @@ fn run(database: &mut Database<'_>, example: &Example) -> String {
     fs::write(&script, &example.sql).unwrap();
     let stream = File::create(&output).unwrap();
     let mut psql = database.server().program("psql", database.name(), "postgres");
-    psql.args(["--no-psqlrc", "--quiet", "--pset=footer=off"]).env("PGTZ", "UTC").current_dir(repository());
+    psql.args(["--no-psqlrc", "--quiet"]).env("PGTZ", "UTC").current_dir(repository());
     psql.stdin(File::open(script).unwrap()).stdout(stream.try_clone().unwrap()).stderr(stream);
     assert!(psql.status().unwrap().success(), "README.md:{}: psql failed", example.line);
     trimmed(&fs::read_to_string(output).unwrap())
