@@ -50,7 +50,7 @@ test: requirements lint ## everything CI runs
 	$(MAKE) models-check
 
 lint: ## formatting, clippy and shellcheck, with warnings as errors
-	cargo fmt --all --check
+	@cargo fmt --all --check
 	$(for_postgres)
 	cargo clippy --workspace --all-targets --locked --features "$$feature" -- -D warnings
 	if command -v shellcheck >/dev/null; then
