@@ -14,7 +14,7 @@
 //!     64        card (bincode), zero-padded to a multiple of 64
 //!               buckets, each zero-padded to a multiple of 16:
 //!                   eight 4-byte fingerprints, 0 where the slot is free
-//!                   eight records: classes x i8 weight, then lexicon value (7 bits) and flag (1 bit)
+//!                   eight records: classes x i8 weight, then lexicon value (5 bits), shift (2) and flag (1)
 //! ```
 //!
 //! With two or three classes a bucket is one cache line.
@@ -23,6 +23,7 @@ mod table;
 mod writer;
 
 pub(crate) use table::{Entry, Table};
+pub(crate) const LARGEST_WEIGHT: i32 = table::LARGEST_WEIGHT;
 pub(crate) use writer::{EntryDraft, write};
 
 use crate::shape::SHAPES;

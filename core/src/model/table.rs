@@ -12,18 +12,24 @@ const FINGERPRINTS: usize = SLOTS * 4;
 /// Buckets are a multiple of this: with two and three classes that makes them a cache line.
 const BUCKET_UNIT: usize = 16;
 
-/// The bit of a record's last byte that says that a known n-gram may begin with the term; the others are its lexicon value.
-const LEFT: u8 = 1;
+/// The bits of a record's last byte: whether a known n-gram may begin with the term, how far its weights are shifted, its
+/// lexicon value.
+const LEFT: u8 = 0b1;
+const SHIFT: u8 = 0b110;
+const LEXICON: u32 = 3;
 
-/// Units of a lexicon value: -4 to 4 in 7 bits.
-const LEXICON_UNITS: f64 = 15.75;
+/// Units of a lexicon value: -4 to 4 in 5 bits.
+const LEXICON_UNITS: f64 = 3.75;
+
+/// The largest weight that a record can hold, in the model's unit.
+pub(super) const LARGEST_WEIGHT: i32 = 127 << 6;
 
 /// How the buckets of a model with so many classes are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     /// Bytes of a bucket.
     pub bucket: usize,
-    /// Bytes of a record: a weight a class, then lexicon value and flag.
+    /// Bytes of a record: a weight a class, then lexicon value, shift and flag.
     pub record: usize,
 }
 
@@ -54,11 +60,19 @@ pub(super) fn place(hash: u64, buckets: usize) -> (usize, u32) {
     (bucket, u32::from_le_bytes([a, b, c, d]).max(1))
 }
 
-/// Lexicon value and flag as a record's last byte keeps them. A float cast saturates, and so does the value.
+/// Writes a term's record. The weights of a term share a shift of 0, 2, 4 or 6 bits, so that a term that says much is
+/// kept as well as one that says little.
 #[allow(clippy::cast_possible_truncation)]
-pub(super) fn extra(lexicon_value: f64, left: bool) -> u8 {
-    let value = (lexicon_value * LEXICON_UNITS).round().clamp(-64.0, 63.0) as i8;
-    (value << 1).cast_unsigned() | if left { LEFT } else { 0 }
+pub(super) fn write_record(record: &mut [u8], weights: &[i32], lexicon_value: f64, left: bool) {
+    let most = weights.iter().map(|weight| weight.abs()).max().unwrap_or(0);
+    let step = (0..3_u8).find(|step| most <= 127 << (2 * step)).unwrap_or(3);
+    let Some((last, bytes)) = record.split_last_mut() else { return };
+    for (byte, weight) in bytes.iter_mut().zip(weights) {
+        let rounded = f64::from(*weight) / f64::from(1 << (2 * step));
+        *byte = (rounded.round().clamp(-127.0, 127.0) as i8).cast_unsigned();
+    }
+    let value = (lexicon_value * LEXICON_UNITS).round().clamp(-16.0, 15.0) as i8;
+    *last = (value << LEXICON).cast_unsigned() | step << 1 | if left { LEFT } else { 0 };
 }
 
 /// A borrowed term table.
@@ -113,22 +127,26 @@ impl<'a> Table<'a> {
 }
 
 impl Entry<'_> {
+    fn last(&self) -> u8 {
+        self.0.last().copied().unwrap_or(0)
+    }
+
     /// Adds the weights to the sums, one a class.
     pub fn add_to(&self, sums: &mut [i64]) {
+        let shift = self.last() & SHIFT;
         for (sum, weight) in sums.iter_mut().zip(self.0) {
-            *sum += i64::from(weight.cast_signed());
+            *sum += i64::from(weight.cast_signed()) << shift;
         }
     }
 
     /// Its value in the lexicon, about -4 to 4; 0 if it has none.
     pub fn lexicon_value(&self) -> f64 {
-        let byte = self.0.last().copied().unwrap_or(0);
-        f64::from(byte.cast_signed() >> 1) / LEXICON_UNITS
+        f64::from(self.last().cast_signed() >> LEXICON) / LEXICON_UNITS
     }
 
     /// Whether a known n-gram may begin with it.
     pub fn is_left(&self) -> bool {
-        self.0.last().is_some_and(|byte| byte & LEFT != 0)
+        self.last() & LEFT != 0
     }
 }
 
@@ -146,15 +164,35 @@ mod tests {
     }
 
     #[test]
-    fn extras_come_back() {
+    fn records_come_back() {
         for left in [false, true] {
             for value in [-4.0, -1.5, 0.0, 0.3, 3.9] {
-                let record = [0, extra(value, left)];
-                let entry = Entry(&record);
-                assert!((entry.lexicon_value() - value).abs() <= 0.5 / LEXICON_UNITS + 1e-12);
-                assert_eq!(entry.is_left(), left);
+                for weights in
+                    [[0, 1, -1], [127, -127, 5], [128, -3, 0], [2000, 100, -31], [LARGEST_WEIGHT, -9, -8128]]
+                {
+                    let mut record = [0; 4];
+                    write_record(&mut record, &weights, value, left);
+                    let entry = Entry(&record);
+                    assert!((entry.lexicon_value() - value).abs() <= 0.5 / LEXICON_UNITS + 1e-12);
+                    assert_eq!(entry.is_left(), left);
+                    let mut sums = [10, 20, 30];
+                    entry.add_to(&mut sums);
+                    let most = i64::from(weights.map(i32::abs).into_iter().max().unwrap_or(0));
+                    for ((sum, start), weight) in sums.into_iter().zip([10, 20, 30]).zip(weights) {
+                        assert!((sum - start - i64::from(weight)).abs() <= most / 60, "{weights:?}");
+                    }
+                }
             }
         }
-        assert!(Entry(&[extra(99.0, false)]).lexicon_value() > 3.9);
+    }
+
+    #[test]
+    fn what_is_too_large_is_kept_at_the_end_of_the_range() {
+        let mut record = [0; 3];
+        write_record(&mut record, &[i32::MAX, i32::MIN + 1], 99.0, false);
+        let mut sums = [0, 0];
+        Entry(&record).add_to(&mut sums);
+        assert_eq!(sums, [i64::from(LARGEST_WEIGHT), -i64::from(LARGEST_WEIGHT)]);
+        assert_eq!(Entry(&record).lexicon_value(), 4.0);
     }
 }

@@ -1,6 +1,6 @@
 //! Writes a model's bytes.
 
-use super::table::{Layout, SLOTS, extra, place};
+use super::table::{Layout, SLOTS, place, write_record};
 use super::{CHECKSUM, Card, FORMAT_VERSION, HEADER, MAGIC, checksum};
 use crate::text::TOKENIZER_VERSION;
 use crate::{Error, ErrorKind, Result};
@@ -13,13 +13,11 @@ const LOAD: f64 = 0.8;
 pub(crate) struct EntryDraft {
     pub hash: u64,
     /// Weights, one a class, in the card's unit.
-    pub weights: Vec<i8>,
+    pub weights: Vec<i32>,
     /// Lexicon value, about -4 to 4.
     pub lexicon_value: f64,
     /// Whether a known n-gram may begin with it.
     pub left: bool,
-    /// Whether it is a word, known even if it weighs nothing.
-    pub word: bool,
 }
 
 /// The model's bytes: the same terms and card give the same bytes, whatever the order of the terms.
@@ -75,9 +73,7 @@ fn write_term(table: &mut [u8], buckets: usize, layout: Layout, term: &EntryDraf
         let line = &mut table[bucket * layout.bucket..][..layout.bucket];
         if let Some(slot) = (0..SLOTS).find(|&slot| line[Layout::fingerprint(slot)] == [0; 4]) {
             line[Layout::fingerprint(slot)].copy_from_slice(&fingerprint.to_le_bytes());
-            let weights = term.weights.iter().map(|weight| weight.cast_unsigned());
-            let record = weights.chain([extra(term.lexicon_value, term.left)]);
-            line[layout.record(slot)].iter_mut().zip(record).for_each(|(to, from)| *to = from);
+            write_record(&mut line[layout.record(slot)], &term.weights, term.lexicon_value, term.left);
             return;
         }
         bucket = (bucket + 1) % buckets;

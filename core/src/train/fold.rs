@@ -2,7 +2,7 @@
 
 use super::features::{Reader, Scales, TermMap, TermSort, Vocabulary, lexicon_value};
 use super::logistic_regression::Weights;
-use crate::model::{self, Card, EntryDraft};
+use crate::model::{self, Card, EntryDraft, LARGEST_WEIGHT};
 use crate::terms::{self, GramBuffer};
 use crate::text::{Text, Tokenized};
 use crate::{Result, hash};
@@ -160,40 +160,21 @@ impl Fitted<'_> {
     }
 }
 
-/// Rounds the weights to 8 bits: what one unit is worth, and the terms that are still worth something.
+/// A term that moves no logit by more than this, before the text's scale, is not worth its place.
+const WORTH: f64 = 0.01;
+
+/// Rounds the weights: what one unit is worth, and the terms that are worth their place.
 #[allow(clippy::cast_possible_truncation)]
-fn round(table: TermMap<Sum>) -> (f64, Vec<EntryDraft>) {
-    let mut terms: Vec<(u64, Sum)> = table.into_iter().collect();
-    // A fixed order, for the sum of errors below is rounded too.
-    terms.sort_unstable_by_key(|&(hash, _)| hash);
-    let unit = best_unit(&terms);
+fn round(mut table: TermMap<Sum>) -> (f64, Vec<EntryDraft>) {
+    let largest = |sum: &Sum| sum.weights.iter().fold(0.0_f64, |most, weight| most.max(weight.abs()));
+    table.retain(|_, sum| sum.word || sum.left || sum.lexicon_value != 0.0 || largest(sum) > WORTH);
+    let unit =
+        table.values().map(largest).fold(0.0, f64::max).max(f64::MIN_POSITIVE) / f64::from(LARGEST_WEIGHT);
     let draft = |(hash, sum): (u64, Sum)| EntryDraft {
         hash,
-        // A float cast saturates: the few weights beyond the range are kept at its end.
-        weights: sum
-            .weights
-            .iter()
-            .map(|weight| (weight / unit).round().clamp(-127.0, 127.0) as i8)
-            .collect(),
+        weights: sum.weights.iter().map(|weight| (weight / unit).round() as i32).collect(),
         lexicon_value: sum.lexicon_value,
         left: sum.left,
-        word: sum.word,
     };
-    let worth = |term: &EntryDraft| {
-        term.word || term.left || term.lexicon_value != 0.0 || term.weights.iter().any(|&weight| weight != 0)
-    };
-    (unit, terms.into_iter().map(draft).filter(worth).collect())
-}
-
-/// The unit with the least squared error of rounding: a few large weights cut off may serve all the others.
-fn best_unit(terms: &[(u64, Sum)]) -> f64 {
-    let weights = || terms.iter().flat_map(|(_, sum)| &sum.weights);
-    let largest = weights().fold(0.0_f64, |most, weight| most.max(weight.abs()));
-    let error = |unit: f64| -> f64 {
-        let rounded = |weight: f64| (weight / unit).round().clamp(-127.0, 127.0) * unit;
-        weights().map(|&weight| (weight - rounded(weight)).powi(2)).sum()
-    };
-    let units = (2..=16).map(|sixteenths| f64::from(sixteenths) / 16.0 * largest / 127.0);
-    let best = units.filter(|&unit| unit > 0.0).map(|unit| (error(unit), unit));
-    best.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(1.0, |(_, unit)| unit)
+    (unit, table.into_iter().map(draft).collect())
 }
