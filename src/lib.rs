@@ -22,6 +22,7 @@ mod result;
 mod scoring;
 mod settings;
 mod sql;
+mod statement;
 mod table;
 mod target;
 mod text;

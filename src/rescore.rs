@@ -1,4 +1,4 @@
-//! Rows that are in a table already: scoring them all, counting the stale ones, scoring those again.
+//! Rows that are in a table already: counting the stale ones, and scoring them again.
 
 use std::ffi::{CStr, CString};
 
@@ -7,8 +7,8 @@ use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 
 use crate::call::{Answer, Call, sql_functions};
 use crate::errors::{Failure, Result};
-use crate::models::ModelRef;
-use crate::sql::{self, Access, Parameter, Session, compose, identifier};
+use crate::sql::{self, Access, Session, compose};
+use crate::statement::Scoring;
 use crate::target::{Target, refuse_read_only};
 use crate::text;
 use crate::wiring::{Output, Wiring};
@@ -18,7 +18,7 @@ sql_functions!(stale_sentiment, rescore_sentiment);
 /// `stale_sentiment(target)`: the number of rows that the current version of their model has not seen.
 fn stale_sentiment(call: &Call) -> Answer {
     let target = Target::named(call)?;
-    let scorings = Scoring::of(&target)?;
+    let scorings = scorings(&target)?;
     let conditions: Vec<_> = (1..).zip(&scorings).map(|(number, scoring)| scoring.is_stale(number)).collect();
     let query = compose(
         "SELECT pg_catalog.count(*) FROM % AS t WHERE %",
@@ -39,97 +39,52 @@ fn rescore_sentiment(call: &Call) -> Answer {
         Some(context) if !context.atomic => {}
         _ => return Err(Failure::transaction_open()),
     }
-    let scorings = Scoring::of(&target)?;
+    let scorings = scorings(&target)?;
     let leaves = Leaf::all_of(&target)?;
     Session::run(Access::Commit, |session| {
         for scoring in &scorings {
             for leaf in &leaves {
-                scoring.rescore(session, call.schema(), leaf, limit)?;
+                Rescoring { session, schema: call.schema(), scoring, leaf, limit }.run()?;
             }
         }
         Ok(None)
     })
 }
 
-/// How a table is scored, and by which version now.
-#[derive(Debug)]
-pub struct Scoring {
-    wiring: Wiring,
-    model: ModelRef,
+/// How the triggers of a table score it, each with its model as it is now; all must keep versions.
+fn scorings(target: &Target) -> Result<Vec<Scoring>> {
+    let scoring = |wiring: Wiring| {
+        let model = wiring.arguments.model()?;
+        if wiring.output(Output::Version).is_none() {
+            return Err(Failure::version_not_kept(&text::string(&sql::relation(target.oid)?)));
+        }
+        Scoring::new(wiring, model)
+    };
+    target.wirings()?.into_iter().map(scoring).collect()
 }
 
-impl Scoring {
-    /// Pairs the two, and makes sure that all that the model can answer fits the columns.
-    pub fn new(wiring: Wiring, model: ModelRef) -> Result<Self> {
-        wiring.fits(model)?;
-        Ok(Self { wiring, model })
-    }
+/// One table that is being rescored.
+struct Rescoring<'a> {
+    session: &'a Session,
+    schema: &'a CStr,
+    scoring: &'a Scoring,
+    leaf: &'a Leaf,
+    limit: u64,
+}
 
-    /// Scores every row, in one statement that writes the output columns and no others. Returns the number of rows.
-    pub fn score_all(&self, session: &Session, schema: &CStr, table: pg_sys::Oid) -> Result<u64> {
-        let statement = compose("UPDATE % AS t SET %", &[&sql::relation(table)?, &self.assignments(schema)]);
-        session.execute(&statement, &[self.version()])
-    }
-
-    /// How the triggers of a table score it, each with its model as it is now; all must keep versions.
-    fn of(target: &Target) -> Result<Vec<Self>> {
-        let scoring = |wiring: Wiring| {
-            let model = wiring.arguments.model()?;
-            if wiring.output(Output::Version).is_none() {
-                return Err(Failure::version_not_kept(&text::string(&sql::relation(target.oid)?)));
-            }
-            Self::new(wiring, model)
-        };
-        target.wirings()?.into_iter().map(scoring).collect()
-    }
-
-    /// The current version, as a statement's parameter. Statements name it, so that all rows of a batch get the same.
-    fn version(&self) -> Parameter {
-        (pg_sys::TEXTOID, text::datum(self.model.version_name()))
-    }
-
-    /// The condition that row `t` has not been seen by the version in parameter `number`.
-    ///
-    /// `IS DISTINCT FROM` would look for its operator in the caller's search_path.
-    fn is_stale(&self, number: usize) -> CString {
-        let column =
-            self.wiring.output(Output::Version).map(|column| identifier(&column.name)).unwrap_or_default();
-        let template = format!("(t.%::pg_catalog.text OPERATOR(pg_catalog.=) ${number}) IS NOT TRUE");
-        compose(&template, &[&column])
-    }
-
-    /// What `UPDATE ... AS t SET` sets, with the version in parameter 1.
-    fn assignments(&self, schema: &CStr) -> CString {
-        let names: Vec<_> = self.wiring.outputs.iter().map(|(_, column)| identifier(&column.name)).collect();
-        let value = |(output, _): &(Output, _)| match output {
-            Output::Label => c"d.label".to_owned(),
-            Output::Score => c"d.score".to_owned(),
-            Output::Version => c"$1".to_owned(),
-        };
-        let values: Vec<_> = self.wiring.outputs.iter().map(value).collect();
-        compose(
-            "(%) = (SELECT % FROM %.sentiment_detail(t.%::pg_catalog.text, $1) AS d)",
-            &[
-                &sql::join(&names, ", "),
-                &sql::join(&values, ", "),
-                &identifier(schema),
-                &identifier(&self.wiring.text.name),
-            ],
-        )
-    }
-
+impl Rescoring<'_> {
     /// Scores the stale rows of one table, not those of its children.
-    fn rescore(&self, session: &Session, schema: &CStr, leaf: &Leaf, limit: u64) -> Result<()> {
-        if leaf.pages.is_none() {
-            return self.rescore_at_once(session, schema, leaf);
+    fn run(&self) -> Result<()> {
+        if self.leaf.pages.is_none() {
+            return self.at_once();
         }
-        let statement = self.batch_statement(schema, leaf);
+        let statement = self.scoring.batch(self.schema, &self.leaf.name);
         let mut rows = 0;
         // Rows that moved meanwhile, or that the server did not read in order, are left to the next pass. The one that
         // changes nothing is the last: rows that a trigger of the user's keeps as they are must not be tried for ever.
         loop {
             let before = rows;
-            self.pass(session, &statement, leaf, limit, &mut rows)?;
+            self.pass(&statement, &mut rows)?;
             if rows == before {
                 return Ok(());
             }
@@ -137,25 +92,18 @@ impl Scoring {
     }
 
     /// Goes through a table in storage order, batch by batch.
-    fn pass(
-        &self,
-        session: &Session,
-        statement: &CStr,
-        leaf: &Leaf,
-        limit: u64,
-        rows: &mut u64,
-    ) -> Result<()> {
+    fn pass(&self, statement: &CStr, rows: &mut u64) -> Result<()> {
         let mut place = pg_sys::ItemPointerData::default();
         loop {
             let after = (pg_sys::TIDOID, (&raw const place).into());
-            let parameters = [self.version(), after, (pg_sys::INT8OID, limit.into())];
-            let batch = session.query(statement, &parameters, Batch::read)?;
-            session.commit();
+            let parameters = [self.scoring.version(), after, (pg_sys::INT8OID, self.limit.into())];
+            let batch = self.session.query(statement, &parameters, Batch::read)?;
+            self.session.commit();
             *rows += batch.changed;
             if batch.changed > 0 {
-                leaf.notice(*rows, batch.last);
+                self.leaf.notice(*rows, batch.last);
             }
-            if batch.found < limit {
+            if batch.found < self.limit {
                 return Ok(());
             }
             place = batch.last;
@@ -163,31 +111,14 @@ impl Scoring {
     }
 
     /// Scores the stale rows of a foreign table in one statement: it has no places to go on from.
-    fn rescore_at_once(&self, session: &Session, schema: &CStr, leaf: &Leaf) -> Result<()> {
-        let parts = [leaf.name.as_c_str(), &self.assignments(schema), &self.is_stale(1)];
-        let rows = session.execute(&compose("UPDATE % AS t SET % WHERE %", &parts), &[self.version()])?;
-        session.commit();
+    fn at_once(&self) -> Result<()> {
+        let statement = self.scoring.at_once(self.schema, &self.leaf.name);
+        let rows = self.session.execute(&statement, &[self.scoring.version()])?;
+        self.session.commit();
         if rows > 0 {
-            leaf.notice(rows, pg_sys::ItemPointerData::default());
+            self.leaf.notice(rows, pg_sys::ItemPointerData::default());
         }
         Ok(())
-    }
-
-    /// One batch: the next stale rows after the place in parameter 2, at most as many as parameter 3 says.
-    fn batch_statement(&self, schema: &CStr, leaf: &Leaf) -> CString {
-        let (table, stale) = (leaf.name.as_c_str(), &self.is_stale(1));
-        compose(
-            "WITH picked AS MATERIALIZED ( \
-                 SELECT pg_catalog.array_agg(s.ctid) AS rows, pg_catalog.max(s.ctid) AS last, pg_catalog.count(*) AS found \
-                 FROM (SELECT t.ctid FROM ONLY % AS t \
-                     WHERE t.ctid OPERATOR(pg_catalog.>) $2 AND % LIMIT $3) AS s), \
-             changed AS ( \
-                 UPDATE ONLY % AS t SET % \
-                 WHERE t.ctid OPERATOR(pg_catalog.=) ANY ((SELECT p.rows FROM picked AS p)::pg_catalog.tid[]) AND % \
-                 RETURNING 1) \
-             SELECT p.last, p.found, (SELECT pg_catalog.count(*) FROM changed) FROM picked AS p",
-            &[table, stale, table, &self.assignments(schema), stale],
-        )
     }
 }
 

@@ -6,7 +6,6 @@ use pgrx::{PgTupleDesc, pg_sys};
 
 use crate::errors::{Failure, Result};
 use crate::text;
-use crate::wiring::Output;
 
 /// An open table.
 #[derive(Clone, Copy, Debug)]
@@ -138,12 +137,9 @@ impl Column {
         }
     }
 
-    /// Makes sure that `output` can be written to it. Domains are refused: no one would check their constraints.
-    pub fn writable(self, output: Output) -> Result<Self> {
-        let (types, expected) = match output {
-            Output::Label | Output::Version => ([pg_sys::TEXTOID, pg_sys::VARCHAROID], "text"),
-            Output::Score => ([pg_sys::FLOAT8OID, pg_sys::FLOAT4OID], "double precision"),
-        };
+    /// Makes sure that it is of one of `types`, which are described as `expected`. Domains are refused: no one would check
+    /// their constraints.
+    pub fn writable(self, types: &[pg_sys::Oid], expected: &str) -> Result<Self> {
         if types.contains(&self.data_type) {
             return Ok(self);
         }

@@ -6,8 +6,8 @@ use pgrx::{IntoDatum, direct_function_call, pg_sys};
 
 use crate::call::{Answer, Call, sql_functions};
 use crate::errors::{Failure, Result};
-use crate::rescore::Scoring;
 use crate::sql::{self, Access, Session, compose, identifier};
+use crate::statement::Scoring;
 use crate::table::Table;
 use crate::text;
 use crate::wiring::{Arguments, DEFAULT_COLUMNS, Output, Wiring};

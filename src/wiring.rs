@@ -2,6 +2,8 @@
 
 use std::ffi::{CStr, CString};
 
+use pgrx::pg_sys;
+
 use crate::errors::{Failure, Result};
 use crate::models::{Model, ModelRef};
 use crate::settings::{self, OnError};
@@ -28,6 +30,14 @@ pub enum Output {
 }
 
 impl Output {
+    /// The types of column that it is written to, and how they are called in a message.
+    fn types(self) -> ([pg_sys::Oid; 2], &'static str) {
+        match self {
+            Self::Label | Self::Version => ([pg_sys::TEXTOID, pg_sys::VARCHAROID], "text"),
+            Self::Score => ([pg_sys::FLOAT8OID, pg_sys::FLOAT4OID], "double precision"),
+        }
+    }
+
     /// The key of its trigger argument.
     pub fn key(self) -> &'static str {
         match self {
@@ -143,7 +153,8 @@ impl Wiring {
         let mut taken = vec![text.number];
         let mut checked = Vec::with_capacity(outputs.len());
         for (output, column) in outputs {
-            let column = column.writable(output)?.not_generated()?;
+            let (types, expected) = output.types();
+            let column = column.writable(&types, expected)?.not_generated()?;
             if taken.contains(&column.number) {
                 return Err(Failure::column_reused(&text::string(&column.name)));
             }
