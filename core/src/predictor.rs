@@ -106,7 +106,7 @@ impl<'a> Predictor<'a> {
         &self.model.card.metrics
     }
 
-    /// Terms with a weight.
+    /// Terms that the model holds: words, n-grams of words and of characters.
     pub fn terms(&self) -> u64 {
         self.model.card.terms
     }

@@ -171,7 +171,7 @@ impl Training<'_> {
             labels: self.labels.iter().map(|&label| label.to_owned()).collect(),
             label_scores: self.label_scores.to_vec(),
             rows_train: 0,
-            terms: vocabulary.len() as u64,
+            terms: 0,
             metrics: format!(
                 "{{\"accuracy\": {:.4}, \"macro_f1\": {:.4}, \"macro_recall\": {:.4}, \"log_loss\": {:.4}, \
                  \"calibration_error\": {:.4}, \"measured_on\": \"{} held-out folds of the training rows\"}}",

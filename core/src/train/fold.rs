@@ -90,6 +90,7 @@ impl Fitted<'_> {
         card.shape_weights = divide(self.weights.shapes(), self.scales.shape);
         let (unit, drafts) = round(table);
         card.weight_unit = unit;
+        card.terms = drafts.len() as u64;
         model::write(&card, drafts)
     }
 
