@@ -14,6 +14,8 @@ pub enum ErrorKind {
     Parameter,
     /// A size limit is passed (SQLSTATE 54000).
     Limit,
+    /// The memory that may be used does not do (SQLSTATE 53200).
+    Memory,
     /// The caller's callback asked to stop (SQLSTATE 57014).
     Cancelled,
 }

@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod delta;
 mod error;
+mod forest;
 mod hash;
 mod model;
 mod predictor;

@@ -10,23 +10,29 @@
 //!     28     4  length of the card
 //!     32     4  buckets
 //!     36     4  classes
-//!     40    24  zero
+//!     40     8  length of what follows the table
+//!     48     4  weights in a record of the table; 0 for one a class
+//!     52    12  zero
 //!     64        card (bincode), zero-padded to a multiple of 64
-//!               buckets, each zero-padded to a multiple of 16:
+//!               table: buckets, each zero-padded to a multiple of 16:
 //!                   eight 4-byte fingerprints, 0 where the slot is free
-//!                   eight records: classes x i8 weight, then lexicon value (5 bits), shift (2) and flag (1)
+//!                   eight records: weights (i8), then lexicon value (5 bits), shift (2) and flag (1)
+//!               what follows the table: of a naive Bayes model the counts that it was made from, of a forest its trees
 //! ```
 //!
 //! With two or three classes a bucket is one cache line.
 
+mod counts;
 mod table;
 mod writer;
 
+pub(crate) use counts::{TermCounts, write as write_counts};
 pub(crate) use table::{Entry, Table};
 pub(crate) const LARGEST_WEIGHT: i32 = table::LARGEST_WEIGHT;
-pub(crate) use writer::{EntryDraft, write};
+pub(crate) use writer::{EntryDraft, write, write_table};
 
 use crate::shape::SHAPES;
+use crate::train::{NaiveBayes, OwnTerm, Totals};
 use crate::text::TOKENIZER_VERSION;
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
@@ -45,8 +51,39 @@ const FOREIGN_HINT: &str = "Give the bytes that export_sentiment() returned, unc
 const NEWER_HINT: &str =
     "Update the extension to the version that wrote the model, or train the model again.";
 
+/// How a text's terms are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Counting {
+    /// Each time that they occur; the sum is scaled by the text's length.
+    #[default]
+    Scaled,
+    /// Once.
+    Present,
+}
+
+/// What a refresh has to know to go on learning.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Learning {
+    /// The model does not go on learning.
+    #[default]
+    No,
+    /// Gradient steps at this rate.
+    Logistic { rate: f64 },
+    /// Counts; those of the terms follow the table.
+    NaiveBayes {
+        parameters: NaiveBayes,
+        /// What the table's weights were divided by.
+        reference: Totals,
+        /// What they would be divided by now.
+        totals: Totals,
+        /// What absent terms said, by the reference.
+        absent: Vec<f64>,
+        temperature: f64,
+    },
+}
+
 /// What a model says of itself, and the few weights that are not in its table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Card {
     pub name: String,
     pub version: u32,
@@ -67,6 +104,10 @@ pub(crate) struct Card {
     pub shape_weights: Vec<f64>,
     /// What one unit of a table weight is worth.
     pub weight_unit: f64,
+    pub counting: Counting,
+    pub learning: Learning,
+    /// The user's own terms.
+    pub own_terms: Vec<OwnTerm>,
 }
 
 /// A model's bytes taken apart: the card decoded, the table borrowed.
@@ -74,6 +115,10 @@ pub(crate) struct Card {
 pub(crate) struct Model<'a> {
     pub card: Card,
     pub table: Table<'a>,
+    /// What follows the table.
+    pub tail: &'a [u8],
+    /// The checksum, as the bytes have it: which model this is.
+    pub checksum: u32,
 }
 
 impl<'a> Model<'a> {
@@ -98,20 +143,27 @@ impl<'a> Model<'a> {
             return Err(damaged(format!("it has {} bytes where {length} are due", bytes.len())));
         }
         let (card_length, buckets, classes) = (size(bytes, 28), size(bytes, 32), size(bytes, 36));
+        let weights = match size(bytes, 48) {
+            0 => classes,
+            weights => weights,
+        };
+        let tail_length = size(bytes, 40);
         let table_start =
             card_length.checked_next_multiple_of(64).and_then(|length| length.checked_add(HEADER));
-        let table = table_start
-            .and_then(|start| bytes.get(start..))
-            .filter(|_| CLASSES.contains(&classes))
-            .and_then(|rest| Table::new(rest, buckets, classes))
+        let tail_start = bytes.len().checked_sub(tail_length).filter(|_| number(bytes, 44) == 0);
+        let (table, tail) = table_start
+            .zip(tail_start)
+            .and_then(|(table, tail)| Some((bytes.get(table..tail)?, bytes.get(tail..)?)))
+            .filter(|_| CLASSES.contains(&classes) && CLASSES.contains(&weights))
+            .and_then(|(table, tail)| Some((Table::new(table, buckets, weights)?, tail)))
             .ok_or_else(|| damaged("its lengths do not add up"))?;
         let card = decode(&bytes[HEADER..HEADER + card_length])?;
         check(&card, classes)?;
-        Ok(Self { card, table })
+        Ok(Self { card, table, tail, checksum: number(bytes, CHECKSUM.start) })
     }
 }
 
-fn damaged(what: impl std::fmt::Display) -> Error {
+pub(crate) fn damaged(what: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Damaged, format!("these bytes are no model or were changed: {what}"), FOREIGN_HINT)
 }
 
@@ -154,6 +206,9 @@ fn check(card: &Card, classes: usize) -> Result<()> {
     if lengths != [classes; 3] || card.shape_weights.len() != SHAPES * classes {
         return Err(damaged("its card does not fit its classes"));
     }
+    if !learning_fits(&card.learning, classes) {
+        return Err(damaged("its card does not fit its algorithm"));
+    }
     let numbers = card.bias.iter().chain(&card.shape_weights).chain(card.label_scores.iter().flatten());
     // Sums over 65,536 tokens must stay finite: 1e9 leaves room beyond any trained weight.
     if numbers.chain([&card.weight_unit]).all(|number| number.abs() <= 1e9) {
@@ -161,4 +216,22 @@ fn check(card: &Card, classes: usize) -> Result<()> {
     } else {
         Err(damaged("its card holds numbers that are out of range"))
     }
+}
+
+/// What a refresh goes on from is as wide as the model, and its numbers can be taken logarithms of.
+fn learning_fits(learning: &Learning, classes: usize) -> bool {
+    let Learning::NaiveBayes { parameters, reference, totals, absent, temperature } = learning else {
+        return true;
+    };
+    let counts = |values: &[f64]| values.len() == classes && values.iter().all(|value| (0.0..1e15).contains(value));
+    let fits = |totals: &Totals| {
+        counts(&totals.texts) && counts(&totals.counts) && (0.0..1e15).contains(&totals.terms)
+    };
+    parameters.classes == classes
+        && (1e-6..=1e6).contains(&parameters.smoothing)
+        && (1e-6..=1e6).contains(temperature)
+        && absent.len() == classes
+        && absent.iter().all(|value| value.abs() < 1e15)
+        && fits(reference)
+        && fits(totals)
 }

@@ -1,14 +1,18 @@
 //! A model's bytes opened for reading texts.
 
 mod explain;
+mod overlay;
 
 pub use explain::{Reason, TokenView};
 
-use crate::model::{Entry, Model, Table};
+use crate::delta::Delta;
+use crate::forest::{self, Present, TreesView};
+use crate::model::{Card, Counting, Entry, Model, Table, damaged};
 use crate::shape::Shape;
 use crate::terms::{self, GramBuffer};
 use crate::text::{Text, Token, TokenMarks, Tokenized};
 use crate::{Result, hash};
+use overlay::Overlay;
 
 /// Buffers that every reading reuses, so that a text allocates nothing once they have grown.
 #[derive(Debug, Default)]
@@ -17,12 +21,18 @@ pub struct Scratch {
     grams: GramBuffer,
     sums: Vec<i64>,
     probabilities: Vec<f64>,
+    present: Present,
+    seen: Vec<usize>,
 }
 
 /// An opened model: a borrowed view of its bytes. It never changes.
 #[derive(Clone, Debug)]
 pub struct Predictor<'a> {
     model: Model<'a>,
+    /// What was learned since the model's bytes were written, and the user's own terms.
+    overlay: Option<Overlay>,
+    /// The trees of a forest.
+    trees: Option<TreesView<'a>>,
     size: usize,
 }
 
@@ -55,7 +65,16 @@ impl<'a> Predictor<'a> {
     /// # Errors
     /// `Damaged` for bytes that are no model or were changed, `Unsupported` for another format or tokenizer version.
     pub fn open(bytes: &'a [u8]) -> Result<Self> {
-        Ok(Self { model: Model::open(bytes)?, size: bytes.len() })
+        Self::open_parts(bytes, &[])
+    }
+
+    /// Opens a model with the deltas that refreshes have made since, oldest first.
+    ///
+    /// # Errors
+    /// As [`Predictor::open`], for each part; `Damaged` for a delta of another model.
+    pub fn open_parts(base: &'a [u8], deltas: &[&[u8]]) -> Result<Self> {
+        let size = base.len() + deltas.iter().map(|delta| delta.len()).sum::<usize>();
+        Self::with(Model::open(base)?, deltas, size)
     }
 
     /// Opens bytes whose checksum is known to hold, such as those compiled into the library: costs no pass over them.
@@ -63,52 +82,69 @@ impl<'a> Predictor<'a> {
     /// # Errors
     /// As [`Predictor::open`], the checksum apart. Changed bytes can give wrong scores, nothing worse.
     pub fn open_unchecked(bytes: &'a [u8]) -> Result<Self> {
-        Ok(Self { model: Model::open_unchecked(bytes)?, size: bytes.len() })
+        Self::with(Model::open_unchecked(bytes)?, &[], bytes.len())
     }
 
-    /// The model's name, such as `english`.
+    fn with(model: Model<'a>, deltas: &[&[u8]], size: usize) -> Result<Self> {
+        let trees = match model.card.algorithm.as_str() {
+            "random_forest" => {
+                let trees = TreesView::new(model.tail, model.card.labels.len());
+                Some(trees.ok_or_else(|| damaged("its trees do not hold together"))?)
+            }
+            _ => None,
+        };
+        let delta = Delta::open_all(deltas, model.checksum)?;
+        let overlay = Overlay::new(&model, delta)?;
+        Ok(Self { model, overlay, trees, size })
+    }
+
+    fn card(&self) -> &Card {
+        &self.model.card
+    }
+
+    /// The model's name, such as `english`; empty for one that was trained in a database.
     pub fn name(&self) -> &str {
-        &self.model.card.name
+        &self.card().name
     }
 
-    /// The version number within the name.
+    /// The version number within the name; 0 for one that was trained in a database.
     pub fn version(&self) -> u32 {
-        self.model.card.version
+        self.card().version
     }
 
     /// The training algorithm's SQL name.
     pub fn algorithm(&self) -> &str {
-        &self.model.card.algorithm
+        &self.card().algorithm
     }
 
     /// BCP 47 tag of the language of the training texts, such as `en`.
     pub fn language(&self) -> &str {
-        &self.model.card.language
+        &self.card().language
     }
 
     /// The labels, in class order.
     pub fn labels(&self) -> &[String] {
-        &self.model.card.labels
+        &self.card().labels
     }
 
     /// The value of class `label` in the score, if it has one.
     pub fn label_score(&self, label: usize) -> Option<f64> {
-        self.model.card.label_scores.get(label).copied().flatten()
+        self.card().label_scores.get(label).copied().flatten()
     }
 
-    /// Rows that the model was trained on.
+    /// Rows that the model was trained on, refreshes included.
     pub fn rows_train(&self) -> u64 {
-        self.model.card.rows_train
+        self.card().rows_train + self.overlay.as_ref().map_or(0, |overlay| overlay.rows)
     }
 
     /// Measures of the model as the text of a JSON object.
     pub fn metrics(&self) -> &str {
-        &self.model.card.metrics
+        &self.card().metrics
     }
 
     /// Terms that the model holds: words, n-grams of words and of characters.
     pub fn terms(&self) -> u64 {
-        self.model.card.terms
+        self.card().terms + self.overlay.as_ref().map_or(0, |overlay| overlay.new_terms)
     }
 
     /// Size of the model's bytes.
@@ -119,85 +155,161 @@ impl<'a> Predictor<'a> {
     /// Reads a text. `None` where it holds nothing to score: no word, number, emoji or punctuation of feeling.
     pub fn read<'s>(&self, text: Text<'_>, scratch: &'s mut Scratch) -> Option<Reading<'s>> {
         scratch.text.read(&text);
-        let tokens = scratch.text.tokens();
-        if tokens.is_empty() {
+        if scratch.text.tokens().is_empty() {
             return None;
         }
-        let classes = self.model.card.labels.len();
-        let sums = &mut scratch.sums;
+        let truncated = scratch.text.truncated();
+        let tally = if self.trees.is_some() { self.ask_trees(scratch) } else { self.add_up(scratch) };
+        let probabilities = &mut scratch.probabilities;
+        let label = softmax(probabilities);
+        Some(Reading {
+            label,
+            score: self.score(probabilities),
+            probabilities,
+            coverage: f64::from(tally.known) / f64::from(tally.content.max(1)),
+            truncated,
+        })
+    }
+
+    /// The logits of the text in `scratch`: a sum over its terms.
+    fn add_up(&self, scratch: &mut Scratch) -> Tally {
+        let Scratch { text, grams, sums, probabilities: logits, seen, .. } = scratch;
+        let card = self.card();
+        let classes = card.labels.len();
         sums.clear();
         sums.resize(classes, 0);
-        let tally = self.walk(&scratch.text, &mut scratch.grams, |part| part.entry.add_to(sums));
-
-        let card = &self.model.card;
-        let unit = card.weight_unit * length_scale(tokens.len());
-        let logits = &mut scratch.probabilities;
+        seen.clear();
+        let mut parts = 0u32;
+        let counts_parts = self.overlay.as_ref().is_some_and(|overlay| !overlay.term_shift.is_empty());
+        let tally = match card.counting {
+            Counting::Scaled if !counts_parts => self.walk(text, grams, |part| part.entry.add_to(sums)),
+            Counting::Scaled => self.walk(text, grams, |part| {
+                parts += u32::from(part.entry.weighs());
+                part.entry.add_to(sums);
+            }),
+            Counting::Present => self.walk(text, grams, |part| {
+                // Which record it is, its place says.
+                seen.push(part.entry.record().as_ptr().addr());
+                if !seen[..seen.len() - 1].contains(&seen[seen.len() - 1]) {
+                    parts += u32::from(part.entry.weighs());
+                    part.entry.add_to(sums);
+                } else {
+                    seen.pop();
+                }
+            }),
+        };
+        let length = self.length(text.tokens().len());
+        let unit = card.weight_unit * length;
         logits.clear();
-        logits.extend(card.bias.iter().zip(sums.iter()).map(|(bias, sum)| bias + unit * to_float(*sum)));
+        logits.extend(self.bias().iter().zip(sums.iter()).map(|(bias, sum)| bias + unit * to_float(*sum)));
+        if let Some(overlay) = &self.overlay {
+            for (logit, shift) in logits.iter_mut().zip(&overlay.term_shift) {
+                *logit += shift * f64::from(parts) * length;
+            }
+        }
         let shape = tally.shape.features();
         for (feature, weights) in shape.iter().zip(card.shape_weights.chunks_exact(classes)) {
             for (logit, weight) in logits.iter_mut().zip(weights) {
                 *logit += feature * weight;
             }
         }
-        let label = softmax(logits);
-        Some(Reading {
-            label,
-            score: self.score(logits),
-            probabilities: logits,
-            coverage: f64::from(tally.known) / f64::from(tally.content.max(1)),
-            truncated: scratch.text.truncated(),
-        })
+        tally
+    }
+
+    /// The logits of the text in `scratch`: what the trees say to its terms.
+    fn ask_trees(&self, scratch: &mut Scratch) -> Tally {
+        let Scratch { text, grams, probabilities: logits, present, .. } = scratch;
+        logits.clear();
+        logits.resize(self.card().labels.len(), 0.0);
+        let Some(trees) = &self.trees else { return Tally::default() };
+        present.clear(trees.features());
+        let tally = self.walk(text, grams, |part| {
+            forest::feature_of(part.entry.record()).into_iter().for_each(|feature| present.set(feature));
+        });
+        trees.logits(present, logits);
+        logits.iter_mut().for_each(|logit| *logit *= self.card().weight_unit);
+        tally
+    }
+
+    /// The bias of each class.
+    fn bias(&self) -> &[f64] {
+        self.overlay.as_ref().map_or(&self.card().bias, |overlay| &overlay.bias)
+    }
+
+    /// What the sum over the terms of a text is scaled by.
+    fn length(&self, tokens: usize) -> f64 {
+        if self.card().counting == Counting::Scaled { length_scale(tokens) } else { 1.0 }
     }
 
     /// Sum over classes of P(class) x value(class).
     fn score(&self, probabilities: &[f64]) -> Option<f64> {
-        let values = &self.model.card.label_scores;
+        let values = &self.card().label_scores;
         let valued =
             || probabilities.iter().zip(values).filter_map(|(p, value)| value.map(|value| p * value));
         valued().next().map(|_| valued().sum())
     }
 
     /// Visits every known term of a text, and sums up what is not additive.
-    fn walk(&self, text: &Tokenized, grams: &mut GramBuffer, mut visit: impl FnMut(Part<'_>)) -> Tally {
-        let table = &self.model.table;
-        let mut tally = Tally::default();
-        // The joint hash of the last tokens if a known n-gram may go on from them: of one token, of two.
-        let (mut one, mut two) = (None::<u64>, None::<u64>);
-        warm_up(table, text.tokens());
-        for (at, token) in text.tokens().iter().enumerate() {
-            let entry = table.get(terms::unit(token));
-            let form = text.form(token);
-            if let Some(entry) = entry.filter(|_| terms::has_unit(token)) {
-                visit(Part { entry, first: at, last: at });
-            } else if terms::has_grams(token) {
-                terms::grams(form, grams, |gram| {
-                    if let Some(entry) = table.get(gram) {
-                        visit(Part { entry, first: at, last: at });
-                    }
-                });
-            }
-            let value = entry.map_or(0.0, |entry| entry.lexicon_value());
-            tally.shape.add(token, form, value);
-            tally.content += u32::from(token.kind.is_content());
-            tally.known += u32::from(token.kind.is_content() && entry.is_some());
-
-            let three = two.and_then(|left| table.get(hash::joint(left, token.hash)));
-            if let Some(entry) = three {
-                visit(Part { entry, first: at - 2, last: at });
-            }
-            two = None;
-            let joint = one.map(|left| hash::joint(left, token.hash));
-            if let Some((joint, entry)) = joint.and_then(|joint| table.get(joint).map(|entry| (joint, entry)))
-            {
-                visit(Part { entry, first: at - 1, last: at });
-                two = entry.is_left().then_some(joint);
-            }
-            let plain = if token.marks.has(TokenMarks::NEGATED) { table.get(token.hash) } else { entry };
-            one = plain.filter(|entry| entry.is_left()).map(|_| token.hash);
+    fn walk(&self, text: &Tokenized, grams: &mut GramBuffer, visit: impl FnMut(Part<'_>)) -> Tally {
+        let base = &self.model.table;
+        warm_up(base, text.tokens());
+        match self.overlay.as_ref().and_then(Overlay::table) {
+            None => walk(text, grams, |hash| base.get(hash), visit),
+            Some(over) => walk(text, grams, |hash| over.get(hash).or_else(|| base.get(hash)), visit),
         }
-        tally
     }
+
+    /// The record of a term.
+    fn entry(&self, hash: u64) -> Option<Entry<'_>> {
+        let over = self.overlay.as_ref().and_then(Overlay::table);
+        over.and_then(|over| over.get(hash)).or_else(|| self.model.table.get(hash))
+    }
+}
+
+/// Visits every term of a text that `get` knows. Also what a refresh learns by.
+fn walk<'e>(
+    text: &Tokenized,
+    grams: &mut GramBuffer,
+    get: impl Fn(u64) -> Option<Entry<'e>>,
+    mut visit: impl FnMut(Part<'e>),
+) -> Tally {
+    let mut tally = Tally::default();
+    // The joint hash of the last tokens if a known n-gram may go on from them: of one token, of two.
+    let (mut one, mut two) = (None::<u64>, None::<u64>);
+    for (at, token) in text.tokens().iter().enumerate() {
+        let unit = terms::unit(token);
+        let entry = get(unit);
+        let form = text.form(token);
+        if let Some(entry) = entry.filter(|_| terms::has_unit(token)) {
+            visit(Part { entry, hash: unit, first: at, last: at });
+        } else if terms::has_grams(token) {
+            terms::grams(form, grams, |hash| {
+                if let Some(entry) = get(hash) {
+                    visit(Part { entry, hash, first: at, last: at });
+                }
+            });
+        }
+        let value = entry.map_or(0.0, |entry| entry.lexicon_value());
+        tally.shape.add(token, form, value);
+        tally.content += u32::from(token.kind.is_content());
+        tally.known += u32::from(token.kind.is_content() && entry.is_some());
+
+        if let Some(hash) = two.map(|left| hash::joint(left, token.hash))
+            && let Some(entry) = get(hash)
+        {
+            visit(Part { entry, hash, first: at - 2, last: at });
+        }
+        two = None;
+        if let Some(hash) = one.map(|left| hash::joint(left, token.hash))
+            && let Some(entry) = get(hash)
+        {
+            visit(Part { entry, hash, first: at - 1, last: at });
+            two = entry.is_left().then_some(hash);
+        }
+        let plain = if token.marks.has(TokenMarks::NEGATED) { get(token.hash) } else { entry };
+        one = plain.filter(|entry| entry.is_left()).map(|_| token.hash);
+    }
+    tally
 }
 
 /// Brings the buckets of a text's words and word pairs into the cache.
@@ -211,9 +323,10 @@ fn warm_up(table: &Table<'_>, tokens: &[Token]) {
     std::hint::black_box(seen);
 }
 
-/// A known term of a text: its record and the tokens that it spans.
+/// A known term of a text: its record, its hash and the tokens that it spans.
 struct Part<'e> {
     entry: Entry<'e>,
+    hash: u64,
     first: usize,
     last: usize,
 }

@@ -1,6 +1,9 @@
 //! The models compiled into the library. They lie in its read-only data, so that every process of a machine shares
 //! one copy of them and opening one costs next to nothing.
 
+use crate::train::Lexicon;
+use std::sync::LazyLock;
+
 /// Aligned to a cache line, so that each bucket of a table is exactly one.
 #[repr(align(64))]
 struct Aligned<T: ?Sized>(T);
@@ -11,4 +14,11 @@ static ENGLISH_1: &Aligned<[u8]> = &Aligned(*include_bytes!("../../models/englis
 pub fn all() -> &'static [(&'static str, u32, &'static [u8])] {
     static ALL: &[(&str, u32, &[u8])] = &[("english", 1, &ENGLISH_1.0)];
     ALL
+}
+
+/// The English lexicon that the shipped model was trained with.
+pub fn lexicon() -> &'static Lexicon {
+    static LEXICON: LazyLock<Lexicon> =
+        LazyLock::new(|| Lexicon::parse(include_str!("../../models/english-lexicon.tsv")));
+    &LEXICON
 }

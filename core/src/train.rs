@@ -1,55 +1,111 @@
 //! Training: labelled texts in, a model's bytes out. The same texts, in any order, give the same bytes.
 
-mod features;
-mod fold;
+mod calibration;
+mod corpus;
 mod lbfgs;
+mod lexicon;
+mod linear;
 mod logistic_regression;
+mod memory;
 mod metrics;
+mod naive_bayes;
+mod options;
+mod own_terms;
+mod random_forest;
+mod rows;
+mod table;
+mod vocabulary;
+mod watch;
 
-pub use features::{Scales, Thresholds};
-pub use fold::Lexicon;
-pub use logistic_regression::LogisticRegression;
-pub use metrics::{Calibration, Confusion};
+pub use corpus::{Corpus, Example, MAX_LABEL_BYTES, MAX_LABELS, Split};
+pub use lexicon::Lexicon;
+pub use metrics::{Calibration, ClassFigures, Confusion, Evaluation};
+pub use options::{Domain, OPTIONS, OptionSpec, Options};
+pub use own_terms::{MOST_OWN_TERMS, check as check_term};
+pub use watch::Watch;
 
-use crate::model::Card;
+pub(crate) use memory::Memory;
+pub(crate) use naive_bayes::{NaiveBayes, Totals};
+pub(crate) use own_terms::OwnTerm;
+pub(crate) use vocabulary::TermMap;
+
+use crate::model::{Card, Learning};
 use crate::predictor::softmax;
-use crate::{Error, ErrorKind, Result, hash};
-use features::{Rows, Vocabulary};
-use fold::Fitted;
-use logistic_regression::Weights;
+use crate::{Error, ErrorKind, Result, shipped};
+use lbfgs::Outcome;
+use linear::Linear;
+use linfa::traits::{Fit as _, PredictInplace};
+use logistic_regression::{LogisticRegression, Solver};
+use naive_bayes::{Counter, Counts};
+use ndarray::Array2;
+use rows::{Rows, labelled};
+use std::cell::RefCell;
+use table::Fitted;
+use vocabulary::{Kept, Vocabulary};
 
-/// A labelled text.
+/// How a model is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Example<'t> {
-    /// The text.
-    pub text: &'t str,
-    /// The index of its label.
-    pub label: usize,
+pub enum Algorithm {
+    /// Counts, and what they say by Bayes' rule if terms were independent.
+    NaiveBayes,
+    /// Weights that make the training labels most probable.
+    LogisticRegression,
+    /// Many decision trees, each from other rows and terms.
+    RandomForest,
 }
 
-/// What a model is to be called and trained by.
+impl Algorithm {
+    /// All of them; options count their defaults in this order.
+    pub const ALL: [Self; 3] = [Self::NaiveBayes, Self::LogisticRegression, Self::RandomForest];
+
+    /// The name in SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NaiveBayes => "naive_bayes",
+            Self::LogisticRegression => "logistic_regression",
+            Self::RandomForest => "random_forest",
+        }
+    }
+
+    /// The algorithm of this name.
+    ///
+    /// # Errors
+    /// `Parameter` for a name that is none; the hint lists them.
+    pub fn named(name: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|algorithm| algorithm.name() == name);
+        found.ok_or_else(|| {
+            let hint = "The algorithms are naive_bayes, logistic_regression and random_forest.";
+            Error::new(ErrorKind::Parameter, "there is no such algorithm", hint)
+        })
+    }
+}
+
+/// What a model is to be trained by.
 #[derive(Clone, Debug)]
 pub struct Training<'t> {
-    /// The model's name and version number.
+    /// The model's name; empty where the bytes are kept under a name.
     pub name: &'t str,
-    /// The version number within the name.
+    /// The version number within the name, or 0.
     pub version: u32,
-    /// BCP 47 tag of the texts' language.
-    pub language: &'t str,
-    /// The labels, in class order.
-    pub labels: &'t [&'t str],
-    /// Value of each class in the score.
-    pub label_scores: &'t [Option<f64>],
-    /// Which terms are kept.
-    pub thresholds: Thresholds,
-    /// How strongly each sort of term speaks.
-    pub scales: Scales,
-    /// The solver's parameters.
-    pub algorithm: LogisticRegression,
-    /// Folds of the cross-validation that calibrates the probabilities.
-    pub folds: usize,
-    /// Words with a value of their own.
-    pub lexicon: &'t Lexicon,
+    /// Algorithm and options.
+    pub options: &'t Options,
+    /// Words with a value, in place of what the option `lexicon` asks for.
+    pub lexicon: Option<&'t Lexicon>,
+    /// The user's own terms with their scores.
+    pub own_terms: &'t [(String, f64)],
+    /// What chance is drawn from.
+    pub seed: u64,
+    /// Bytes that may be used, the corpus included.
+    pub memory: u64,
+}
+
+/// A trained model.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// The model.
+    pub bytes: Vec<u8>,
+    /// What it came to.
+    pub report: Report,
 }
 
 /// What a training found out on its own held-out folds.
@@ -63,115 +119,115 @@ pub struct Report {
     pub log_loss: f64,
     /// What the logits were divided by to calibrate them.
     pub temperature: f64,
-    /// The solver's iterations in the last fit.
+    /// The solver's iterations in the last fit; 0 for an algorithm without any.
     pub iterations: u32,
     /// Whether the solver converged in the last fit.
     pub converged: bool,
 }
 
+/// What came of a fit.
+enum Fit {
+    Linear { linear: Linear, counts: Option<(NaiveBayes, Counts)>, outcome: Option<Outcome> },
+    Forest(random_forest::Forest),
+}
+
 impl Training<'_> {
-    /// Trains a model. `check` is called once a text and pass; its error ends the work.
+    /// Trains a model on some rows of a corpus.
     ///
     /// # Errors
-    /// `Parameter` for fewer than two classes or an empty class, `Limit` for a model beyond 4 GiB, and what `check`
-    /// returns.
-    pub fn run(
-        &self,
-        examples: &[Example<'_>],
-        mut check: impl FnMut() -> Result<()>,
-    ) -> Result<(Vec<u8>, Report)> {
-        self.check(examples)?;
-        // Order is settled by content, so that neither a heap's order nor a map's can show in the model.
-        let mut examples = examples.to_vec();
-        examples.sort_unstable();
-        let texts = || examples.iter().map(|example| example.text);
-        let labels: Vec<usize> = examples.iter().map(|example| example.label).collect();
-        let vocabulary = Vocabulary::build(texts(), self.thresholds, &mut check)?;
-        let rows = Rows::build(texts(), &vocabulary, self.lexicon.terms(), &self.scales, &mut check)?;
-
-        let held_out = self.cross_validate(&examples, &rows, &labels, vocabulary.len(), &mut check)?;
-        let temperature = temperature(&held_out, &labels);
-        let all: Vec<usize> = (0..rows.len()).collect();
-        let (weights, outcome) = self.algorithm.fit(&rows, &labels, &all, vocabulary.len(), &mut check)?;
-        let report = self.report(&held_out, &labels, temperature, outcome);
-        let bytes = self.write(texts(), &vocabulary, &weights, &report, &mut check)?;
-        Ok((bytes, report))
-    }
-
-    fn check(&self, examples: &[Example<'_>]) -> Result<()> {
-        let classes = self.labels.len();
-        let missing = (0..classes).find(|&class| !examples.iter().any(|example| example.label == class));
-        if classes < 2 || missing.is_some() || examples.iter().any(|example| example.label >= classes) {
-            let message =
-                format!("training needs at least two classes and a row of each, not {classes} classes");
-            return Err(Error::new(ErrorKind::Parameter, message, "Give labelled rows of every class."));
+    /// `Parameter` for labels without rows, `Memory` where the memory does not do, `Limit` for a model beyond 4 GiB, and
+    /// what `watch` returns.
+    pub fn run(&self, corpus: &Corpus, rows: &[u32], watch: &mut dyn Watch) -> Result<Trained> {
+        let examples = corpus.examples(rows);
+        let labels = corpus.labels();
+        let label_scores = self.options.label_scores(&labels)?;
+        let own_terms = self.own_terms(&label_scores)?;
+        let classes: Vec<usize> = examples.iter().map(|example| example.label).collect();
+        if let Some(class) = (0..labels.len()).find(|class| !classes.contains(class)) {
+            let hint = "Give labelled texts of every label.";
+            return Err(Error::new(ErrorKind::Parameter, format!("label number {} has no rows", class + 1), hint));
         }
-        Ok(())
-    }
+        let shipped = (self.options.word("lexicon") == "english").then(shipped::lexicon);
+        let lexicon = self.lexicon.or(shipped);
+        let memory = Memory(self.memory);
+        let held = corpus.size() + examples.capacity() * size_of::<Example<'_>>();
+        let vocabulary = Vocabulary::build(&examples, self.kept(), held, memory, watch)?;
+        let held = held + vocabulary.size();
+        let rows = Rows::build(&examples, &vocabulary, lexicon, held, memory, watch)?;
+        memory.holds("the fit", held + rows.size() + self.fit_memory(labels.len(), &vocabulary, &rows))?;
 
-    /// The logits of every row from a fit that did not see it. Rows with the same text fall into the same fold.
-    fn cross_validate(
-        &self,
-        examples: &[Example<'_>],
-        rows: &Rows,
-        labels: &[usize],
-        terms: usize,
-        mut check: impl FnMut() -> Result<()>,
-    ) -> Result<Vec<Vec<f64>>> {
-        let mut logits = vec![vec![0.0; self.labels.len()]; rows.len()];
-        // A text's hash draws its fold: as good as a lot, repeatable, and the same for the same text.
-        let fold_of = |at: usize| hash::token(examples[at].text.as_bytes()) % self.folds as u64;
-        for fold in 0..self.folds as u64 {
-            let (test, train): (Vec<usize>, Vec<usize>) =
-                (0..rows.len()).partition(|&at| fold_of(at) == fold);
-            let (weights, _) = self.algorithm.fit(rows, labels, &train, terms, &mut check)?;
-            for at in test {
-                weights.logits(rows, at, &mut logits[at]);
+        let fits = Fits { training: self, vocabulary: &vocabulary, rows: &rows, classes: &classes, labels: labels.len() };
+        let held_out = fits.cross_validate(&examples, watch)?;
+        let temperature = calibration::temperature(&held_out, &classes, labels.len());
+        let all = (0..).take(examples.len()).collect();
+        let fit = fits.fit(all, watch)?;
+        let report = report(&held_out, &classes, labels.len(), temperature, &fit);
+        let card = self.card(labels, label_scores, &report);
+        let bytes = match fit {
+            Fit::Linear { linear, counts, .. } => {
+                let card = Card { learning: self.learning(counts.as_ref(), temperature), own_terms, ..card };
+                let empty = Lexicon::default();
+                let fitted = Fitted {
+                    vocabulary: &vocabulary,
+                    linear: &linear,
+                    temperature,
+                    lexicon: lexicon.unwrap_or(&empty),
+                    counts: counts.as_ref().map(|(_, counts)| counts.terms.as_slice()),
+                };
+                fitted.write(card, &examples, watch)?
             }
-        }
-        Ok(logits)
+            Fit::Forest(forest) => forest.write(card, &examples, &vocabulary, temperature, watch)?,
+        };
+        Ok(Trained { bytes, report })
     }
 
-    #[allow(clippy::cast_precision_loss)]
-    fn report(
-        &self,
-        held_out: &[Vec<f64>],
-        labels: &[usize],
-        temperature: f64,
-        fit: lbfgs::Outcome,
-    ) -> Report {
-        let mut confusion = Confusion::new(self.labels.len());
-        let mut calibration = Calibration::default();
-        let mut loss = 0.0;
-        for (logits, &label) in held_out.iter().zip(labels) {
-            let mut probabilities: Vec<f64> = logits.iter().map(|logit| logit / temperature).collect();
-            let predicted = softmax(&mut probabilities);
-            confusion.add(label, predicted);
-            calibration.add(probabilities[predicted], predicted == label);
-            loss -= libm::log(probabilities[label].max(f64::MIN_POSITIVE));
+    fn kept(&self) -> Kept {
+        Kept {
+            words: self.options.count("words"),
+            chars: self.options.flag("chars"),
+            min_texts: self.options.count("min_texts"),
         }
-        let log_loss = loss / labels.len().max(1) as f64;
-        let (iterations, converged) = (fit.iterations, fit.converged);
-        Report { confusion, calibration, log_loss, temperature, iterations, converged }
     }
 
-    fn write<'t>(
-        &self,
-        texts: impl Iterator<Item = &'t str>,
-        vocabulary: &Vocabulary,
-        weights: &Weights,
-        report: &Report,
-        check: impl FnMut() -> Result<()>,
-    ) -> Result<Vec<u8>> {
-        let card = Card {
+    fn own_terms(&self, label_scores: &[Option<f64>]) -> Result<Vec<OwnTerm>> {
+        if !self.own_terms.is_empty() && self.options.algorithm() == Algorithm::RandomForest {
+            let hint = "Train another algorithm, or take the terms back with set_sentiment_term(model, term, NULL).";
+            return Err(Error::new(ErrorKind::Unsupported, "a random forest has no weights for terms of your own", hint));
+        }
+        OwnTerm::all(self.own_terms, label_scores)
+    }
+
+    fn fit_memory(&self, classes: usize, vocabulary: &Vocabulary, rows: &Rows) -> usize {
+        match self.options.algorithm() {
+            Algorithm::NaiveBayes => NaiveBayes::new(self.options, classes).memory(vocabulary.len()),
+            Algorithm::LogisticRegression => {
+                LogisticRegression::new(self.options, classes, vocabulary).memory(rows)
+            }
+            Algorithm::RandomForest => random_forest::RandomForest::new(self.options, classes, self.seed).memory(rows),
+        }
+    }
+
+    fn learning(&self, counts: Option<&(NaiveBayes, Counts)>, temperature: f64) -> Learning {
+        match counts {
+            Some((parameters, counts)) => Learning::NaiveBayes {
+                parameters: *parameters,
+                reference: parameters.totals(counts),
+                totals: parameters.totals(counts),
+                absent: parameters.absent(counts),
+                temperature,
+            },
+            None => Learning::Logistic { rate: self.options.number("learning_rate") },
+        }
+    }
+
+    fn card(&self, labels: Vec<String>, label_scores: Vec<Option<f64>>, report: &Report) -> Card {
+        Card {
             name: self.name.to_owned(),
             version: self.version,
-            algorithm: "logistic_regression".to_owned(),
-            language: self.language.to_owned(),
-            labels: self.labels.iter().map(|&label| label.to_owned()).collect(),
-            label_scores: self.label_scores.to_vec(),
-            rows_train: 0,
-            terms: 0,
+            algorithm: self.options.algorithm().name().to_owned(),
+            language: self.options.word("language").to_owned(),
+            labels,
+            label_scores,
             metrics: format!(
                 "{{\"accuracy\": {:.4}, \"macro_f1\": {:.4}, \"macro_recall\": {:.4}, \"log_loss\": {:.4}, \
                  \"calibration_error\": {:.4}, \"measured_on\": \"{} held-out folds of the training rows\"}}",
@@ -180,34 +236,104 @@ impl Training<'_> {
                 report.confusion.macro_recall(),
                 report.log_loss,
                 report.calibration.error(),
-                self.folds
+                self.options.count("folds")
             ),
-            bias: Vec::new(),
-            shape_weights: Vec::new(),
-            weight_unit: 0.0,
-        };
-        let fitted = Fitted { vocabulary, weights, scales: &self.scales, temperature: report.temperature };
-        fitted.write(card, texts, self.lexicon, check)
+            ..Card::default()
+        }
     }
 }
 
-/// The temperature that makes held-out probabilities fit best (Guo and others 2017), by golden-section search: the
-/// loss has one minimum in it.
-fn temperature(logits: &[Vec<f64>], labels: &[usize]) -> f64 {
-    let loss = |log_temperature: f64| -> f64 {
-        let temperature = libm::exp(log_temperature);
-        let row = |(logits, &label): (&Vec<f64>, &usize)| {
-            let mut probabilities: Vec<f64> = logits.iter().map(|logit| logit / temperature).collect();
-            softmax(&mut probabilities);
-            -libm::log(probabilities[label].max(f64::MIN_POSITIVE))
-        };
-        logits.iter().zip(labels).map(row).sum()
-    };
-    let golden = (5.0_f64.sqrt() - 1.0) / 2.0;
-    let (mut low, mut high) = (-3.0, 3.0);
-    while high - low > 1e-4 {
-        let (a, b) = (high - golden * (high - low), low + golden * (high - low));
-        if loss(a) < loss(b) { high = b } else { low = a }
+/// All that fits have in common.
+struct Fits<'f> {
+    training: &'f Training<'f>,
+    vocabulary: &'f Vocabulary,
+    rows: &'f Rows,
+    classes: &'f [usize],
+    labels: usize,
+}
+
+impl Fits<'_> {
+    /// A fit to some rows.
+    fn fit(&self, chosen: Vec<u32>, watch: &mut dyn Watch) -> Result<Fit> {
+        let options = self.training.options;
+        let dataset = labelled(self.rows, self.classes, chosen);
+        let watch = RefCell::new(watch);
+        Ok(match options.algorithm() {
+            Algorithm::NaiveBayes => {
+                let parameters = NaiveBayes::new(options, self.labels);
+                let counts = Counter { parameters, watch }.fit(&dataset)?;
+                Fit::Linear { linear: parameters.weigh(&counts), counts: Some((parameters, counts)), outcome: None }
+            }
+            Algorithm::LogisticRegression => {
+                let parameters = LogisticRegression::new(options, self.labels, self.vocabulary);
+                let (linear, outcome) = Solver { parameters, watch }.fit(&dataset)?;
+                Fit::Linear { linear, counts: None, outcome: Some(outcome) }
+            }
+            Algorithm::RandomForest => {
+                let parameters = random_forest::RandomForest::new(options, self.labels, self.training.seed);
+                Fit::Forest(random_forest::Grower { parameters, watch }.fit(&dataset)?)
+            }
+        })
     }
-    libm::exp((low + high) / 2.0)
+
+    /// The logits of every row from a fit that did not see it. Rows with the same text fall into the same fold.
+    fn cross_validate(&self, examples: &[Example<'_>], watch: &mut dyn Watch) -> Result<Vec<f64>> {
+        let folds = u64::from(self.training.options.count("folds"));
+        let mut held_out = vec![0.0; self.rows.len() * self.labels];
+        for fold in 0..folds {
+            let (test, train): (Vec<u32>, Vec<u32>) =
+                (0..).take(examples.len()).partition(|&at: &u32| (examples[at as usize].key >> 32) % folds == fold);
+            if test.is_empty() || train.is_empty() {
+                continue;
+            }
+            let logits = self.fit(train, watch)?.predict(self.rows, &test);
+            for (at, logits) in test.iter().zip(logits.rows()) {
+                let to = &mut held_out[*at as usize * self.labels..][..self.labels];
+                to.iter_mut().zip(logits).for_each(|(to, logit)| *to = *logit);
+            }
+        }
+        Ok(held_out)
+    }
+}
+
+impl Fit {
+    fn predict(&self, rows: &Rows, chosen: &[u32]) -> Array2<f64> {
+        let sample = rows::Sample { rows, chosen: chosen.to_vec() };
+        match self {
+            Self::Linear { linear, .. } => predict(linear, &sample),
+            Self::Forest(forest) => predict(forest, &sample),
+        }
+    }
+}
+
+fn predict<'r>(model: &impl PredictInplace<rows::Sample<'r>, Array2<f64>>, sample: &rows::Sample<'r>) -> Array2<f64> {
+    let mut logits = model.default_target(sample);
+    model.predict_inplace(sample, &mut logits);
+    logits
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn report(held_out: &[f64], classes: &[usize], labels: usize, temperature: f64, fit: &Fit) -> Report {
+    let mut confusion = Confusion::new(labels);
+    let mut calibration = Calibration::default();
+    let mut loss = 0.0;
+    for (logits, &class) in held_out.chunks_exact(labels).zip(classes) {
+        let mut probabilities: Vec<f64> = logits.iter().map(|logit| logit / temperature).collect();
+        let predicted = softmax(&mut probabilities);
+        confusion.add(class, predicted);
+        calibration.add(probabilities[predicted], predicted == class);
+        loss -= libm::log(probabilities[class].max(f64::MIN_POSITIVE));
+    }
+    let outcome = match fit {
+        Fit::Linear { outcome: Some(outcome), .. } => *outcome,
+        _ => Outcome { iterations: 0, converged: true },
+    };
+    Report {
+        confusion,
+        calibration,
+        log_loss: loss / classes.len().max(1) as f64,
+        temperature,
+        iterations: outcome.iterations,
+        converged: outcome.converged,
+    }
 }

@@ -1,13 +1,21 @@
 //! A model's card: what it was trained on, how good it is, what it is bad at.
 
 use crate::data::Labelled;
-use crate::english::{LABELS, Trained, class};
+use crate::english::Trained;
 use sentiment_core::train::{Calibration, Confusion};
 use sentiment_core::{Predictor, Scratch, Text};
 use sha2::{Digest, Sha256};
 use std::error::Error;
 use std::fmt::Write;
 use std::path::Path;
+
+/// The labels in class order.
+const LABELS: [&str; 3] = ["negative", "neutral", "positive"];
+
+/// The class of a label.
+fn class(label: &str) -> Option<usize> {
+    LABELS.iter().position(|&known| known == label)
+}
 
 /// What a model scored on a file that it was not trained on.
 struct Measured {

@@ -1,14 +1,12 @@
 //! `english@1`: tweets of SemEval 2013 to 2016.
 
 use crate::data::{self, Labelled};
-use crate::lexicon;
-use sentiment_core::train::{Example, Lexicon, LogisticRegression, Report, Scales, Thresholds, Training};
+use sentiment_core::train::{Algorithm, Corpus, Lexicon, Options, Report, Training};
 use std::error::Error;
 use std::path::Path;
 
-/// The labels in class order, with their values in the score.
-pub const LABELS: [&str; 3] = ["negative", "neutral", "positive"];
-const LABEL_SCORES: [Option<f64>; 3] = [Some(-1.0), Some(0.0), Some(1.0)];
+/// Memory that training may use.
+const MEMORY: u64 = 1 << 30;
 
 /// A trained model and what is to be said of it.
 #[derive(Debug)]
@@ -19,38 +17,31 @@ pub struct Trained {
     pub settings: String,
 }
 
-/// The class of a label.
-pub fn class(label: &str) -> Option<usize> {
-    LABELS.iter().position(|&known| known == label)
-}
-
 /// Trains the model from the data folder.
-pub fn train(data: &Path) -> Result<Trained, Box<dyn Error>> {
+pub fn train(data: &Path, lexicon: &Lexicon) -> Result<Trained, Box<dyn Error>> {
     let labelled = Labelled::open(&data.join("en/tweets_train.tsv.gz"))?;
-    let unlabelled = data::lines(&data.join("en/tweets_unlabelled.txt.gz"))?;
-    let rows = labelled.rows().filter_map(|(label, text)| class(label).map(|label| Example { text, label }));
-    let examples: Vec<Example<'_>> = rows.collect();
-    let texts = examples.iter().map(|example| example.text).chain(unlabelled.iter().map(String::as_str));
-    let lexicon = lexicon::of_words(texts);
-    let training = settings(&lexicon);
-    let (bytes, report) = training.run(&examples, || Ok(()))?;
-    let settings = format!("{:?}, {:?}, {:?}", training.thresholds, training.scales, training.algorithm);
-    Ok(Trained { bytes, report, rows: examples.len(), settings })
+    let mut corpus = Corpus::new(MEMORY);
+    for (label, text) in labelled.rows() {
+        corpus.add(text.as_bytes(), label)?;
+    }
+    let options = settings();
+    let training = Training {
+        name: "english",
+        version: 1,
+        options: &options,
+        lexicon: Some(lexicon),
+        own_terms: &[],
+        seed: 1,
+        memory: MEMORY,
+    };
+    let mut unwatched = |_, _, _| Ok(());
+    let trained = training.run(&corpus, &corpus.all(), &mut unwatched)?;
+    let settings = options.to_json();
+    Ok(Trained { bytes: trained.bytes, report: trained.report, rows: corpus.len(), settings })
 }
 
 /// Chosen by two-fold cross-validation on the training rows. The classes are balanced, for the measure that counts
 /// (AvgRec) gives each class the same weight, whatever its share.
-fn settings(lexicon: &Lexicon) -> Training<'_> {
-    Training {
-        name: "english",
-        version: 1,
-        language: "en",
-        labels: &LABELS,
-        label_scores: &LABEL_SCORES,
-        thresholds: Thresholds { unit: 2, gram: 5, pair: 2, triple: 2 },
-        scales: Scales { unit: 1.0, gram: 0.3, pair: 0.7, triple: 0.5, shape: 1.0 },
-        algorithm: LogisticRegression { l2: 5e-5, balance: 1.0, iterations: 100, tolerance: 3e-3 },
-        folds: 5,
-        lexicon,
-    }
+fn settings() -> Options {
+    Options::defaults(Algorithm::LogisticRegression).with("language", "en").with("folds", 5)
 }

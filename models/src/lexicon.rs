@@ -2,7 +2,6 @@
 //! that carries them) for words and emoticons, this project's own for emoji.
 
 use crate::emoji;
-use sentiment_core::train::Lexicon;
 use std::collections::BTreeSet;
 use vader_sentimental::SentimentIntensityAnalyzer;
 
@@ -15,8 +14,9 @@ const EMOTICONS: &[&str] = &[
 /// VADER's constant of normalisation: compound = value / sqrt(value^2 + ALPHA).
 const ALPHA: f64 = 15.0;
 
-/// The lexicon for the words of some texts: the crate answers for a word, it does not list its words.
-pub fn of_words<'t>(texts: impl Iterator<Item = &'t str>) -> Lexicon {
+/// The lexicon for the words of some texts, a line an entry: word, tab, value. The crate answers for a word, it does not
+/// list its words.
+pub fn of_words<'t>(texts: impl Iterator<Item = &'t str>) -> String {
     let mut words: BTreeSet<String> = EMOTICONS.iter().map(|&emoticon| emoticon.to_owned()).collect();
     for text in texts {
         let parts = text.split(|c: char| !c.is_ascii_alphabetic());
@@ -32,5 +32,5 @@ pub fn of_words<'t>(texts: impl Iterator<Item = &'t str>) -> Lexicon {
     for (emoji, value) in emoji::values() {
         entries.push((emoji, value));
     }
-    Lexicon::new(entries)
+    entries.iter().map(|(entry, value)| format!("{entry}\t{value:.2}\n")).collect()
 }

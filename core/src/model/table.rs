@@ -89,7 +89,7 @@ pub(crate) struct Entry<'a>(&'a [u8]);
 
 impl<'a> Table<'a> {
     /// The table that fills `bytes`; `None` if it does not.
-    pub(super) fn new(bytes: &'a [u8], buckets: usize, classes: usize) -> Option<Self> {
+    pub fn new(bytes: &'a [u8], buckets: usize, classes: usize) -> Option<Self> {
         let layout = Layout::new(classes);
         let fills = buckets > 0 && buckets.checked_mul(layout.bucket) == Some(bytes.len());
         fills.then_some(Self { bytes, buckets, layout })
@@ -126,7 +126,17 @@ impl<'a> Table<'a> {
     }
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    /// The record's bytes: weights, then flags.
+    pub fn record(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Whether it weighs anything.
+    pub fn weighs(&self) -> bool {
+        self.0.split_last().is_some_and(|(_, weights)| weights.iter().any(|weight| *weight != 0))
+    }
+
     fn last(&self) -> u8 {
         self.0.last().copied().unwrap_or(0)
     }

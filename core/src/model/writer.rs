@@ -20,19 +20,24 @@ pub(crate) struct EntryDraft {
     pub left: bool,
 }
 
-/// The model's bytes: the same terms and card give the same bytes, whatever the order of the terms.
+/// The model's bytes: the same terms and card give the same bytes, whatever the order of the terms. `tail` follows the
+/// table; a record holds as many weights as the first term has.
 ///
 /// # Errors
 /// `Limit` if the model would pass 4 GiB.
-pub(crate) fn write(card: &Card, mut terms: Vec<EntryDraft>) -> Result<Vec<u8>> {
-    let layout = Layout::new(card.labels.len());
+pub(crate) fn write(card: &Card, mut terms: Vec<EntryDraft>, tail: &[u8]) -> Result<Vec<u8>> {
+    let classes = card.labels.len();
+    let weights = terms.first().map_or(classes, |term| term.weights.len());
+    let layout = Layout::new(weights);
     terms.sort_unstable_by_key(|term| term.hash);
     terms.dedup_by_key(|term| term.hash);
     let buckets = buckets(terms.len());
     let encoded =
         bincode::serde::encode_to_vec(card, bincode::config::standard()).map_err(|_| too_large())?;
     let table_start = HEADER + encoded.len().next_multiple_of(64);
-    let mut bytes = vec![0; table_start + buckets * layout.bucket];
+    let tail_start = table_start + buckets * layout.bucket;
+    let mut bytes = vec![0; tail_start];
+    bytes.extend_from_slice(tail);
 
     let number = |value: usize| u32::try_from(value).map(u32::to_le_bytes).map_err(|_| too_large());
     bytes[..8].copy_from_slice(&MAGIC);
@@ -42,14 +47,26 @@ pub(crate) fn write(card: &Card, mut terms: Vec<EntryDraft>) -> Result<Vec<u8>> 
     bytes[16..24].copy_from_slice(&length.to_le_bytes());
     bytes[28..32].copy_from_slice(&number(encoded.len())?);
     bytes[32..36].copy_from_slice(&number(buckets)?);
-    bytes[36..40].copy_from_slice(&number(card.labels.len())?);
+    bytes[36..40].copy_from_slice(&number(classes)?);
+    bytes[40..44].copy_from_slice(&number(tail.len())?);
+    bytes[48..52].copy_from_slice(&number(if weights == classes { 0 } else { weights })?);
     bytes[HEADER..HEADER + encoded.len()].copy_from_slice(&encoded);
     for term in &terms {
-        write_term(&mut bytes[table_start..], buckets, layout, term);
+        write_term(&mut bytes[table_start..tail_start], buckets, layout, term);
     }
     let sum = checksum(&bytes);
     bytes[CHECKSUM].copy_from_slice(&sum.to_le_bytes());
     Ok(bytes)
+}
+
+/// A table on its own, and how many buckets it has.
+pub(crate) fn write_table(mut terms: Vec<EntryDraft>, classes: usize) -> (Vec<u8>, usize) {
+    let layout = Layout::new(classes);
+    terms.sort_unstable_by_key(|term| term.hash);
+    let buckets = buckets(terms.len());
+    let mut bytes = vec![0; buckets * layout.bucket];
+    terms.iter().for_each(|term| write_term(&mut bytes, buckets, layout, term));
+    (bytes, buckets)
 }
 
 fn too_large() -> Error {

@@ -1,10 +1,14 @@
-//! Limited-memory BFGS with a backtracking line search (Nocedal and Wright 2006, chapter 7).
+//! Limited-memory BFGS with a backtracking line search (Nocedal and Wright 2006, chapter 7), and its orthant-wise form
+//! for a penalty on absolute values (Andrew and Gao 2007).
 
 use crate::Result;
 use std::collections::VecDeque;
 
 /// Pairs of steps and gradient changes that are remembered.
-const MEMORY: usize = 8;
+const MEMORY: usize = 5;
+
+/// Bytes that a minimisation holds, a variable.
+pub(crate) const BYTES: usize = 5 * 8 + 2 * MEMORY * 4;
 
 /// When a minimisation ends.
 #[derive(Clone, Copy, Debug)]
@@ -15,91 +19,171 @@ pub(crate) struct Stop {
 }
 
 /// How a minimisation ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub iterations: u32,
     pub converged: bool,
+}
+
+/// A penalty on absolute values: `strength` times the sum over the first `variables`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Absolute {
+    pub strength: f64,
+    pub variables: usize,
+}
+
+impl Absolute {
+    fn value(self, point: &[f64]) -> f64 {
+        if self.strength == 0.0 {
+            return 0.0;
+        }
+        self.strength * point[..self.variables].iter().map(|x| x.abs()).sum::<f64>()
+    }
+
+    /// The steepest of the directions that the gradient may have where the penalty has a kink.
+    fn pseudo_gradient(self, point: &[f64], gradient: &mut [f64]) {
+        if self.strength == 0.0 {
+            return;
+        }
+        for (x, g) in point.iter().zip(gradient).take(self.variables) {
+            *g = match (*x > 0.0, *x < 0.0) {
+                (true, _) => *g + self.strength,
+                (_, true) => *g - self.strength,
+                _ if *g < -self.strength => *g + self.strength,
+                _ if *g > self.strength => *g - self.strength,
+                _ => 0.0,
+            };
+        }
+    }
+
+    /// Keeps a direction from leading up in any variable.
+    fn align(self, direction: &mut [f64], gradient: &[f64]) {
+        if self.strength > 0.0 {
+            for (d, g) in direction.iter_mut().zip(gradient).take(self.variables) {
+                *d = if *d * g < 0.0 { *d } else { 0.0 };
+            }
+        }
+    }
+
+    /// Keeps a step from crossing zero.
+    fn project(self, next: &mut [f64], point: &[f64], gradient: &[f64]) {
+        if self.strength > 0.0 {
+            for ((n, x), g) in next.iter_mut().zip(point).zip(gradient).take(self.variables) {
+                let orthant = if *x == 0.0 { -g } else { *x };
+                *n = if *n * orthant > 0.0 { *n } else { 0.0 };
+            }
+        }
+    }
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-fn add_scaled(to: &mut [f64], factor: f64, from: &[f64]) {
+fn dot_narrow(a: &[f32], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * b).sum()
+}
+
+fn add_narrow(to: &mut [f64], factor: f64, from: &[f32]) {
     for (to, from) in to.iter_mut().zip(from) {
-        *to += factor * from;
+        *to += factor * f64::from(*from);
     }
 }
 
+/// A remembered step. Single precision will do: it only shapes the next direction.
 struct Pair {
-    step: Vec<f64>,
-    change: Vec<f64>,
+    step: Vec<f32>,
+    change: Vec<f32>,
     curvature: f64,
+    scale: f64,
+}
+
+/// The pair of a step, unless the function is flat along it. Takes the buffers of the pair that is forgotten.
+#[allow(clippy::cast_possible_truncation)]
+fn remember(memory: &mut VecDeque<Pair>, steps: impl Iterator<Item = (f64, f64)>) {
+    let (mut step, mut change) = match memory.len() {
+        MEMORY => memory.pop_front().map(|pair| (pair.step, pair.change)).unwrap_or_default(),
+        _ => Default::default(),
+    };
+    step.clear();
+    change.clear();
+    let (mut curvature, mut square) = (0.0, 0.0);
+    for (s, c) in steps {
+        curvature += s * c;
+        square += c * c;
+        step.push(s as f32);
+        change.push(c as f32);
+    }
+    if curvature > 1e-12 * square {
+        memory.push_back(Pair { step, change, curvature, scale: curvature / square });
+    }
 }
 
 /// The direction of descent: minus the inverse Hessian, as the remembered pairs tell it, times the gradient.
-fn direction(gradient: &[f64], memory: &VecDeque<Pair>) -> Vec<f64> {
-    let mut direction: Vec<f64> = gradient.iter().map(|g| -g).collect();
-    let mut factors = Vec::with_capacity(memory.len());
-    for pair in memory.iter().rev() {
-        let factor = dot(&pair.step, &direction) / pair.curvature;
-        add_scaled(&mut direction, -factor, &pair.change);
-        factors.push(factor);
+fn direct(direction: &mut [f64], gradient: &[f64], memory: &VecDeque<Pair>) {
+    for (d, g) in direction.iter_mut().zip(gradient) {
+        *d = -g;
+    }
+    let mut factors = [0.0; MEMORY];
+    for (pair, kept) in memory.iter().rev().zip(&mut factors) {
+        let factor = dot_narrow(&pair.step, direction) / pair.curvature;
+        add_narrow(direction, -factor, &pair.change);
+        *kept = factor;
     }
     if let Some(last) = memory.back() {
-        let scale = last.curvature / dot(&last.change, &last.change);
-        direction.iter_mut().for_each(|d| *d *= scale);
+        direction.iter_mut().for_each(|d| *d *= last.scale);
     }
-    for (pair, factor) in memory.iter().zip(factors.iter().rev()) {
-        let correction = factor - dot(&pair.change, &direction) / pair.curvature;
-        add_scaled(&mut direction, correction, &pair.step);
+    for (pair, factor) in memory.iter().zip(factors[..memory.len()].iter().rev()) {
+        let correction = factor - dot_narrow(&pair.change, direction) / pair.curvature;
+        add_narrow(direction, correction, &pair.step);
     }
-    direction
 }
 
-/// Minimises a smooth convex function from `point` on. `evaluate` returns the value at a point and fills in its
-/// gradient; its error ends the work.
+/// Minimises a smooth convex function plus a penalty on absolute values, from `point` on. `evaluate` gets the number of
+/// the iteration and a point, returns the smooth part's value there and fills in its gradient; its error ends the work.
 pub(crate) fn minimise(
     point: &mut Vec<f64>,
     stop: Stop,
-    mut evaluate: impl FnMut(&[f64], &mut [f64]) -> Result<f64>,
+    absolute: Absolute,
+    mut evaluate: impl FnMut(u32, &[f64], &mut [f64]) -> Result<f64>,
 ) -> Result<Outcome> {
     let mut gradient = vec![0.0; point.len()];
-    let mut value = evaluate(point, &mut gradient)?;
+    let mut value = evaluate(0, point, &mut gradient)? + absolute.value(point);
+    let mut smooth = gradient.clone();
+    absolute.pseudo_gradient(point, &mut gradient);
     let small = stop.tolerance * dot(&gradient, &gradient).sqrt();
     let mut memory: VecDeque<Pair> = VecDeque::with_capacity(MEMORY + 1);
+    let (mut direction, mut next) = (vec![0.0; point.len()], vec![0.0; point.len()]);
+    let mut next_gradient = vec![0.0; point.len()];
     for iteration in 1..=stop.iterations {
-        let direction = direction(&gradient, &memory);
-        let slope = dot(&direction, &gradient);
-        let mut length =
-            if memory.is_empty() { 1.0 / dot(&gradient, &gradient).sqrt().max(1e-12) } else { 1.0 };
-        let mut next = vec![0.0; point.len()];
-        let mut next_gradient = vec![0.0; point.len()];
-        let next_value = loop {
-            next.copy_from_slice(point);
-            add_scaled(&mut next, length, &direction);
-            let value_there = evaluate(&next, &mut next_gradient)?;
+        direct(&mut direction, &gradient, &memory);
+        absolute.align(&mut direction, &gradient);
+        let mut length = if memory.is_empty() { 1.0 / dot(&gradient, &gradient).sqrt().max(1e-12) } else { 1.0 };
+        loop {
+            for ((n, x), d) in next.iter_mut().zip(point.iter()).zip(&direction) {
+                *n = x + length * d;
+            }
+            absolute.project(&mut next, point, &gradient);
+            let value_there = evaluate(iteration, &next, &mut next_gradient)? + absolute.value(&next);
+            let slope: f64 =
+                next.iter().zip(point.iter()).zip(&gradient).map(|((n, x), g)| (n - x) * g).sum();
             // Armijo's condition; a convex function meets it for a small enough step.
-            if value_there <= value + 1e-4 * length * slope {
-                break value_there;
+            if value_there <= value + 1e-4 * slope {
+                value = value_there;
+                break;
             }
             length *= 0.5;
             if length < 1e-12 {
+                // No step gets any lower: this is the minimum, as far as numbers can tell.
                 return Ok(Outcome { iterations: iteration, converged: true });
             }
-        };
-        let step: Vec<f64> = next.iter().zip(point.iter()).map(|(a, b)| a - b).collect();
-        let change: Vec<f64> = next_gradient.iter().zip(&gradient).map(|(a, b)| a - b).collect();
-        let curvature = dot(&step, &change);
-        if curvature > 1e-12 * dot(&change, &change) {
-            memory.push_back(Pair { step, change, curvature });
-            if memory.len() > MEMORY {
-                memory.pop_front();
-            }
         }
-        *point = next;
-        gradient = next_gradient;
-        value = next_value;
+        let steps = next.iter().zip(point.iter()).zip(next_gradient.iter().zip(&smooth));
+        remember(&mut memory, steps.map(|((n, x), (ng, g))| (n - x, ng - g)));
+        std::mem::swap(point, &mut next);
+        smooth.copy_from_slice(&next_gradient);
+        std::mem::swap(&mut gradient, &mut next_gradient);
+        absolute.pseudo_gradient(point, &mut gradient);
         if dot(&gradient, &gradient).sqrt() <= small {
             return Ok(Outcome { iterations: iteration, converged: true });
         }
@@ -111,23 +195,40 @@ pub(crate) fn minimise(
 mod tests {
     use super::*;
 
+    /// sum over i of (i + 1) (x_i - i)^2
+    fn bowl(_: u32, x: &[f64], gradient: &mut [f64]) -> Result<f64> {
+        let mut value = 0.0;
+        for (i, (x, g)) in (0u32..).zip(x.iter().zip(gradient)) {
+            let (i, weight) = (f64::from(i), f64::from(i + 1));
+            value += weight * (x - i) * (x - i);
+            *g = 2.0 * weight * (x - i);
+        }
+        Ok(value)
+    }
+
     #[test]
     fn finds_the_minimum_of_a_bowl() {
-        // sum over i of (i + 1) (x_i - i)^2
         let mut point = vec![7.0; 20];
-        let stop = Stop { iterations: 200, tolerance: 1e-9 };
-        let outcome = minimise(&mut point, stop, |x, gradient| {
-            let mut value = 0.0;
-            for (i, (x, g)) in (0u32..).zip(x.iter().zip(gradient)) {
-                let (i, weight) = (f64::from(i), f64::from(i + 1));
-                value += weight * (x - i) * (x - i);
-                *g = 2.0 * weight * (x - i);
-            }
-            Ok(value)
-        });
+        let stop = Stop { iterations: 300, tolerance: 1e-9 };
+        let outcome = minimise(&mut point, stop, Absolute { strength: 0.0, variables: 20 }, bowl);
         assert!(outcome.unwrap().converged);
         for (i, x) in point.iter().enumerate() {
-            assert!((x - i as f64).abs() < 1e-4, "x{i} = {x}");
+            assert!((x - i as f64).abs() < 1e-6, "x{i} = {x}");
         }
+    }
+
+    #[test]
+    fn a_penalty_on_absolute_values_pulls_to_zero() {
+        // The minimum of w (x - i)^2 + s |x| is i - s / 2w, or 0; the last variable is free.
+        let mut point = vec![0.0; 10];
+        let stop = Stop { iterations: 500, tolerance: 1e-10 };
+        let absolute = Absolute { strength: 12.0, variables: 9 };
+        assert!(minimise(&mut point, stop, absolute, bowl).unwrap().converged);
+        for (i, x) in point.iter().enumerate() {
+            let i = i as f64;
+            let wanted = if i == 9.0 { 9.0 } else { (i - 6.0 / (i + 1.0)).max(0.0) };
+            assert!((x - wanted).abs() < 1e-6, "x{i} = {x}, not {wanted}");
+        }
+        assert_eq!(point[..3].iter().filter(|x| **x == 0.0).count(), 2);
     }
 }

@@ -1,5 +1,9 @@
 //! How good predictions are.
 
+use crate::predictor::Reading;
+use crate::{Error, ErrorKind, Result};
+use std::collections::BTreeMap;
+
 /// Counts of actual and predicted classes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Confusion {
@@ -73,6 +77,134 @@ impl Confusion {
 
     fn mean(&self, of: impl Fn(usize) -> f64) -> f64 {
         (0..self.classes).map(of).sum::<f64>() / float(self.classes as u64)
+    }
+}
+
+/// Precision, recall, F1 and support of a class, or their means.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ClassFigures {
+    /// Share of the predictions that were right, 0 to 1.
+    pub precision: f64,
+    /// Share of the rows that were found, 0 to 1.
+    pub recall: f64,
+    /// Harmonic mean of precision and recall, 0 to 1.
+    pub f1: f64,
+    /// Rows.
+    pub support: u64,
+}
+
+/// How a model does on labelled texts, row by row: the figures of scikit-learn's `classification_report`.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    labels: Vec<String>,
+    /// Actual and predicted label by their numbers.
+    pairs: BTreeMap<(usize, usize), u64>,
+    rows: u64,
+    loss: f64,
+}
+
+/// Most labels that an evaluation tells apart: labels that the model does not know are classes as well.
+const MOST_LABELS: usize = 1_000;
+
+impl Evaluation {
+    /// Of a model with these labels.
+    pub fn new(labels: &[String]) -> Self {
+        Self { labels: labels.to_vec(), pairs: BTreeMap::new(), rows: 0, loss: 0.0 }
+    }
+
+    /// Takes a text's label, and what the model made of the text.
+    ///
+    /// # Errors
+    /// `Limit` for too many different labels.
+    pub fn add(&mut self, actual: &str, reading: &Reading<'_>) -> Result<()> {
+        let known = self.labels.iter().position(|label| label == actual);
+        let class = known.unwrap_or(self.labels.len());
+        if known.is_none() {
+            if class >= MOST_LABELS {
+                let hint = "Is label_column the column of labels?";
+                let message = format!("there are more than {MOST_LABELS} different labels");
+                return Err(Error::new(ErrorKind::Limit, message, hint));
+            }
+            self.labels.push(actual.to_owned());
+        }
+        *self.pairs.entry((class, reading.label)).or_default() += 1;
+        self.rows += 1;
+        // As scikit-learn, which clips what is impossible.
+        let probability = reading.probabilities.get(class).copied().unwrap_or(0.0);
+        self.loss -= libm::log(probability.max(f64::EPSILON));
+        Ok(())
+    }
+
+    /// Rows taken.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Mean negative log probability of the right label.
+    pub fn log_loss(&self) -> f64 {
+        self.loss / float(self.rows.max(1))
+    }
+
+    /// Share of right predictions, 0 to 1.
+    pub fn accuracy(&self) -> f64 {
+        ratio(self.sum(|actual, predicted| actual == predicted), self.rows)
+    }
+
+    /// What always naming the most frequent label would get, 0 to 1.
+    pub fn baseline_accuracy(&self) -> f64 {
+        let most = (0..self.labels.len()).map(|class| self.sum(|actual, _| actual == class)).max();
+        ratio(most.unwrap_or(0), self.rows)
+    }
+
+    fn sum(&self, wanted: impl Fn(usize, usize) -> bool) -> u64 {
+        self.pairs.iter().filter(|((actual, predicted), _)| wanted(*actual, *predicted)).map(|(_, n)| n).sum()
+    }
+
+    /// Each label that a row has or that was predicted, in the labels' order, with its figures.
+    pub fn classes(&self) -> Vec<(&str, ClassFigures)> {
+        let figures = |class: usize| {
+            let right = self.sum(|actual, predicted| actual == class && predicted == class);
+            let support = self.sum(|actual, _| actual == class);
+            let predicted = self.sum(|_, predicted| predicted == class);
+            let f1 = ratio(2 * right, support + predicted);
+            let figures = ClassFigures { precision: ratio(right, predicted), recall: ratio(right, support), f1, support };
+            (support + predicted > 0).then_some((self.labels[class].as_str(), figures))
+        };
+        let mut classes: Vec<_> = (0..self.labels.len()).filter_map(figures).collect();
+        classes.sort_by_key(|(label, _)| *label);
+        classes
+    }
+
+    /// The mean over the classes.
+    pub fn macro_average(&self) -> ClassFigures {
+        let classes = self.classes();
+        let share = 1.0 / float(classes.len().max(1) as u64);
+        self.average(classes.iter().map(|(_, figures)| (figures, share)))
+    }
+
+    /// The mean over the classes, each weighted by its support.
+    pub fn weighted_average(&self) -> ClassFigures {
+        self.average(self.classes().iter().map(|(_, figures)| (figures, ratio(figures.support, self.rows))))
+    }
+
+    fn average<'f>(&self, classes: impl Iterator<Item = (&'f ClassFigures, f64)>) -> ClassFigures {
+        let none = ClassFigures { support: self.rows, ..ClassFigures::default() };
+        classes.fold(none, |sum, (figures, share)| ClassFigures {
+            precision: sum.precision + share * figures.precision,
+            recall: sum.recall + share * figures.recall,
+            f1: sum.f1 + share * figures.f1,
+            ..sum
+        })
+    }
+
+    /// Actual label, predicted label, rows; those that occur, in the labels' order.
+    pub fn confusion(&self) -> Vec<(&str, &str, u64)> {
+        let named = |(&(actual, predicted), &n): (&(usize, usize), &u64)| {
+            (self.labels[actual].as_str(), self.labels[predicted].as_str(), n)
+        };
+        let mut rows: Vec<_> = self.pairs.iter().map(named).collect();
+        rows.sort_unstable();
+        rows
     }
 }
 

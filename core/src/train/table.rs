@@ -1,49 +1,23 @@
 //! From fitted weights to a model's table: what belongs to a word is summed up into its one entry.
 
-use super::features::{Reader, Scales, TermMap, TermSort, Vocabulary, lexicon_value};
-use super::logistic_regression::Weights;
+use super::lexicon::{Lexicon, lexicon_value};
+use super::linear::Linear;
+use super::vocabulary::{Reader, TermMap, TermSort, Vocabulary};
+use super::{Example, Watch};
 use crate::model::{self, Card, EntryDraft, LARGEST_WEIGHT};
+use crate::shape::SHAPES;
 use crate::terms::{self, GramBuffer};
-use crate::text::{Text, Tokenized};
 use crate::{Result, hash};
-
-/// Words with a value of their own, about -4 (worst) to 4 (best).
-#[derive(Debug, Default)]
-pub struct Lexicon {
-    terms: TermMap<f64>,
-    forms: Vec<(u64, String)>,
-}
-
-impl Lexicon {
-    /// A lexicon of words or emoticons. Entries that the tokenizer does not read as one token are left out; of
-    /// entries that read the same (`:)` and `:-)`), the first counts.
-    pub fn new<'t>(entries: impl IntoIterator<Item = (&'t str, f64)>) -> Self {
-        let mut lexicon = Self::default();
-        let mut text = Tokenized::default();
-        for (entry, value) in entries {
-            text.read(&Text::from(entry));
-            if let [token] = text.tokens() {
-                lexicon.terms.entry(token.hash).or_insert_with(|| {
-                    lexicon.forms.push((token.hash, text.form(token).to_owned()));
-                    value
-                });
-            }
-        }
-        lexicon
-    }
-
-    /// Token hashes and their values.
-    pub(super) fn terms(&self) -> &TermMap<f64> {
-        &self.terms
-    }
-}
 
 /// A fit, ready to be written.
 pub(super) struct Fitted<'f> {
     pub vocabulary: &'f Vocabulary,
-    pub weights: &'f Weights,
-    pub scales: &'f Scales,
+    pub linear: &'f Linear,
+    /// What the logits are divided by.
     pub temperature: f64,
+    pub lexicon: &'f Lexicon,
+    /// Counts for a refresh to go on from.
+    pub counts: Option<&'f [f64]>,
 }
 
 /// A table entry before its weights are rounded.
@@ -60,60 +34,56 @@ struct Sum {
 
 impl Fitted<'_> {
     /// Writes the model: card and table.
-    pub fn write<'t>(
-        &self,
-        mut card: Card,
-        texts: impl Iterator<Item = &'t str>,
-        lexicon: &Lexicon,
-        mut check: impl FnMut() -> Result<()>,
-    ) -> Result<Vec<u8>> {
-        let mut table = self.own_terms();
+    pub fn write(&self, mut card: Card, examples: &[Example<'_>], watch: &mut dyn Watch) -> Result<Vec<u8>> {
+        let mut table = self.terms();
         let mut reader = Reader::default();
         let mut grams = GramBuffer::default();
         // Every word of the training texts gets its entry, those below the threshold too: they are the likeliest.
-        for text in texts {
-            check()?;
-            card.rows_train += 1;
-            reader.read(text, |_, _| {});
+        for (at, example) in examples.iter().enumerate() {
+            watch.step("writing", at, examples.len())?;
+            reader.read(example.text);
             reader.words().for_each(|(hash, form)| self.fold_word(&mut table, hash, form, &mut grams));
             self.mark_left(&mut table, &reader);
         }
-        for (hash, form) in &lexicon.forms {
-            self.fold_word(&mut table, *hash, form, &mut grams);
+        for (hash, form) in self.lexicon.forms() {
+            self.fold_word(&mut table, hash, form, &mut grams);
         }
-        self.add_lexicon(&mut table, lexicon);
+        self.add_lexicon(&mut table);
 
-        let divide = |weights: &[f64], scale: f64| {
-            weights.iter().map(|weight| weight * scale / self.temperature).collect()
-        };
-        card.bias = divide(self.weights.bias(), 1.0);
-        card.shape_weights = divide(self.weights.shapes(), self.scales.shape);
+        card.rows_train = examples.len() as u64;
+        card.counting = self.linear.counting;
+        card.bias = self.linear.bias.iter().map(|bias| bias / self.temperature).collect();
+        card.shape_weights = self.linear.shapes.iter().map(|weight| weight / self.temperature).collect();
+        card.shape_weights.resize(SHAPES * card.bias.len(), 0.0);
         let (unit, drafts) = round(table);
         card.weight_unit = unit;
         card.terms = drafts.len() as u64;
-        model::write(&card, drafts)
+        let state = self.counts.map(|counts| model::write_counts(&self.vocabulary.hashes, counts));
+        model::write(&card, drafts, &state.unwrap_or_default())
     }
 
-    /// A term's fitted weights, as logits of the calibrated model.
+    /// A term's fitted weights, as logits of the calibrated model. What a term says of all classes alike says nothing.
     fn fitted(&self, id: u32) -> impl Iterator<Item = f64> {
-        let at = usize::try_from(id).unwrap_or(usize::MAX);
-        let scale = self.scales.of(self.vocabulary.sorts[at]) / self.temperature;
-        self.weights.term(at).iter().map(move |weight| weight * scale)
+        let weights = self.linear.term(id);
+        #[allow(clippy::cast_precision_loss)]
+        let mean = weights.iter().sum::<f64>() / weights.len() as f64;
+        weights.iter().map(move |weight| (weight - mean) / self.temperature)
     }
 
     /// Every kept term with its own weights.
-    fn own_terms(&self) -> TermMap<Sum> {
-        let terms = self.vocabulary.hashes.iter().zip(0..).zip(&self.vocabulary.sorts);
-        let sum = |id, sort| Sum {
+    fn terms(&self) -> TermMap<Sum> {
+        let units = self.vocabulary.of_sort(TermSort::Unit);
+        let terms = self.vocabulary.hashes.iter().zip(0..);
+        let sum = |id: u32| Sum {
             weights: self.fitted(id).collect(),
-            word: sort == TermSort::Unit,
+            word: units.contains(&(id as usize)),
             ..Sum::default()
         };
-        terms.map(|((&hash, id), &sort)| (hash, sum(id, sort))).collect()
+        terms.map(|(&hash, id)| (hash, sum(id))).collect()
     }
 
     fn empty(&self) -> Sum {
-        Sum { weights: vec![0.0; self.weights.bias().len()], ..Sum::default() }
+        Sum { weights: vec![0.0; self.linear.bias.len()], ..Sum::default() }
     }
 
     /// Adds the weights of a word's character n-grams to its entry, once.
@@ -123,11 +93,13 @@ impl Fitted<'_> {
             return;
         }
         entry.word = true;
-        terms::grams(form, grams, |gram| {
-            if let Some(id) = self.vocabulary.id(gram) {
-                entry.weights.iter_mut().zip(self.fitted(id)).for_each(|(sum, weight)| *sum += weight);
-            }
-        });
+        if self.vocabulary.kept().chars {
+            terms::grams(form, grams, |gram| {
+                if let Some(id) = self.vocabulary.id(gram) {
+                    entry.weights.iter_mut().zip(self.fitted(id)).for_each(|(sum, weight)| *sum += weight);
+                }
+            });
+        }
     }
 
     /// Marks the tokens and pairs of the last text that a kept n-gram begins with.
@@ -151,8 +123,8 @@ impl Fitted<'_> {
     }
 
     /// Notes the lexicon's values, under negation as well.
-    fn add_lexicon(&self, table: &mut TermMap<Sum>, lexicon: &Lexicon) {
-        for (&hash, &value) in lexicon.terms() {
+    fn add_lexicon(&self, table: &mut TermMap<Sum>) {
+        for (hash, value) in self.lexicon.values() {
             for (hash, negated) in [(hash, false), (hash::negated(hash), true)] {
                 let entry = table.entry(hash).or_insert_with(|| self.empty());
                 entry.lexicon_value = lexicon_value(value, negated);

@@ -1,0 +1,203 @@
+//! Naive Bayes: multinomial, complement (Rennie and others 2003) and Bernoulli.
+
+use super::linear::Linear;
+use super::rows::{Labelled, Sample};
+use super::{Options, Watch};
+use crate::model::Counting;
+use crate::{Error, Result};
+use linfa::traits::Fit;
+use ndarray::Array1;
+use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+
+/// Which naive Bayes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Variant {
+    /// P(term | class) from how often a class's texts use the term.
+    Multinomial,
+    /// From how often the texts of all other classes use it: steadier where classes differ in size.
+    Complement,
+    /// From how many of a class's texts have the term; that a term is missing counts as well.
+    Bernoulli,
+}
+
+/// Parameters of the fit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct NaiveBayes {
+    /// Number of classes.
+    pub classes: usize,
+    /// Which naive Bayes.
+    pub variant: Variant,
+    /// Added to each count (Lidstone).
+    pub smoothing: f64,
+    /// Whether the classes are taken to be equally frequent.
+    pub uniform: bool,
+}
+
+/// What naive Bayes counts: all it has to know of the rows.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Counts {
+    /// Terms x classes: occurrences, or texts with the term (Bernoulli).
+    pub terms: Vec<f64>,
+    /// Texts of each class.
+    pub texts: Vec<f64>,
+}
+
+/// Sums of counts, a class each, that every weight depends on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Totals {
+    /// Texts of each class.
+    pub texts: Vec<f64>,
+    /// Counts of all terms, of each class.
+    pub counts: Vec<f64>,
+    /// The number of different terms.
+    pub terms: f64,
+}
+
+impl NaiveBayes {
+    /// The parameters that the options ask for.
+    pub fn new(options: &Options, classes: usize) -> Self {
+        let variant = match options.word("variant") {
+            "complement" => Variant::Complement,
+            "bernoulli" => Variant::Bernoulli,
+            _ => Variant::Multinomial,
+        };
+        Self { classes, variant, smoothing: options.number("smoothing"), uniform: options.word("prior") == "uniform" }
+    }
+
+    /// How the fitted weights are to be added up.
+    pub fn counting(&self) -> Counting {
+        if self.variant == Variant::Bernoulli { Counting::Present } else { Counting::Scaled }
+    }
+
+    /// The totals over all terms.
+    pub fn totals(&self, counts: &Counts) -> Totals {
+        let mut sums = vec![0.0; self.classes];
+        for term in counts.terms.chunks_exact(self.classes) {
+            sums.iter_mut().zip(term).for_each(|(sum, count)| *sum += count);
+        }
+        #[allow(clippy::cast_precision_loss)]
+        let terms = (counts.terms.len() / self.classes.max(1)) as f64;
+        Totals { texts: counts.texts.clone(), counts: sums, terms }
+    }
+
+    /// The log prior of each class. Complement naive Bayes has none where there is more than one class.
+    pub fn prior(&self, totals: &Totals) -> Vec<f64> {
+        let all: f64 = totals.texts.iter().sum();
+        let prior = |texts: &f64| match self.uniform || self.variant == Variant::Complement {
+            true => 0.0,
+            false => libm::log(texts.max(f64::MIN_POSITIVE) / all),
+        };
+        totals.texts.iter().map(prior).collect()
+    }
+
+    /// The part of every term's weight that does not depend on the term, a class each.
+    pub fn denominators(&self, totals: &Totals) -> Vec<f64> {
+        let (all, smoothing) = (totals.counts.iter().sum::<f64>(), self.smoothing);
+        let one = |(count, texts): (&f64, &f64)| match self.variant {
+            Variant::Multinomial => -libm::log(count + smoothing * totals.terms),
+            Variant::Complement => libm::log(all - count + smoothing * totals.terms),
+            // P(term) over P(no term): the number of texts without the term is nearly that of all texts.
+            Variant::Bernoulli => -libm::log(texts + smoothing),
+        };
+        totals.counts.iter().zip(&totals.texts).map(one).collect()
+    }
+
+    /// The part of a term's weights that depends on the term.
+    pub fn numerators(&self, counts: &[f64], totals: &Totals, weights: &mut [f64]) {
+        let (all, smoothing) = (counts.iter().sum::<f64>(), self.smoothing);
+        for ((weight, count), texts) in weights.iter_mut().zip(counts).zip(&totals.texts) {
+            *weight = match self.variant {
+                Variant::Multinomial => libm::log(count + smoothing),
+                Variant::Complement => -libm::log(all - count + smoothing),
+                Variant::Bernoulli => {
+                    libm::log(count + smoothing) - libm::log((texts - count + smoothing) / (texts + smoothing))
+                }
+            };
+        }
+    }
+
+    /// What the terms that a text does not have say, summed over all terms, a class each.
+    pub fn absent(&self, counts: &Counts) -> Vec<f64> {
+        let mut sums = vec![0.0; self.classes];
+        if self.variant == Variant::Bernoulli {
+            for term in counts.terms.chunks_exact(self.classes) {
+                for ((sum, count), texts) in sums.iter_mut().zip(term).zip(&counts.texts) {
+                    let smoothed = texts + 2.0 * self.smoothing;
+                    *sum += libm::log((texts - count + self.smoothing) / smoothed);
+                }
+            }
+        }
+        sums
+    }
+
+    /// A term's weights in a model's table, whose other terms are divided by `reference`. What a term says of all
+    /// classes alike says nothing, and is left out.
+    pub fn term_weights(&self, counts: &[f64], now: &Totals, reference: &Totals, temperature: f64) -> Vec<f64> {
+        let mut weights = vec![0.0; self.classes];
+        self.numerators(counts, now, &mut weights);
+        weights.iter_mut().zip(self.denominators(reference)).for_each(|(weight, denominator)| *weight += denominator);
+        #[allow(clippy::cast_precision_loss)]
+        let mean = weights.iter().sum::<f64>() / weights.len() as f64;
+        weights.iter().map(|weight| (weight - mean) / temperature).collect()
+    }
+
+    /// The bias after more texts: that of the prior, and what absent terms say, which has grown as their share has.
+    pub fn bias(&self, absent: &[f64], then: &Totals, now: &Totals) -> Vec<f64> {
+        let share = |totals: &Totals, class: usize| {
+            let counts = totals.counts[class] + self.smoothing * totals.terms;
+            counts / (totals.texts[class] + 2.0 * self.smoothing)
+        };
+        let absent = absent.iter().enumerate().map(|(class, sum)| sum * share(now, class) / share(then, class));
+        self.prior(now).iter().zip(absent).map(|(prior, absent)| prior + absent).collect()
+    }
+
+    /// Joint log-probabilities as weights.
+    pub fn weigh(&self, counts: &Counts) -> Linear {
+        let totals = self.totals(counts);
+        let denominators = self.denominators(&totals);
+        let mut weights = vec![0.0; counts.terms.len()];
+        for (weights, counts) in weights.chunks_exact_mut(self.classes).zip(counts.terms.chunks_exact(self.classes)) {
+            self.numerators(counts, &totals, weights);
+            weights.iter_mut().zip(&denominators).for_each(|(weight, denominator)| *weight += denominator);
+        }
+        let absent = self.absent(counts);
+        let bias = self.prior(&totals).iter().zip(absent).map(|(prior, absent)| prior + absent).collect();
+        Linear { weights, shapes: Vec::new(), bias, counting: self.counting() }
+    }
+
+    /// Bytes that a fit holds.
+    pub fn memory(&self, terms: usize) -> usize {
+        2 * terms * self.classes * 8
+    }
+}
+
+/// A count that is watched.
+pub(crate) struct Counter<'w> {
+    pub parameters: NaiveBayes,
+    pub watch: RefCell<&'w mut dyn Watch>,
+}
+
+impl Fit<Sample<'_>, Array1<usize>, Error> for Counter<'_> {
+    type Object = Counts;
+
+    fn fit(&self, dataset: &Labelled<'_>) -> Result<Counts> {
+        let NaiveBayes { classes, variant, .. } = self.parameters;
+        let Sample { rows, chosen } = dataset.records();
+        let mut counts = Counts { terms: vec![0.0; rows.terms * classes], texts: vec![0.0; classes] };
+        let mut watch = self.watch.borrow_mut();
+        let mut seen = Vec::new();
+        for (number, (&at, &class)) in chosen.iter().zip(dataset.targets()).enumerate() {
+            watch.step("counting", number, chosen.len())?;
+            counts.texts[class] += 1.0;
+            seen.clear();
+            rows.each_term(at, |id| seen.push(id as usize));
+            if variant == Variant::Bernoulli {
+                seen.sort_unstable();
+                seen.dedup();
+            }
+            seen.iter().for_each(|id| counts.terms[id * classes + class] += 1.0);
+        }
+        Ok(counts)
+    }
+}

@@ -1,0 +1,97 @@
+//! A user's own lexicon: what `set_sentiment_term()` says of terms, as weights.
+
+use super::lexicon::lexicon_value;
+use crate::hash;
+use crate::terms;
+use crate::text::{Text, Tokenized};
+use crate::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+
+/// Most tokens of a term.
+const MOST_TOKENS: usize = 3;
+
+/// What a term with a score of 1 adds to the logit of a class of value 1, before the text's length scale: a term that
+/// stands alone decides, one among ten ordinary words tips the balance.
+const STRENGTH: f64 = 6.0;
+
+/// Most terms of a user's own that a model takes.
+pub const MOST_OWN_TERMS: usize = 10_000;
+
+/// A term with the score that the user gives it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct OwnTerm {
+    hash: u64,
+    /// A single word, which may be negated.
+    single: bool,
+    /// The terms that this one begins with, which must say that it may follow.
+    pub lefts: Vec<u64>,
+    score: f32,
+}
+
+impl OwnTerm {
+    /// Reads a term as the tokenizer does. Its score says what it speaks for, -1 to 1.
+    ///
+    /// # Errors
+    /// As [`check`].
+    #[allow(clippy::cast_possible_truncation, reason = "a user's score has two or three digits")]
+    pub fn new(term: &str, score: f64) -> Result<Self> {
+        check(term, score)?;
+        let hashes = token_hashes(term);
+        let mut lefts = Vec::new();
+        let mut joint = hashes.first().copied().unwrap_or_default();
+        for &next in hashes.iter().skip(1) {
+            lefts.push(joint);
+            joint = hash::joint(joint, next);
+        }
+        Ok(Self { hash: joint, single: hashes.len() == 1, lefts, score: score as f32 })
+    }
+
+    /// Reads all terms of a user's.
+    ///
+    /// # Errors
+    /// As [`check`], `Limit` for too many, `Parameter` if no label has a value that they could speak for.
+    pub fn all(terms: &[(String, f64)], label_scores: &[Option<f64>]) -> Result<Vec<Self>> {
+        if terms.len() > MOST_OWN_TERMS {
+            let message = format!("the model has more than {MOST_OWN_TERMS} terms of its user's own");
+            return Err(Error::new(ErrorKind::Limit, message, "Take terms back with set_sentiment_term(model, term, NULL)."));
+        }
+        if !terms.is_empty() && label_scores.iter().flatten().all(|value| *value == 0.0) {
+            let message = "the model's labels have no values that a term could speak for";
+            return Err(Error::new(ErrorKind::Parameter, message, "Train with the option label_scores, which gives labels a value."));
+        }
+        terms.iter().map(|(term, score)| Self::new(term, *score)).collect()
+    }
+
+    /// What it adds to each class's logit.
+    pub fn weights(&self, label_scores: &[Option<f64>]) -> Vec<f64> {
+        let most = label_scores.iter().flatten().fold(f64::MIN_POSITIVE, |most, value| most.max(value.abs()));
+        label_scores.iter().map(|value| STRENGTH * f64::from(self.score) * value.unwrap_or(0.0) / most).collect()
+    }
+
+    /// The table entries that it adds to, and with what factor.
+    pub fn entries(&self) -> impl Iterator<Item = (u64, f64)> {
+        let negated = self.single.then(|| (hash::negated(self.hash), lexicon_value(1.0, true)));
+        std::iter::once((self.hash, 1.0)).chain(negated)
+    }
+}
+
+fn token_hashes(term: &str) -> Vec<u64> {
+    let mut text = Tokenized::default();
+    text.read(&Text::from(term));
+    text.tokens().iter().filter(|token| terms::has_unit(token)).map(|token| token.hash).collect()
+}
+
+/// Whether a term and its score will do.
+///
+/// # Errors
+/// `Parameter` for a term that is not one to three tokens, or a score that is not within -1 to 1.
+pub fn check(term: &str, score: f64) -> Result<()> {
+    let hint = "Give a word, an emoji, a hashtag or up to three words, and a score from -1 to 1.";
+    if !(1..=MOST_TOKENS).contains(&token_hashes(term).len()) {
+        return Err(Error::new(ErrorKind::Parameter, "a term must be one to three words", hint));
+    }
+    if !(-1.0..=1.0).contains(&score) {
+        return Err(Error::new(ErrorKind::Parameter, "a term's score must be from -1 to 1", hint));
+    }
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! Training texts as sparse rows.
+
+use super::lexicon::{Lexicon, lexicon_value};
+use super::vocabulary::{Reader, TermMap, TermSort, Vocabulary, is_negated};
+use super::{Example, Memory, Watch};
+use crate::predictor::length_scale;
+use crate::shape::{SHAPES, Shape};
+use crate::terms::{self, GramBuffer};
+use crate::{Error, Result};
+use linfa::DatasetBase;
+use linfa::dataset::Records;
+use ndarray::Array1;
+
+impl From<linfa::Error> for Error {
+    fn from(error: linfa::Error) -> Self {
+        Self::new(crate::ErrorKind::Parameter, error.to_string(), "Check the training rows and options.")
+    }
+}
+
+/// Texts as compressed sparse rows of term numbers, a term that occurs twice standing there twice.
+///
+/// The character n-grams of a word are the same wherever it occurs: a row names the word (by a number behind those of
+/// the terms), and the word's n-grams are kept once. That makes rows four times smaller and passes over them faster.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    /// How many terms there are; numbers from there on are words.
+    pub terms: usize,
+    ends: Vec<usize>,
+    ids: Vec<u32>,
+    /// What a row's counts are scaled by.
+    lengths: Vec<f32>,
+    /// Empty, or the shape features of each row.
+    pub shapes: Vec<[f64; SHAPES]>,
+    words: Words,
+}
+
+/// The character n-grams of words.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    ends: Vec<usize>,
+    grams: Vec<u32>,
+}
+
+impl Words {
+    /// How many words there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The term numbers of a word's n-grams.
+    pub fn grams(&self, word: usize) -> &[u32] {
+        let start = if word == 0 { 0 } else { self.ends[word - 1] };
+        &self.grams[start..self.ends[word]]
+    }
+}
+
+impl Rows {
+    /// Reads the texts.
+    pub fn build(
+        examples: &[Example<'_>],
+        vocabulary: &Vocabulary,
+        lexicon: Option<&Lexicon>,
+        held: usize,
+        memory: Memory,
+        watch: &mut dyn Watch,
+    ) -> Result<Self> {
+        let mut rows = Self { terms: vocabulary.len(), ..Self::default() };
+        let (mut reader, mut grams) = (Reader::default(), GramBuffer::default());
+        let mut words: TermMap<u32> = TermMap::default();
+        for (at, example) in examples.iter().enumerate() {
+            watch.step("reading texts", at, examples.len())?;
+            reader.read(example.text);
+            reader.terms(|hash, _| rows.ids.extend(vocabulary.id(hash)));
+            if vocabulary.kept().chars {
+                for (hash, form) in reader.read_by_grams() {
+                    let word = *words.entry(hash).or_insert_with(|| rows.words.add(vocabulary, form, &mut grams));
+                    rows.ids.push(u32::try_from(rows.terms).unwrap_or(u32::MAX).saturating_add(word));
+                }
+            }
+            rows.ends.push(rows.ids.len());
+            rows.lengths.push(length(reader.tokenized().tokens().len()));
+            if let Some(lexicon) = lexicon {
+                rows.shapes.push(shape(&reader, lexicon));
+            }
+            memory.holds("the rows", held + rows.size() + words.capacity() * 13)?;
+        }
+        Ok(rows)
+    }
+
+    /// Rows of plain counts, for comparisons with other libraries.
+    #[cfg(test)]
+    pub fn of_counts(counts: &[Vec<u32>]) -> Self {
+        let mut rows = Self { terms: counts[0].len(), ..Self::default() };
+        for row in counts {
+            for (id, &count) in (0..).zip(row) {
+                rows.ids.extend((0..count).map(|_| id));
+            }
+            rows.ends.push(rows.ids.len());
+            rows.lengths.push(1.0);
+        }
+        rows
+    }
+
+    /// Bytes in use.
+    pub fn size(&self) -> usize {
+        self.ends.capacity() * 8
+            + (self.ids.capacity() + self.lengths.capacity()) * 4
+            + self.shapes.capacity() * size_of::<[f64; SHAPES]>()
+            + self.words.ends.capacity() * 8
+            + self.words.grams.capacity() * 4
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The numbers of a row's terms and, from `terms` on, words.
+    pub fn row(&self, at: u32) -> &[u32] {
+        let at = at as usize;
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.ids[start..self.ends[at]]
+    }
+
+    /// What a row's counts are scaled by.
+    pub fn length(&self, at: u32) -> f64 {
+        f64::from(self.lengths[at as usize])
+    }
+
+    /// The words with their n-grams.
+    pub fn words(&self) -> &Words {
+        &self.words
+    }
+
+    /// Calls `visit` with every term of a row, those of its words too.
+    pub fn each_term(&self, at: u32, mut visit: impl FnMut(u32)) {
+        for &id in self.row(at) {
+            match (id as usize).checked_sub(self.terms) {
+                None => visit(id),
+                Some(word) => self.words.grams(word).iter().for_each(|&gram| visit(gram)),
+            }
+        }
+    }
+}
+
+impl Words {
+    fn add(&mut self, vocabulary: &Vocabulary, form: &str, buffer: &mut GramBuffer) -> u32 {
+        terms::grams(form, buffer, |gram| self.grams.extend(vocabulary.id(gram)));
+        self.ends.push(self.grams.len());
+        u32::try_from(self.ends.len() - 1).unwrap_or(u32::MAX)
+    }
+}
+
+/// The scale of a row, as precise as the rows need it.
+#[allow(clippy::cast_possible_truncation)]
+fn length(tokens: usize) -> f32 {
+    length_scale(tokens) as f32
+}
+
+/// The shape features of the last text.
+fn shape(reader: &Reader, lexicon: &Lexicon) -> [f64; SHAPES] {
+    let mut shape = Shape::default();
+    let text = reader.tokenized();
+    for token in text.tokens() {
+        let value = lexicon.value(token.hash);
+        shape.add(token, text.form(token), lexicon_value(value, is_negated(token)));
+    }
+    shape.features()
+}
+
+/// Some rows of all, as linfa takes records.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample<'r> {
+    /// All rows.
+    pub rows: &'r Rows,
+    /// The numbers of those in the sample.
+    pub chosen: Vec<u32>,
+}
+
+impl Records for Sample<'_> {
+    type Elem = f32;
+
+    fn nsamples(&self) -> usize {
+        self.chosen.len()
+    }
+
+    fn nfeatures(&self) -> usize {
+        self.rows.terms
+    }
+}
+
+/// Rows with the classes that they belong to.
+pub(crate) type Labelled<'r> = DatasetBase<Sample<'r>, Array1<usize>>;
+
+/// The rows of a sample with their classes.
+pub(crate) fn labelled<'r>(rows: &'r Rows, classes: &[usize], chosen: Vec<u32>) -> Labelled<'r> {
+    let targets = chosen.iter().map(|&at| classes[at as usize]).collect();
+    DatasetBase::new(Sample { rows, chosen }, targets)
+}
+
+/// How strongly a term of each sort speaks: a smaller scale is a stronger regularisation.
+pub(crate) fn scale(sort: TermSort) -> f64 {
+    match sort {
+        TermSort::Unit => 1.0,
+        TermSort::Pair => 0.7,
+        TermSort::Triple => 0.5,
+        TermSort::Gram => 0.3,
+    }
+}

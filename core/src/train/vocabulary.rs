@@ -1,0 +1,273 @@
+//! The terms that a training keeps.
+
+use super::{Example, Memory, Watch};
+use crate::terms::{self, GramBuffer};
+use crate::text::{Text, TokenMarks, Tokenized};
+use crate::{Result, hash};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Range;
+
+/// What sort of term a hash stands for: each sort has its own threshold and its own scale in training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum TermSort {
+    Unit,
+    Pair,
+    Triple,
+    Gram,
+}
+
+impl TermSort {
+    /// All sorts, in the order in which a vocabulary numbers its terms.
+    pub const ALL: [Self; 4] = [Self::Unit, Self::Pair, Self::Triple, Self::Gram];
+}
+
+/// Which terms are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// The most neighbouring tokens of one term, 1 to 3.
+    pub words: u32,
+    /// Whether character n-grams are terms.
+    pub chars: bool,
+    /// The fewest texts that a term must stand in.
+    pub min_texts: u32,
+}
+
+impl Kept {
+    fn least(self, sort: TermSort) -> u32 {
+        match sort {
+            // Most character n-grams are chance: more is asked of them.
+            TermSort::Gram => 2 * self.min_texts + 1,
+            _ => self.min_texts,
+        }
+    }
+
+    fn takes(self, sort: TermSort) -> bool {
+        match sort {
+            TermSort::Unit => true,
+            TermSort::Pair => self.words >= 2,
+            TermSort::Triple => self.words >= 3,
+            TermSort::Gram => self.chars,
+        }
+    }
+}
+
+/// Term hashes are mixed already: they are their own hash.
+#[derive(Default)]
+pub(crate) struct Mixed(u64);
+
+impl Hasher for Mixed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = hash::token(bytes);
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+/// What is known of terms, by hash. Nothing may depend on the order in which it is walked.
+pub(crate) type TermMap<T> = HashMap<u64, T, BuildHasherDefault<Mixed>>;
+
+/// The terms that are kept, numbered by sort and then by hash: the same texts give the same numbers in any order.
+#[derive(Debug)]
+pub(crate) struct Vocabulary {
+    ids: TermMap<u32>,
+    /// The hash of each term.
+    pub hashes: Vec<u64>,
+    /// The first number behind each sort.
+    ends: [u32; 4],
+    kept: Kept,
+}
+
+impl Vocabulary {
+    /// The number of a term.
+    pub fn id(&self, hash: u64) -> Option<u32> {
+        self.ids.get(&hash).copied()
+    }
+
+    /// How many terms there are.
+    pub fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Bytes in use.
+    pub fn size(&self) -> usize {
+        self.hashes.capacity() * 8 + self.ids.capacity() * 17
+    }
+
+    /// Which terms were to be kept.
+    pub fn kept(&self) -> Kept {
+        self.kept
+    }
+
+    /// The numbers of the terms of a sort.
+    pub fn of_sort(&self, sort: TermSort) -> Range<usize> {
+        let at = sort as usize;
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        start as usize..self.ends[at] as usize
+    }
+
+    /// Keeps the terms that stand in enough texts.
+    ///
+    /// Four of five different terms stand in one text only. A first pass over the texts counts them in a sketch, which
+    /// errs on the high side only, and a second one counts exactly what the sketch lets pass: the memory is that of the
+    /// terms that are kept, not of all.
+    pub fn build(
+        examples: &[Example<'_>],
+        kept: Kept,
+        held: usize,
+        memory: Memory,
+        watch: &mut dyn Watch,
+    ) -> Result<Self> {
+        let mut sketch = Sketch::for_texts(examples.len());
+        let size = held + sketch.counts.len();
+        memory.holds("a sketch of the terms", size)?;
+        let mut reader = Reader::default();
+        for (at, example) in examples.iter().enumerate() {
+            watch.step("counting terms", at, 2 * examples.len())?;
+            reader.distinct(example.text, kept, |hash, _| sketch.add(hash));
+        }
+        let mut counts: TermMap<(TermSort, u32)> = TermMap::default();
+        for (at, example) in examples.iter().enumerate() {
+            watch.step("counting terms", examples.len() + at, 2 * examples.len())?;
+            reader.distinct(example.text, kept, |hash, sort| {
+                if sketch.reaches(hash, kept.least(sort)) {
+                    counts.entry(hash).or_insert((sort, 0)).1 += 1;
+                }
+            });
+            memory.holds("the terms", size + counts.capacity() * 25)?;
+        }
+        drop(sketch);
+        let enough = counts.into_iter().filter(|(_, (sort, texts))| *texts >= kept.least(*sort));
+        let mut terms: Vec<(TermSort, u64)> = enough.map(|(hash, (sort, _))| (sort, hash)).collect();
+        terms.sort_unstable();
+        let mut ends = [0; 4];
+        for (end, sort) in ends.iter_mut().zip(TermSort::ALL) {
+            *end = u32::try_from(terms.partition_point(|term| term.0 <= sort)).unwrap_or(u32::MAX);
+        }
+        let hashes: Vec<u64> = terms.into_iter().map(|(_, hash)| hash).collect();
+        let ids = hashes.iter().copied().zip(0..).collect();
+        Ok(Self { ids, hashes, ends, kept })
+    }
+
+    /// The vocabulary of these terms alone, all of them units.
+    #[cfg(test)]
+    pub fn of_units(hashes: Vec<u64>) -> Self {
+        let ends = [u32::try_from(hashes.len()).unwrap(); 4];
+        let ids = hashes.iter().copied().zip(0..).collect();
+        Self { ids, hashes, ends, kept: Kept { words: 1, chars: false, min_texts: 1 } }
+    }
+}
+
+/// Counts that may be too high, never too low (a count-min sketch with one row, Cormode and Muthukrishnan 2005).
+struct Sketch {
+    counts: Vec<u8>,
+}
+
+impl Sketch {
+    fn for_texts(texts: usize) -> Self {
+        Self { counts: vec![0; texts.saturating_mul(64).next_power_of_two().clamp(1 << 12, 1 << 26)] }
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
+    fn place(&self, hash: u64) -> usize {
+        hash as usize & (self.counts.len() - 1)
+    }
+
+    fn add(&mut self, hash: u64) {
+        let place = self.place(hash);
+        self.counts[place] = self.counts[place].saturating_add(1);
+    }
+
+    fn reaches(&self, hash: u64, least: u32) -> bool {
+        u32::from(self.counts[self.place(hash)]) >= least.min(255)
+    }
+}
+
+/// Reads training texts term by term, as the predictor will.
+#[derive(Default)]
+pub(crate) struct Reader {
+    text: Tokenized,
+    grams: GramBuffer,
+    seen: Vec<(u64, TermSort)>,
+}
+
+impl Reader {
+    /// Reads a text, for the questions below.
+    pub fn read(&mut self, text: &[u8]) {
+        self.text.read(&Text::new(text));
+    }
+
+    /// Calls `visit` with each different term of a text once.
+    fn distinct(&mut self, text: &[u8], kept: Kept, mut visit: impl FnMut(u64, TermSort)) {
+        self.read(text);
+        let mut seen = std::mem::take(&mut self.seen);
+        seen.clear();
+        self.terms(|hash, sort| {
+            if kept.takes(sort) {
+                seen.push((hash, sort));
+            }
+        });
+        if kept.chars {
+            let mut grams = std::mem::take(&mut self.grams);
+            for (_, form) in self.read_by_grams() {
+                terms::grams(form, &mut grams, |gram| seen.push((gram, TermSort::Gram)));
+            }
+            self.grams = grams;
+        }
+        seen.sort_unstable();
+        seen.dedup_by_key(|term| term.0);
+        seen.iter().for_each(|&(hash, sort)| visit(hash, sort));
+        self.seen = seen;
+    }
+
+    /// Calls `visit` with each term of the last text that is made of tokens.
+    pub fn terms(&self, mut visit: impl FnMut(u64, TermSort)) {
+        let (mut one, mut two) = (None::<u64>, None::<u64>);
+        for token in self.text.tokens() {
+            if terms::has_unit(token) {
+                visit(terms::unit(token), TermSort::Unit);
+            }
+            if let Some(left) = two {
+                visit(hash::joint(left, token.hash), TermSort::Triple);
+            }
+            two = one.map(|left| hash::joint(left, token.hash));
+            if let Some(pair) = two {
+                visit(pair, TermSort::Pair);
+            }
+            one = Some(token.hash);
+        }
+    }
+
+    /// The tokens of the last text that are read by their character n-grams too: hash and form.
+    pub fn read_by_grams(&self) -> impl Iterator<Item = (u64, &str)> {
+        let tokens = self.text.tokens().iter().filter(|token| terms::has_grams(token));
+        tokens.map(|token| (token.hash, self.text.form(token)))
+    }
+
+    /// The spelled tokens of the last text: hash and form.
+    pub fn words(&self) -> impl Iterator<Item = (u64, &str)> {
+        let words = self.text.tokens().iter().filter(|token| terms::is_spelled(token));
+        words.map(|token| (token.hash, self.text.form(token)))
+    }
+
+    /// The tokens of the last text: hash, form, whether negated, kind aside.
+    pub fn tokenized(&self) -> &Tokenized {
+        &self.text
+    }
+
+    /// The hashes of the last text's tokens, negation left aside.
+    pub fn hashes(&self) -> impl Iterator<Item = u64> {
+        self.text.tokens().iter().map(|token| token.hash)
+    }
+}
+
+/// Whether a token stands under negation.
+pub(crate) fn is_negated(token: &crate::text::Token) -> bool {
+    token.marks.has(TokenMarks::NEGATED)
+}
