@@ -41,7 +41,8 @@ pub(crate) struct TermValues {
 impl Delta {
     /// The bytes of a delta to this base.
     pub fn write(&self, base: u32) -> Result<Vec<u8>> {
-        let body = bincode::serde::encode_to_vec(self, bincode::config::standard()).map_err(|_| too_large())?;
+        let body =
+            bincode::serde::encode_to_vec(self, bincode::config::standard()).map_err(|_| too_large())?;
         let mut bytes = Vec::with_capacity(HEADER + body.len());
         bytes.extend(MAGIC);
         bytes.extend(FORMAT_VERSION.to_le_bytes());
@@ -53,13 +54,23 @@ impl Delta {
 
     /// Opens the untrusted bytes of a delta to this base.
     pub fn open(bytes: &[u8], base: u32) -> Result<Self> {
-        let Some((header, body)) = bytes.split_first_chunk::<HEADER>().filter(|(header, _)| header[..8] == MAGIC) else {
+        let Some((header, body)) =
+            bytes.split_first_chunk::<HEADER>().filter(|(header, _)| header[..8] == MAGIC)
+        else {
             return Err(damaged("a delta does not begin as one does"));
         };
-        let number = |at: usize| header[at..at + 4].iter().rev().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
+        let number =
+            |at: usize| header[at..at + 4].iter().rev().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
         if number(8) != FORMAT_VERSION {
-            let message = format!("the model's delta has format version {}, this library reads {FORMAT_VERSION}", number(8));
-            return Err(Error::new(ErrorKind::Unsupported, message, "Update the extension, or train the model again."));
+            let message = format!(
+                "the model's delta has format version {}, this library reads {FORMAT_VERSION}",
+                number(8)
+            );
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                message,
+                "Update the extension, or train the model again.",
+            ));
         }
         if number(16) != crc32fast::hash(body) {
             return Err(damaged("a delta's checksum does not match"));
@@ -99,9 +110,10 @@ impl Delta {
     pub fn check(&self, classes: usize) -> Result<()> {
         let fits = |values: &[f64]| values.len() == classes && values.iter().all(|value| value.abs() <= 1e9);
         let totals = self.totals.as_ref().is_none_or(|totals| fits(&totals.texts) && fits(&totals.counts));
-        let terms = self.terms.iter().all(|term| {
-            term.values.len() == classes && term.values.iter().all(|value| value.abs() <= 1e9)
-        });
+        let terms = self
+            .terms
+            .iter()
+            .all(|term| term.values.len() == classes && term.values.iter().all(|value| value.abs() <= 1e9));
         if (self.bias.is_empty() || fits(&self.bias)) && totals && terms {
             return Ok(());
         }

@@ -58,7 +58,8 @@ impl Trees {
     /// Their bytes.
     pub fn write(&self) -> Vec<u8> {
         let counts = [self.roots.len(), self.nodes.len(), self.leaves.len(), self.features];
-        let mut bytes: Vec<u8> = counts.into_iter().chain(self.roots.iter().copied()).flat_map(number).collect();
+        let mut bytes: Vec<u8> =
+            counts.into_iter().chain(self.roots.iter().copied()).flat_map(number).collect();
         for node in &self.nodes {
             bytes.extend(node.feature.unwrap_or(LEAF).to_le_bytes());
             bytes.extend(number(node.right));
@@ -133,7 +134,10 @@ impl<'a> TreesView<'a> {
         let [trees, nodes, leaves, features] = [0, 1, 2, 3].map(|at| u32::from_le_bytes(head[at]) as usize);
         let (roots, rest) = rest.split_at_checked(trees.checked_mul(4)?)?;
         let (nodes, rest) = rest.split_at_checked(nodes.checked_mul(8)?)?;
-        if rest.len() != leaves.checked_mul(classes)?.checked_mul(2)? || trees == 0 || features > NO_FEATURE as usize {
+        if rest.len() != leaves.checked_mul(classes)?.checked_mul(2)?
+            || trees == 0
+            || features > NO_FEATURE as usize
+        {
             return None;
         }
         let (roots, nodes, shares) = (roots.as_chunks().0, nodes.as_chunks().0, rest.as_chunks().0);

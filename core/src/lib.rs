@@ -8,6 +8,7 @@ mod forest;
 mod hash;
 mod model;
 mod predictor;
+pub mod refresh;
 mod shape;
 pub mod shipped;
 mod terms;

@@ -32,8 +32,8 @@ pub(crate) const LARGEST_WEIGHT: i32 = table::LARGEST_WEIGHT;
 pub(crate) use writer::{EntryDraft, write, write_table};
 
 use crate::shape::SHAPES;
-use crate::train::{NaiveBayes, OwnTerm, Totals};
 use crate::text::TOKENIZER_VERSION;
+use crate::train::{NaiveBayes, OwnTerm, Totals};
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -76,8 +76,6 @@ pub(crate) enum Learning {
         reference: Totals,
         /// What they would be divided by now.
         totals: Totals,
-        /// What absent terms said, by the reference.
-        absent: Vec<f64>,
         temperature: f64,
     },
 }
@@ -220,18 +218,17 @@ fn check(card: &Card, classes: usize) -> Result<()> {
 
 /// What a refresh goes on from is as wide as the model, and its numbers can be taken logarithms of.
 fn learning_fits(learning: &Learning, classes: usize) -> bool {
-    let Learning::NaiveBayes { parameters, reference, totals, absent, temperature } = learning else {
+    let Learning::NaiveBayes { parameters, reference, totals, temperature } = learning else {
         return true;
     };
-    let counts = |values: &[f64]| values.len() == classes && values.iter().all(|value| (0.0..1e15).contains(value));
+    let counts =
+        |values: &[f64]| values.len() == classes && values.iter().all(|value| (0.0..1e15).contains(value));
     let fits = |totals: &Totals| {
         counts(&totals.texts) && counts(&totals.counts) && (0.0..1e15).contains(&totals.terms)
     };
     parameters.classes == classes
         && (1e-6..=1e6).contains(&parameters.smoothing)
         && (1e-6..=1e6).contains(temperature)
-        && absent.len() == classes
-        && absent.iter().all(|value| value.abs() < 1e15)
         && fits(reference)
         && fits(totals)
 }

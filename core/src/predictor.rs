@@ -8,11 +8,12 @@ pub use explain::{Reason, TokenView};
 use crate::delta::Delta;
 use crate::forest::{self, Present, TreesView};
 use crate::model::{Card, Counting, Entry, Model, Table, damaged};
-use crate::shape::Shape;
+use crate::shape::{SHAPES, Shape};
 use crate::terms::{self, GramBuffer};
 use crate::text::{Text, Token, TokenMarks, Tokenized};
 use crate::{Result, hash};
 use overlay::Overlay;
+pub(crate) use overlay::OverlayEntry;
 
 /// Buffers that every reading reuses, so that a text allocates nothing once they have grown.
 #[derive(Debug, Default)]
@@ -257,6 +258,28 @@ impl<'a> Predictor<'a> {
             None => walk(text, grams, |hash| base.get(hash), visit),
             Some(over) => walk(text, grams, |hash| over.get(hash).or_else(|| base.get(hash)), visit),
         }
+    }
+
+    /// Visits the hash and the span of every known term of a text; its shape features.
+    pub(crate) fn walk_known(
+        &self,
+        text: &Tokenized,
+        grams: &mut GramBuffer,
+        mut visit: impl FnMut(u64, usize, usize),
+    ) -> [f64; SHAPES] {
+        self.walk(text, grams, |part| visit(part.hash, part.first, part.last)).shape.features()
+    }
+
+    /// What the character n-grams of a word weigh together, one a class.
+    pub(crate) fn by_grams(&self, form: &str, grams: &mut GramBuffer) -> Vec<f64> {
+        let mut sums = vec![0; self.card().labels.len()];
+        terms::grams(form, grams, |hash| self.entry(hash).iter().for_each(|entry| entry.add_to(&mut sums)));
+        sums.into_iter().map(|sum| to_float(sum) * self.card().weight_unit).collect()
+    }
+
+    /// Whether a term has a record.
+    pub(crate) fn knows(&self, hash: u64) -> bool {
+        self.entry(hash).is_some()
     }
 
     /// The record of a term.

@@ -12,6 +12,8 @@ mod naive_bayes;
 mod options;
 mod own_terms;
 mod random_forest;
+#[cfg(test)]
+mod references;
 mod rows;
 mod table;
 mod vocabulary;
@@ -145,7 +147,11 @@ impl Training<'_> {
         let classes: Vec<usize> = examples.iter().map(|example| example.label).collect();
         if let Some(class) = (0..labels.len()).find(|class| !classes.contains(class)) {
             let hint = "Give labelled texts of every label.";
-            return Err(Error::new(ErrorKind::Parameter, format!("label number {} has no rows", class + 1), hint));
+            return Err(Error::new(
+                ErrorKind::Parameter,
+                format!("label number {} has no rows", class + 1),
+                hint,
+            ));
         }
         let shipped = (self.options.word("lexicon") == "english").then(shipped::lexicon);
         let lexicon = self.lexicon.or(shipped);
@@ -156,7 +162,13 @@ impl Training<'_> {
         let rows = Rows::build(&examples, &vocabulary, lexicon, held, memory, watch)?;
         memory.holds("the fit", held + rows.size() + self.fit_memory(labels.len(), &vocabulary, &rows))?;
 
-        let fits = Fits { training: self, vocabulary: &vocabulary, rows: &rows, classes: &classes, labels: labels.len() };
+        let fits = Fits {
+            training: self,
+            vocabulary: &vocabulary,
+            rows: &rows,
+            classes: &classes,
+            labels: labels.len(),
+        };
         let held_out = fits.cross_validate(&examples, watch)?;
         let temperature = calibration::temperature(&held_out, &classes, labels.len());
         let all = (0..).take(examples.len()).collect();
@@ -191,8 +203,13 @@ impl Training<'_> {
 
     fn own_terms(&self, label_scores: &[Option<f64>]) -> Result<Vec<OwnTerm>> {
         if !self.own_terms.is_empty() && self.options.algorithm() == Algorithm::RandomForest {
-            let hint = "Train another algorithm, or take the terms back with set_sentiment_term(model, term, NULL).";
-            return Err(Error::new(ErrorKind::Unsupported, "a random forest has no weights for terms of your own", hint));
+            let hint =
+                "Train another algorithm, or take the terms back with set_sentiment_term(model, term, NULL).";
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "a random forest has no weights for terms of your own",
+                hint,
+            ));
         }
         OwnTerm::all(self.own_terms, label_scores)
     }
@@ -203,7 +220,9 @@ impl Training<'_> {
             Algorithm::LogisticRegression => {
                 LogisticRegression::new(self.options, classes, vocabulary).memory(rows)
             }
-            Algorithm::RandomForest => random_forest::RandomForest::new(self.options, classes, self.seed).memory(rows),
+            Algorithm::RandomForest => {
+                random_forest::RandomForest::new(self.options, classes, self.seed).memory(rows)
+            }
         }
     }
 
@@ -213,7 +232,6 @@ impl Training<'_> {
                 parameters: *parameters,
                 reference: parameters.totals(counts),
                 totals: parameters.totals(counts),
-                absent: parameters.absent(counts),
                 temperature,
             },
             None => Learning::Logistic { rate: self.options.number("learning_rate") },
@@ -262,7 +280,11 @@ impl Fits<'_> {
             Algorithm::NaiveBayes => {
                 let parameters = NaiveBayes::new(options, self.labels);
                 let counts = Counter { parameters, watch }.fit(&dataset)?;
-                Fit::Linear { linear: parameters.weigh(&counts), counts: Some((parameters, counts)), outcome: None }
+                Fit::Linear {
+                    linear: parameters.weigh(&counts),
+                    counts: Some((parameters, counts)),
+                    outcome: None,
+                }
             }
             Algorithm::LogisticRegression => {
                 let parameters = LogisticRegression::new(options, self.labels, self.vocabulary);
@@ -281,8 +303,9 @@ impl Fits<'_> {
         let folds = u64::from(self.training.options.count("folds"));
         let mut held_out = vec![0.0; self.rows.len() * self.labels];
         for fold in 0..folds {
-            let (test, train): (Vec<u32>, Vec<u32>) =
-                (0..).take(examples.len()).partition(|&at: &u32| (examples[at as usize].key >> 32) % folds == fold);
+            let (test, train): (Vec<u32>, Vec<u32>) = (0..)
+                .take(examples.len())
+                .partition(|&at: &u32| (examples[at as usize].key >> 32) % folds == fold);
             if test.is_empty() || train.is_empty() {
                 continue;
             }
@@ -306,7 +329,10 @@ impl Fit {
     }
 }
 
-fn predict<'r>(model: &impl PredictInplace<rows::Sample<'r>, Array2<f64>>, sample: &rows::Sample<'r>) -> Array2<f64> {
+fn predict<'r>(
+    model: &impl PredictInplace<rows::Sample<'r>, Array2<f64>>,
+    sample: &rows::Sample<'r>,
+) -> Array2<f64> {
     let mut logits = model.default_target(sample);
     model.predict_inplace(sample, &mut logits);
     logits

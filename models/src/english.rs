@@ -1,6 +1,6 @@
 //! `english@1`: tweets of SemEval 2013 to 2016.
 
-use crate::data::{self, Labelled};
+use crate::data::Labelled;
 use sentiment_core::train::{Algorithm, Corpus, Lexicon, Options, Report, Training};
 use std::error::Error;
 use std::path::Path;
@@ -43,5 +43,5 @@ pub fn train(data: &Path, lexicon: &Lexicon) -> Result<Trained, Box<dyn Error>> 
 /// Chosen by two-fold cross-validation on the training rows. The classes are balanced, for the measure that counts
 /// (AvgRec) gives each class the same weight, whatever its share.
 fn settings() -> Options {
-    Options::defaults(Algorithm::LogisticRegression).with("language", "en").with("folds", 5)
+    Options::defaults(Algorithm::LogisticRegression).with("language", "en").with("words", 3).with("folds", 5)
 }

@@ -66,7 +66,8 @@ impl Predictor<'_> {
             sums.fill(0);
             entry.add_to(&mut sums);
             let shift = if entry.weighs() { shift } else { 0.0 };
-            *parts.entry((first, last)).or_default() += unit * to_float(sums[label] - sums[runner_up]) + shift;
+            *parts.entry((first, last)).or_default() +=
+                unit * to_float(sums[label] - sums[runner_up]) + shift;
         });
         let tokens = scratch.text.tokens();
         let words = self.lexicon_words(tokens);
@@ -148,7 +149,12 @@ fn spanned(scratch: &Scratch, (first, last): (usize, usize), weight: f64) -> (St
 }
 
 /// Reasons by their weight, then the bias.
-fn ranked(mut reasons: Vec<(String, Option<usize>, f64)>, bias: f64, label: usize, runner_up: usize) -> Vec<Reason> {
+fn ranked(
+    mut reasons: Vec<(String, Option<usize>, f64)>,
+    bias: f64,
+    label: usize,
+    runner_up: usize,
+) -> Vec<Reason> {
     reasons.retain(|&(_, _, weight)| weight != 0.0);
     reasons.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()).then(a.1.cmp(&b.1)));
     reasons.push(("(bias)".to_owned(), None, bias));

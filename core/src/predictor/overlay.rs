@@ -79,7 +79,11 @@ impl OverlayEntry {
 }
 
 /// The entries of all terms that differ from the model's, with what a delta and the user say.
-pub(crate) fn entries(model: &Model<'_>, delta: Option<&Delta>, own_terms: &[OwnTerm]) -> TermMap<OverlayEntry> {
+pub(crate) fn entries(
+    model: &Model<'_>,
+    delta: Option<&Delta>,
+    own_terms: &[OwnTerm],
+) -> TermMap<OverlayEntry> {
     let mut entries: TermMap<OverlayEntry> = TermMap::default();
     let totals = delta.and_then(|delta| delta.totals.as_ref());
     for term in delta.iter().flat_map(|delta| &delta.terms) {

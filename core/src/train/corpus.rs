@@ -165,7 +165,8 @@ impl Corpus {
         let mut train: Vec<bool> = self.rows.iter().map(|row| draw(row.key, seed) >= test_fraction).collect();
         self.give_each_label_a_text(&mut train, seed);
         self.hold_out_one_at_least(&mut train, seed);
-        let side = |wanted: bool| (0..).zip(&train).filter(move |&(_, &side)| side == wanted).map(|(at, _)| at);
+        let side =
+            |wanted: bool| (0..).zip(&train).filter(move |&(_, &side)| side == wanted).map(|(at, _)| at);
         Ok(Split { train: side(true).collect(), test: side(false).collect() })
     }
 
@@ -180,7 +181,10 @@ impl Corpus {
         }
         let few = (0..self.labels.len()).filter(|&label| !self.has_two_texts(label)).count();
         if few > 0 {
-            return refused(format!("{few} of {} labels have fewer than two different texts", self.labels.len()));
+            return refused(format!(
+                "{few} of {} labels have fewer than two different texts",
+                self.labels.len()
+            ));
         }
         Ok(())
     }
@@ -202,7 +206,11 @@ impl Corpus {
             }
             let last = self.of_label(label).max_by(|a, b| order(a.1, b.1, seed));
             if let Some((_, &Row { key, .. })) = last {
-                self.rows.iter().zip(&mut *train).filter(|(row, _)| row.key == key).for_each(|(_, side)| *side = true);
+                self.rows
+                    .iter()
+                    .zip(&mut *train)
+                    .filter(|(row, _)| row.key == key)
+                    .for_each(|(_, side)| *side = true);
             }
         }
     }
@@ -216,7 +224,8 @@ impl Corpus {
         rows.sort_by(|a, b| order(a, b, seed));
         rows.dedup_by_key(|row| row.key);
         for first in rows {
-            let needed = (0..self.labels.len()).any(|label| self.of_label(label).all(|(_, row)| row.key == first.key));
+            let needed =
+                (0..self.labels.len()).any(|label| self.of_label(label).all(|(_, row)| row.key == first.key));
             if !needed {
                 let same = self.rows.iter().zip(train).filter(|(row, _)| row.key == first.key);
                 return same.for_each(|(_, side)| *side = false);
@@ -256,7 +265,8 @@ mod tests {
         let mut corpus = Corpus::new(1 << 24);
         for at in 0..2_000 {
             // Case, spaces and digits do not make another text.
-            let text = format!("{} number {} of {at}", ["Word", "word ", " WORD"][at % 3], "x".repeat(at % 40));
+            let text =
+                format!("{} number {} of {at}", ["Word", "word ", " WORD"][at % 3], "x".repeat(at % 40));
             corpus.add(text.as_bytes(), ["a", "b", "c"][at % 3]).unwrap();
         }
         let split = corpus.split(0.3, 42).unwrap();
@@ -289,7 +299,8 @@ mod tests {
             for fraction in [0.001, 0.5, 0.999] {
                 let split = small.split(fraction, seed).unwrap();
                 assert!(!split.test.is_empty(), "{fraction} {seed}");
-                let labels = small.examples(&split.train).iter().map(|example| example.label).collect::<Vec<_>>();
+                let labels =
+                    small.examples(&split.train).iter().map(|example| example.label).collect::<Vec<_>>();
                 assert!(labels.contains(&0) && labels.contains(&1), "{fraction} {seed}");
             }
         }

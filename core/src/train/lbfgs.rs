@@ -158,7 +158,8 @@ pub(crate) fn minimise(
     for iteration in 1..=stop.iterations {
         direct(&mut direction, &gradient, &memory);
         absolute.align(&mut direction, &gradient);
-        let mut length = if memory.is_empty() { 1.0 / dot(&gradient, &gradient).sqrt().max(1e-12) } else { 1.0 };
+        let mut length =
+            if memory.is_empty() { 1.0 / dot(&gradient, &gradient).sqrt().max(1e-12) } else { 1.0 };
         loop {
             for ((n, x), d) in next.iter_mut().zip(point.iter()).zip(&direction) {
                 *n = x + length * d;
@@ -229,6 +230,6 @@ mod tests {
             let wanted = if i == 9.0 { 9.0 } else { (i - 6.0 / (i + 1.0)).max(0.0) };
             assert!((x - wanted).abs() < 1e-6, "x{i} = {x}, not {wanted}");
         }
-        assert_eq!(point[..3].iter().filter(|x| **x == 0.0).count(), 2);
+        assert_eq!(point[..3].iter().filter(|x| **x == 0.0).count(), 3);
     }
 }

@@ -51,7 +51,10 @@ impl Linear {
 /// Adds up what a row's shape features say.
 pub(super) fn add_shapes(logits: &mut [f64], features: &[f64; SHAPES], weights: &[f64]) {
     let classes = logits.len();
-    features.iter().zip(weights.chunks_exact(classes)).for_each(|(feature, weights)| add(logits, *feature, weights));
+    features
+        .iter()
+        .zip(weights.chunks_exact(classes))
+        .for_each(|(feature, weights)| add(logits, *feature, weights));
 }
 
 /// Adds `factor` times `from`.

@@ -50,7 +50,7 @@ impl LogisticRegression {
     pub fn memory(&self, rows: &Rows) -> usize {
         let shapes = if rows.shapes.is_empty() { 0 } else { SHAPES };
         let variables = (rows.terms + shapes + 1) * self.classes;
-        variables * (lbfgs::BYTES + 16) + 16 * rows.words().len() * self.classes
+        variables * (lbfgs::BYTES + 24) + 16 * rows.words().len() * self.classes
     }
 
     /// The weight of a row of each class; over the sample they add up to 1.
@@ -77,6 +77,22 @@ impl Fit<Sample<'_>, Array1<usize>, Error> for Solver<'_> {
     type Object = (Linear, Outcome);
 
     fn fit(&self, dataset: &Labelled<'_>) -> Result<Self::Object> {
+        // The passes over the rows are compiled for some numbers of classes; others take the next larger one.
+        match self.parameters.classes {
+            ..=2 => self.fit_wide::<2>(dataset),
+            3 => self.fit_wide::<3>(dataset),
+            4 => self.fit_wide::<4>(dataset),
+            5 => self.fit_wide::<5>(dataset),
+            6..=8 => self.fit_wide::<8>(dataset),
+            9..=16 => self.fit_wide::<16>(dataset),
+            17..=32 => self.fit_wide::<32>(dataset),
+            _ => self.fit_wide::<64>(dataset),
+        }
+    }
+}
+
+impl Solver<'_> {
+    fn fit_wide<const WIDE: usize>(&self, dataset: &Labelled<'_>) -> Result<(Linear, Outcome)> {
         let parameters = &self.parameters;
         let rows = dataset.records().rows;
         let shapes = if rows.shapes.is_empty() { 0 } else { SHAPES };
@@ -84,7 +100,7 @@ impl Fit<Sample<'_>, Array1<usize>, Error> for Solver<'_> {
         let mut point = vec![0.0; free + parameters.classes];
         let stop = Stop { iterations: parameters.iterations, tolerance: parameters.tolerance };
         let absolute = Absolute { strength: parameters.l1, variables: free };
-        let mut pass = Pass::new(parameters, dataset);
+        let mut pass = Pass::<WIDE>::new(parameters, dataset);
         let outcome = lbfgs::minimise(&mut point, stop, absolute, |iteration, point, gradient| {
             let mut watch = self.watch.borrow_mut();
             pass.evaluate(point, gradient, &mut || {
@@ -94,7 +110,12 @@ impl Fit<Sample<'_>, Array1<usize>, Error> for Solver<'_> {
         pass.spread(&point);
         let terms = rows.terms * parameters.classes;
         let linear = Linear {
-            weights: pass.effective,
+            weights: pass
+                .weights
+                .iter()
+                .flat_map(|weights| &weights[..parameters.classes])
+                .copied()
+                .collect(),
             shapes: point[terms..free].to_vec(),
             bias: point[free..].to_vec(),
             counting: Counting::Scaled,
@@ -103,49 +124,49 @@ impl Fit<Sample<'_>, Array1<usize>, Error> for Solver<'_> {
     }
 }
 
-/// Passes over the rows: loss and gradient at a point.
-struct Pass<'d> {
+/// Passes over the rows: loss and gradient at a point. Up to `WIDE` classes; what lies beyond the last class stays 0.
+struct Pass<'d, const WIDE: usize> {
     parameters: &'d LogisticRegression,
     dataset: &'d Labelled<'d>,
     row_weights: Vec<f64>,
-    /// Weights times scales, terms x classes.
-    effective: Vec<f64>,
-    /// The sums over each word's n-grams, words x classes.
-    words: Vec<f64>,
-    word_gradient: Vec<f64>,
+    /// What terms and then words weigh: a term's weights times its scale, a word's sum over its n-grams.
+    weights: Vec<[f64; WIDE]>,
+    gradient: Vec<[f64; WIDE]>,
 }
 
-impl<'d> Pass<'d> {
+fn add_wide<const WIDE: usize>(to: &mut [f64; WIDE], from: &[f64; WIDE]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+}
+
+impl<'d, const WIDE: usize> Pass<'d, WIDE> {
     fn new(parameters: &'d LogisticRegression, dataset: &'d Labelled<'d>) -> Self {
         let rows = dataset.records().rows;
-        let words = rows.words().len() * parameters.classes;
-        Self {
-            parameters,
-            dataset,
-            row_weights: parameters.row_weights(dataset.targets()),
-            effective: vec![0.0; rows.terms * parameters.classes],
-            words: vec![0.0; words],
-            word_gradient: vec![0.0; words],
-        }
+        let entries = rows.terms + rows.words().len();
+        let row_weights = parameters.row_weights(dataset.targets());
+        let (weights, gradient) = (vec![[0.0; WIDE]; entries], vec![[0.0; WIDE]; entries]);
+        Self { parameters, dataset, row_weights, weights, gradient }
+    }
+
+    /// The scale of each term.
+    fn scales(&self) -> impl Iterator<Item = f64> + 'd {
+        let ends = std::iter::once(0).chain(self.parameters.scales.iter().map(|&(end, _)| end));
+        ends.zip(&self.parameters.scales)
+            .flat_map(|(start, &(end, scale))| std::iter::repeat_n(scale, end - start))
     }
 
     /// Works out what each term and each word weighs at a point.
     fn spread(&mut self, point: &[f64]) {
-        let classes = self.parameters.classes;
-        let mut start = 0;
-        for &(end, scale) in &self.parameters.scales {
-            let range = start * classes..end * classes;
-            for (effective, weight) in self.effective[range.clone()].iter_mut().zip(&point[range]) {
-                *effective = scale * weight;
-            }
-            start = end;
+        let rows = self.dataset.records().rows;
+        let scales = self.scales();
+        for ((to, from), scale) in
+            self.weights.iter_mut().zip(point.chunks_exact(self.parameters.classes)).zip(scales)
+        {
+            to.iter_mut().zip(from).for_each(|(to, from)| *to = scale * from);
         }
-        let words = self.dataset.records().rows.words();
-        for (word, sum) in self.words.chunks_exact_mut(classes).enumerate() {
-            sum.fill(0.0);
-            for &gram in words.grams(word) {
-                add(sum, 1.0, &self.effective[gram as usize * classes..][..classes]);
-            }
+        let (terms, words) = self.weights.split_at_mut(rows.terms);
+        for (word, sum) in words.iter_mut().enumerate() {
+            *sum = [0.0; WIDE];
+            rows.words().grams(word).iter().for_each(|&gram| add_wide(sum, &terms[gram as usize]));
         }
     }
 
@@ -158,8 +179,9 @@ impl<'d> Pass<'d> {
         check()?;
         self.spread(point);
         gradient.fill(0.0);
-        self.word_gradient.fill(0.0);
-        let loss = self.pass(point, gradient, check)?;
+        self.gradient.fill([0.0; WIDE]);
+        let terms = self.dataset.records().rows.terms * self.parameters.classes;
+        let loss = self.pass(&point[terms..], &mut gradient[terms..], check)?;
         self.collect(gradient);
         let (l2, free) = (self.parameters.l2, gradient.len() - self.parameters.classes);
         for (gradient, weight) in gradient[..free].iter_mut().zip(point) {
@@ -168,63 +190,60 @@ impl<'d> Pass<'d> {
         Ok(loss + 0.5 * l2 * point[..free].iter().map(|weight| weight * weight).sum::<f64>())
     }
 
-    /// The loss over the rows; what they say of each term, before scales, goes into the gradient.
-    fn pass(&mut self, point: &[f64], gradient: &mut [f64], check: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
+    /// The loss over the rows, and what they say of each term and word, of shape features and biases.
+    fn pass(
+        &mut self,
+        dense: &[f64],
+        gradient: &mut [f64],
+        check: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<f64> {
+        let classes = self.parameters.classes;
         let Sample { rows, chosen } = self.dataset.records();
-        let (classes, terms) = (self.parameters.classes, rows.terms);
-        let free = gradient.len() - classes;
-        let (term_gradient, rest) = gradient.split_at_mut(terms * classes);
-        let (shape_gradient, bias_gradient) = rest.split_at_mut(free - terms * classes);
-        let mut logits = vec![0.0; classes];
+        let (shapes, biases) = dense.split_at(dense.len() - classes);
+        let (shape_gradient, bias_gradient) = gradient.split_at_mut(shapes.len());
         let mut loss = 0.0;
         for (number, (&at, &class)) in chosen.iter().zip(self.dataset.targets()).enumerate() {
             if number % 256 == 0 {
                 check()?;
             }
-            logits.fill(0.0);
-            for &id in rows.row(at) {
-                let (from, id) = if (id as usize) < terms { (&self.effective, id as usize) } else { (&self.words, id as usize - terms) };
-                add(&mut logits, 1.0, &from[id * classes..][..classes]);
-            }
+            let mut sums = [0.0; WIDE];
+            rows.row(at).iter().for_each(|&id| add_wide(&mut sums, &self.weights[id as usize]));
             let length = rows.length(at);
-            logits.iter_mut().zip(&point[free..]).for_each(|(logit, bias)| *logit = *logit * length + bias);
-            let shapes = rows.shapes.get(at as usize);
-            if let Some(features) = shapes {
-                add_shapes(&mut logits, features, &point[terms * classes..free]);
+            let logits = &mut sums[..classes];
+            logits.iter_mut().zip(biases).for_each(|(logit, bias)| *logit = *logit * length + bias);
+            let features = rows.shapes.get(at as usize);
+            if let Some(features) = features {
+                add_shapes(logits, features, shapes);
             }
-            softmax(&mut logits);
+            softmax(logits);
             let row_weight = self.row_weights[class];
             loss -= row_weight * libm::log(logits[class].max(f64::MIN_POSITIVE));
             logits[class] -= 1.0;
             logits.iter_mut().for_each(|error| *error *= row_weight);
-            add(bias_gradient, 1.0, &logits);
-            if let Some(features) = shapes {
-                for (feature, gradient) in features.iter().zip(shape_gradient.chunks_exact_mut(classes)) {
-                    add(gradient, *feature, &logits);
-                }
+            add(bias_gradient, 1.0, logits);
+            for (feature, gradient) in
+                features.into_iter().flatten().zip(shape_gradient.chunks_exact_mut(classes))
+            {
+                add(gradient, *feature, logits);
             }
-            logits.iter_mut().for_each(|error| *error *= length);
-            for &id in rows.row(at) {
-                let (to, id) = if (id as usize) < terms { (&mut *term_gradient, id as usize) } else { (self.word_gradient.as_mut_slice(), id as usize - terms) };
-                add(&mut to[id * classes..][..classes], 1.0, &logits);
-            }
+            sums.iter_mut().for_each(|error| *error *= length);
+            rows.row(at).iter().for_each(|&id| add_wide(&mut self.gradient[id as usize], &sums));
         }
         Ok(loss)
     }
 
     /// Hands the words' gradients on to their n-grams, and applies the scales.
-    fn collect(&self, gradient: &mut [f64]) {
-        let classes = self.parameters.classes;
-        let words = self.dataset.records().rows.words();
-        for (word, sum) in self.word_gradient.chunks_exact(classes).enumerate() {
-            for &gram in words.grams(word) {
-                add(&mut gradient[gram as usize * classes..][..classes], 1.0, sum);
-            }
+    fn collect(&mut self, gradient: &mut [f64]) {
+        let rows = self.dataset.records().rows;
+        let (terms, words) = self.gradient.split_at_mut(rows.terms);
+        for (word, sum) in words.iter().enumerate() {
+            rows.words().grams(word).iter().for_each(|&gram| add_wide(&mut terms[gram as usize], sum));
         }
-        let mut start = 0;
-        for &(end, scale) in &self.parameters.scales {
-            gradient[start * classes..end * classes].iter_mut().for_each(|gradient| *gradient *= scale);
-            start = end;
+        let scales = self.scales();
+        for ((to, from), scale) in
+            gradient.chunks_exact_mut(self.parameters.classes).zip(&self.gradient[..rows.terms]).zip(scales)
+        {
+            to.iter_mut().zip(from).for_each(|(to, from)| *to = scale * from);
         }
     }
 }

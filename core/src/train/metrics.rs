@@ -167,7 +167,12 @@ impl Evaluation {
             let support = self.sum(|actual, _| actual == class);
             let predicted = self.sum(|_, predicted| predicted == class);
             let f1 = ratio(2 * right, support + predicted);
-            let figures = ClassFigures { precision: ratio(right, predicted), recall: ratio(right, support), f1, support };
+            let figures = ClassFigures {
+                precision: ratio(right, predicted),
+                recall: ratio(right, support),
+                f1,
+                support,
+            };
             (support + predicted > 0).then_some((self.labels[class].as_str(), figures))
         };
         let mut classes: Vec<_> = (0..self.labels.len()).filter_map(figures).collect();

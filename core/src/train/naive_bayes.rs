@@ -62,7 +62,12 @@ impl NaiveBayes {
             "bernoulli" => Variant::Bernoulli,
             _ => Variant::Multinomial,
         };
-        Self { classes, variant, smoothing: options.number("smoothing"), uniform: options.word("prior") == "uniform" }
+        Self {
+            classes,
+            variant,
+            smoothing: options.number("smoothing"),
+            uniform: options.word("prior") == "uniform",
+        }
     }
 
     /// How the fitted weights are to be added up.
@@ -111,45 +116,45 @@ impl NaiveBayes {
                 Variant::Multinomial => libm::log(count + smoothing),
                 Variant::Complement => -libm::log(all - count + smoothing),
                 Variant::Bernoulli => {
-                    libm::log(count + smoothing) - libm::log((texts - count + smoothing) / (texts + smoothing))
+                    libm::log(count + smoothing)
+                        - libm::log((texts - count + smoothing) / (texts + smoothing))
                 }
             };
         }
     }
 
-    /// What the terms that a text does not have say, summed over all terms, a class each.
-    pub fn absent(&self, counts: &Counts) -> Vec<f64> {
-        let mut sums = vec![0.0; self.classes];
+    /// The bias: the prior, and what the terms that a text does not have say, each summed over all terms.
+    pub fn bias(&self, totals: &Totals, terms: impl Iterator<Item = impl AsRef<[f64]>>) -> Vec<f64> {
+        let mut bias = self.prior(totals);
         if self.variant == Variant::Bernoulli {
-            for term in counts.terms.chunks_exact(self.classes) {
-                for ((sum, count), texts) in sums.iter_mut().zip(term).zip(&counts.texts) {
-                    let smoothed = texts + 2.0 * self.smoothing;
-                    *sum += libm::log((texts - count + self.smoothing) / smoothed);
+            for counts in terms {
+                for ((bias, count), texts) in bias.iter_mut().zip(counts.as_ref()).zip(&totals.texts) {
+                    let absent = (texts - count + self.smoothing) / (texts + 2.0 * self.smoothing);
+                    *bias += libm::log(absent);
                 }
             }
         }
-        sums
+        bias
     }
 
     /// A term's weights in a model's table, whose other terms are divided by `reference`. What a term says of all
     /// classes alike says nothing, and is left out.
-    pub fn term_weights(&self, counts: &[f64], now: &Totals, reference: &Totals, temperature: f64) -> Vec<f64> {
+    pub fn term_weights(
+        &self,
+        counts: &[f64],
+        now: &Totals,
+        reference: &Totals,
+        temperature: f64,
+    ) -> Vec<f64> {
         let mut weights = vec![0.0; self.classes];
         self.numerators(counts, now, &mut weights);
-        weights.iter_mut().zip(self.denominators(reference)).for_each(|(weight, denominator)| *weight += denominator);
+        weights
+            .iter_mut()
+            .zip(self.denominators(reference))
+            .for_each(|(weight, denominator)| *weight += denominator);
         #[allow(clippy::cast_precision_loss)]
         let mean = weights.iter().sum::<f64>() / weights.len() as f64;
         weights.iter().map(|weight| (weight - mean) / temperature).collect()
-    }
-
-    /// The bias after more texts: that of the prior, and what absent terms say, which has grown as their share has.
-    pub fn bias(&self, absent: &[f64], then: &Totals, now: &Totals) -> Vec<f64> {
-        let share = |totals: &Totals, class: usize| {
-            let counts = totals.counts[class] + self.smoothing * totals.terms;
-            counts / (totals.texts[class] + 2.0 * self.smoothing)
-        };
-        let absent = absent.iter().enumerate().map(|(class, sum)| sum * share(now, class) / share(then, class));
-        self.prior(now).iter().zip(absent).map(|(prior, absent)| prior + absent).collect()
     }
 
     /// Joint log-probabilities as weights.
@@ -157,12 +162,13 @@ impl NaiveBayes {
         let totals = self.totals(counts);
         let denominators = self.denominators(&totals);
         let mut weights = vec![0.0; counts.terms.len()];
-        for (weights, counts) in weights.chunks_exact_mut(self.classes).zip(counts.terms.chunks_exact(self.classes)) {
+        for (weights, counts) in
+            weights.chunks_exact_mut(self.classes).zip(counts.terms.chunks_exact(self.classes))
+        {
             self.numerators(counts, &totals, weights);
             weights.iter_mut().zip(&denominators).for_each(|(weight, denominator)| *weight += denominator);
         }
-        let absent = self.absent(counts);
-        let bias = self.prior(&totals).iter().zip(absent).map(|(prior, absent)| prior + absent).collect();
+        let bias = self.bias(&totals, counts.terms.chunks_exact(self.classes));
         Linear { weights, shapes: Vec::new(), bias, counting: self.counting() }
     }
 

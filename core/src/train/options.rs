@@ -55,7 +55,7 @@ pub const OPTIONS: &[OptionSpec] = {
         OptionSpec { name, algorithms, domain, defaults, about }
     }
     &[
-        row("words", ALL, Integer(1, 3), &["2", "3", "1"], "The most neighbouring words that make one term."),
+        row("words", ALL, Integer(1, 3), &["2", "2", "1"], "The most neighbouring words that make one term."),
         row("chars", LOGISTIC, Flag, &["true"], "Whether parts of words (3 to 5 characters) are terms."),
         row("min_texts", ALL, Integer(1, 1_000_000), &["2"], "The fewest texts that a term must stand in."),
         row(
@@ -72,7 +72,13 @@ pub const OPTIONS: &[OptionSpec] = {
             &["3"],
             "The parts that the training rows are cut into to calibrate the probabilities on rows not learned from.",
         ),
-        row("language", ALL, Language, &["\"und\""], "The language of the texts, for the view sentiment.models."),
+        row(
+            "language",
+            ALL,
+            Language,
+            &["\"und\""],
+            "The language of the texts, for the view sentiment.models.",
+        ),
         row(
             "label_scores",
             ALL,
@@ -104,17 +110,59 @@ pub const OPTIONS: &[OptionSpec] = {
             "Whether classes are taken to be as frequent as in the training rows, or equally frequent.",
         ),
         row("l2", LOGISTIC, Number(0.0, 1e6), &["5e-5"], "The strength of the penalty on squared weights."),
-        row("l1", LOGISTIC, Number(0.0, 1e6), &["0"], "The strength of the penalty on absolute weights; above 0, l1 and l2 make the elastic net."),
+        row(
+            "l1",
+            LOGISTIC,
+            Number(0.0, 1e6),
+            &["0"],
+            "The strength of the penalty on absolute weights; above 0, l1 and l2 make the elastic net.",
+        ),
         row("iterations", LOGISTIC, Integer(1, 100_000), &["300"], "The most iterations of the solver."),
-        row("tolerance", LOGISTIC, Number(1e-12, 1.0), &["1e-3"], "The solver has converged where the gradient is this small beside the first one."),
-        row("lexicon", LOGISTIC, Choice(&["none", "english"]), &["\"none\""], "Whether the shipped English lexicon and features of the text as a whole are added."),
-        row("learning_rate", LOGISTIC, Number(1e-6, 100.0), &["0.5"], "How far refresh_sentiment() goes at each new example."),
+        row(
+            "tolerance",
+            LOGISTIC,
+            Number(1e-12, 1.0),
+            &["0.01"],
+            "The solver has converged where the gradient is this small beside the first one.",
+        ),
+        row(
+            "lexicon",
+            LOGISTIC,
+            Choice(&["none", "english"]),
+            &["\"none\""],
+            "Whether the shipped English lexicon and features of the text as a whole are added.",
+        ),
+        row(
+            "learning_rate",
+            LOGISTIC,
+            Number(1e-6, 100.0),
+            &["0.5"],
+            "How far refresh_sentiment() goes at each new example.",
+        ),
         row("trees", FOREST, Integer(1, 2000), &["100"], "The number of trees."),
         row("depth", FOREST, Integer(1, 1000), &["100"], "The most splits on the way to a leaf."),
-        row("features", FOREST, Integer(1, 100_000), &["4000"], "The most terms that the trees may ask for: those that tell the classes apart best (chi-squared)."),
-        row("split_features", FOREST, Integer(0, 100_000), &["0"], "The terms that are tried at a split; 0 means the square root of all."),
+        row(
+            "features",
+            FOREST,
+            Integer(1, 100_000),
+            &["4000"],
+            "The most terms that the trees may ask for: those that tell the classes apart best (chi-squared).",
+        ),
+        row(
+            "split_features",
+            FOREST,
+            Integer(0, 100_000),
+            &["0"],
+            "The terms that are tried at a split; 0 means the square root of all.",
+        ),
         row("min_leaf", FOREST, Integer(1, 1_000_000), &["2"], "The fewest training rows in a leaf."),
-        row("bootstrap", FOREST, Flag, &["true"], "Whether each tree sees a sample drawn with replacement, or all rows."),
+        row(
+            "bootstrap",
+            FOREST,
+            Flag,
+            &["true"],
+            "Whether each tree sees a sample drawn with replacement, or all rows.",
+        ),
     ]
 };
 
@@ -167,7 +215,8 @@ impl Options {
     /// The defaults of an algorithm.
     pub fn defaults(algorithm: Algorithm) -> Self {
         let taken = OPTIONS.iter().filter(|option| option.algorithms.contains(&algorithm));
-        let value = |option: &OptionSpec| serde_json::from_str(option.default_for(algorithm)).unwrap_or_default();
+        let value =
+            |option: &OptionSpec| serde_json::from_str(option.default_for(algorithm)).unwrap_or_default();
         let values = taken.map(|option| (option.name.to_owned(), value(option))).collect();
         Self { algorithm, values }
     }
@@ -196,7 +245,8 @@ impl Options {
         let known = || OPTIONS.iter().filter(|option| option.algorithms.contains(&algorithm));
         known().find(|option| option.name == name).ok_or_else(|| {
             let names: Vec<_> = known().map(|option| option.name).collect();
-            let shown: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(63).collect();
+            let shown: String =
+                name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(63).collect();
             refused(format!(
                 "algorithm {} has no option \"{shown}\"; its options are {}",
                 algorithm.name(),
@@ -299,7 +349,9 @@ mod tests {
         let refusal = |algorithm, json| Options::parse(algorithm, json).unwrap_err().message().to_owned();
         assert!(refusal(Algorithm::NaiveBayes, r#"{"trees": 3}"#).contains("smoothing"));
         assert!(refusal(Algorithm::RandomForest, r#"{"trees": 0}"#).contains("from 1 to 2000"));
-        for wrong in [r#"{"l2": "1"}"#, r#"{"l2": -1}"#, r#"{"l2": null}"#, r#"{"l2": 1e999}"#, "[]", "{", "3"] {
+        for wrong in
+            [r#"{"l2": "1"}"#, r#"{"l2": -1}"#, r#"{"l2": null}"#, r#"{"l2": 1e999}"#, "[]", "{", "3"]
+        {
             assert!(Options::parse(Algorithm::LogisticRegression, wrong).is_err(), "{wrong}");
         }
     }

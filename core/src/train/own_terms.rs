@@ -53,11 +53,19 @@ impl OwnTerm {
     pub fn all(terms: &[(String, f64)], label_scores: &[Option<f64>]) -> Result<Vec<Self>> {
         if terms.len() > MOST_OWN_TERMS {
             let message = format!("the model has more than {MOST_OWN_TERMS} terms of its user's own");
-            return Err(Error::new(ErrorKind::Limit, message, "Take terms back with set_sentiment_term(model, term, NULL)."));
+            return Err(Error::new(
+                ErrorKind::Limit,
+                message,
+                "Take terms back with set_sentiment_term(model, term, NULL).",
+            ));
         }
         if !terms.is_empty() && label_scores.iter().flatten().all(|value| *value == 0.0) {
             let message = "the model's labels have no values that a term could speak for";
-            return Err(Error::new(ErrorKind::Parameter, message, "Train with the option label_scores, which gives labels a value."));
+            return Err(Error::new(
+                ErrorKind::Parameter,
+                message,
+                "Train with the option label_scores, which gives labels a value.",
+            ));
         }
         terms.iter().map(|(term, score)| Self::new(term, *score)).collect()
     }
@@ -65,7 +73,10 @@ impl OwnTerm {
     /// What it adds to each class's logit.
     pub fn weights(&self, label_scores: &[Option<f64>]) -> Vec<f64> {
         let most = label_scores.iter().flatten().fold(f64::MIN_POSITIVE, |most, value| most.max(value.abs()));
-        label_scores.iter().map(|value| STRENGTH * f64::from(self.score) * value.unwrap_or(0.0) / most).collect()
+        label_scores
+            .iter()
+            .map(|value| STRENGTH * f64::from(self.score) * value.unwrap_or(0.0) / most)
+            .collect()
     }
 
     /// The table entries that it adds to, and with what factor.

@@ -103,7 +103,9 @@ impl Forest {
                 entries.entry(token).or_insert_with(|| blank(token));
                 let pair = one.map(|left| hash::joint(left, token));
                 for (left, longer) in [(one, pair), (two, two.map(|left| hash::joint(left, token)))] {
-                    if let (Some(left), Some(_)) = (left, longer.and_then(|longer| self.feature(vocabulary, longer))) {
+                    if let (Some(left), Some(_)) =
+                        (left, longer.and_then(|longer| self.feature(vocabulary, longer)))
+                    {
                         entries.entry(left).or_insert_with(|| blank(left)).left = true;
                     }
                 }
@@ -123,7 +125,9 @@ impl PredictInplace<Sample<'_>, Array2<f64>> for Forest {
         let mut present = forest::Present::default();
         for (&at, mut row) in sample.chosen.iter().zip(logits.rows_mut()) {
             present.clear(self.terms.len());
-            sample.rows.each_term(at, |id| self.features[id as usize].iter().for_each(|&feature| present.set(feature)));
+            sample.rows.each_term(at, |id| {
+                self.features[id as usize].iter().for_each(|&feature| present.set(feature))
+            });
             if let Some(row) = row.as_slice_mut() {
                 self.trees.logits(&present, row);
             }
@@ -232,7 +236,8 @@ impl Ground {
         let mut sizes = vec![0.0_f64; parameters.classes];
         classes.iter().for_each(|&class| sizes[class] += 1.0);
         let balanced = |size: &f64| classes.len() as f64 / (parameters.classes as f64 * size.max(1.0));
-        let weights = sizes.iter().map(|size| if parameters.balanced { balanced(size) } else { 1.0 }).collect();
+        let weights =
+            sizes.iter().map(|size| if parameters.balanced { balanced(size) } else { 1.0 }).collect();
         Self { parameters: *parameters, ends, features, classes, weights, width }
     }
 
@@ -294,7 +299,11 @@ impl<'g> Growth<'g> {
                 trees.nodes[parent].right = at;
             }
             let sums = self.sum(&part);
-            let split = if part.depth < self.ground.parameters.depth { self.split(&part, &sums, &mut chance) } else { None };
+            let split = if part.depth < self.ground.parameters.depth {
+                self.split(&part, &sums, &mut chance)
+            } else {
+                None
+            };
             let Some(feature) = split else {
                 trees.nodes.push(Node { feature: None, right: trees.leaves.len() });
                 trees.leaves.push(Leaf::new(&sums));

@@ -73,7 +73,8 @@ impl Rows {
             reader.terms(|hash, _| rows.ids.extend(vocabulary.id(hash)));
             if vocabulary.kept().chars {
                 for (hash, form) in reader.read_by_grams() {
-                    let word = *words.entry(hash).or_insert_with(|| rows.words.add(vocabulary, form, &mut grams));
+                    let word =
+                        *words.entry(hash).or_insert_with(|| rows.words.add(vocabulary, form, &mut grams));
                     rows.ids.push(u32::try_from(rows.terms).unwrap_or(u32::MAX).saturating_add(word));
                 }
             }

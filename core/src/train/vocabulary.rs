@@ -154,14 +154,6 @@ impl Vocabulary {
         let ids = hashes.iter().copied().zip(0..).collect();
         Ok(Self { ids, hashes, ends, kept })
     }
-
-    /// The vocabulary of these terms alone, all of them units.
-    #[cfg(test)]
-    pub fn of_units(hashes: Vec<u64>) -> Self {
-        let ends = [u32::try_from(hashes.len()).unwrap(); 4];
-        let ids = hashes.iter().copied().zip(0..).collect();
-        Self { ids, hashes, ends, kept: Kept { words: 1, chars: false, min_texts: 1 } }
-    }
 }
 
 /// Counts that may be too high, never too low (a count-min sketch with one row, Cormode and Muthukrishnan 2005).

@@ -1,0 +1,243 @@
+//! Going on learning: new examples in, a small delta out. It costs what the examples cost, not what the model costs.
+
+use crate::delta::{Delta, TermValues};
+use crate::model::{Counting, Learning, Model, TermCounts, damaged};
+use crate::predictor::{OverlayEntry, Predictor, length_scale, softmax};
+use crate::shape::SHAPES;
+use crate::terms::{self, GramBuffer};
+use crate::text::{Text, Tokenized};
+use crate::train::{OwnTerm, TermMap, Totals, Watch};
+use crate::{Error, ErrorKind, Result};
+
+/// A labelled text to learn from.
+#[derive(Clone, Copy, Debug)]
+pub struct Lesson<'t> {
+    /// The text, UTF-8 that may be broken.
+    pub text: &'t [u8],
+    /// Its label: one of the model's.
+    pub label: &'t str,
+}
+
+/// A delta of the refreshed model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeltaPart {
+    /// One that there was, by its place.
+    Kept(usize),
+    /// A new one.
+    New(Vec<u8>),
+}
+
+/// What a refresh came to.
+#[derive(Clone, Debug)]
+pub struct Refreshed {
+    /// The deltas of the model now, oldest first; `None` if nothing has changed.
+    pub deltas: Option<Vec<DeltaPart>>,
+    /// Lessons learned.
+    pub rows_used: u64,
+    /// Lessons with nothing to learn: no text, or a label that the model does not have.
+    pub rows_skipped: u64,
+}
+
+/// How often the lessons of one refresh are gone through by gradient steps.
+const ROUNDS: usize = 5;
+
+/// Learns from lessons, and takes the user's own terms as they are now.
+///
+/// # Errors
+/// `Unsupported` for a model that cannot go on learning, such as a forest; as [`Predictor::open_parts`] for the parts; as
+/// training for the user's terms; what `watch` returns.
+pub fn refresh(
+    base: &[u8],
+    deltas: &[&[u8]],
+    lessons: &[Lesson<'_>],
+    own_terms: &[(String, f64)],
+    watch: &mut dyn Watch,
+) -> Result<Refreshed> {
+    let predictor = Predictor::open_parts(base, deltas)?;
+    let model = Model::open_unchecked(base)?;
+    let before = Delta::open_all(deltas, model.checksum)?.unwrap_or_default();
+    if model.card.learning == Learning::No {
+        let hint = "Train it again with train_sentiment().";
+        let message = format!("a model of algorithm {} does not go on learning", model.card.algorithm);
+        return Err(Error::new(ErrorKind::Unsupported, message, hint));
+    }
+    let own_terms = OwnTerm::all(own_terms, &model.card.label_scores)?;
+    let own_terms =
+        (own_terms != *before.own_terms.as_ref().unwrap_or(&model.card.own_terms)).then_some(own_terms);
+    let pupil = Pupil { predictor: &predictor, model: &model, before: &before };
+    let tasks = pupil.prepare(lessons, watch)?;
+    let rows_used = tasks.len() as u64;
+    let rows_skipped = lessons.len() as u64 - rows_used;
+    if tasks.is_empty() && own_terms.is_none() {
+        return Ok(Refreshed { deltas: None, rows_used, rows_skipped });
+    }
+    let mut delta = match &model.card.learning {
+        Learning::NaiveBayes { .. } => pupil.count(&tasks)?,
+        _ => pupil.step(&tasks, watch)?,
+    };
+    delta.rows = before.rows + rows_used;
+    delta.own_terms = own_terms;
+    let deltas = Some(append(deltas, delta, model.checksum)?);
+    Ok(Refreshed { deltas, rows_used, rows_skipped })
+}
+
+/// Appends a delta. One that is not much larger than the newer ones is merged with them: there are never more deltas than
+/// the logarithm of what was learned, and each byte is written that often.
+fn append(deltas: &[&[u8]], delta: Delta, base: u32) -> Result<Vec<DeltaPart>> {
+    let mut bytes = delta.write(base)?;
+    let mut delta = delta;
+    let mut kept = deltas.len();
+    while kept > 0 && deltas[kept - 1].len() <= 2 * bytes.len() {
+        kept -= 1;
+        delta = Delta::open(deltas[kept], base)?.followed_by(delta);
+        bytes = delta.write(base)?;
+    }
+    Ok((0..kept).map(DeltaPart::Kept).chain([DeltaPart::New(bytes)]).collect())
+}
+
+/// A lesson that is understood: its class, its terms and what does not change.
+struct Task {
+    class: usize,
+    /// Terms by their hash, as often as they occur, with the square of the sort's scale.
+    terms: Vec<(u64, f64)>,
+    shape: [f64; SHAPES],
+    tokens: usize,
+    /// Words that the model does not know, with what it makes of them by their character n-grams.
+    starts: Vec<(u64, Vec<f64>)>,
+}
+
+/// What learns.
+struct Pupil<'p> {
+    predictor: &'p Predictor<'p>,
+    model: &'p Model<'p>,
+    before: &'p Delta,
+}
+
+impl Pupil<'_> {
+    /// Reads the lessons. Words that the model does not know are learned; new pairs of words are not, for one occurrence
+    /// says nothing of them.
+    fn prepare(&self, lessons: &[Lesson<'_>], watch: &mut dyn Watch) -> Result<Vec<Task>> {
+        let (mut text, mut grams) = (Tokenized::default(), GramBuffer::default());
+        let mut tasks = Vec::new();
+        for (at, lesson) in lessons.iter().enumerate() {
+            watch.step("reading", at, lessons.len())?;
+            text.read(&Text::new(lesson.text));
+            let class = self.model.card.labels.iter().position(|label| label == lesson.label);
+            if let Some(class) = class.filter(|_| !text.tokens().is_empty()) {
+                tasks.push(self.task(class, &text, &mut grams));
+            }
+        }
+        Ok(tasks)
+    }
+
+    fn task(&self, class: usize, text: &Tokenized, grams: &mut GramBuffer) -> Task {
+        let (mut terms, mut starts) = (Vec::new(), Vec::new());
+        let shape = self.predictor.walk_known(text, grams, |hash, first, last| {
+            let scale = [1.0, 0.7, 0.5][(last - first).min(2)];
+            // The character n-grams of an unknown word are left to the word, which is learned below.
+            if last > first || hash == terms::unit(&text.tokens()[first]) {
+                terms.push((hash, scale * scale));
+            }
+        });
+        for token in text.tokens().iter().filter(|token| terms::has_unit(token)) {
+            let unit = terms::unit(token);
+            if !self.predictor.knows(unit) {
+                terms.push((unit, 1.0));
+                if terms::has_grams(token) {
+                    starts.push((unit, self.predictor.by_grams(text.form(token), grams)));
+                }
+            }
+        }
+        if self.model.card.counting == Counting::Present {
+            terms.sort_unstable_by_key(|term| term.0);
+            terms.dedup_by_key(|term| term.0);
+        }
+        Task { class, terms, shape, tokens: text.tokens().len(), starts }
+    }
+
+    /// What earlier refreshes made of a term.
+    fn earlier(&self, hash: u64) -> Option<Vec<f64>> {
+        let at = self.before.terms.binary_search_by_key(&hash, |term| term.hash).ok()?;
+        Some(self.before.terms[at].values.iter().map(|value| f64::from(*value)).collect())
+    }
+
+    /// Naive Bayes: counts go up.
+    fn count(&self, tasks: &[Task]) -> Result<Delta> {
+        let Learning::NaiveBayes { parameters, totals, temperature, .. } = &self.model.card.learning else {
+            return Ok(Delta::default());
+        };
+        let classes = self.model.card.labels.len();
+        let base = TermCounts::new(self.model.tail, classes)
+            .ok_or_else(|| damaged("its counts do not hold together"))?;
+        let mut totals: Totals = self.before.totals.as_ref().unwrap_or(totals).clone();
+        let mut counts: TermMap<Vec<f64>> = TermMap::default();
+        for task in tasks {
+            totals.texts[task.class] += 1.0;
+            for &(hash, _) in &task.terms {
+                let counts = counts.entry(hash).or_insert_with(|| {
+                    let counts = self.earlier(hash).unwrap_or_else(|| base.get(hash));
+                    totals.terms += if counts.iter().all(|count| *count == 0.0) { 1.0 } else { 0.0 };
+                    counts
+                });
+                counts[task.class] += 1.0;
+                totals.counts[task.class] += 1.0;
+            }
+        }
+        let others = self.before.terms.iter().filter(|term| !counts.contains_key(&term.hash));
+        let others = others.map(|term| term.values.iter().map(|value| f64::from(*value)).collect());
+        let changed = |hash: &u64| counts.contains_key(hash) || self.earlier(*hash).is_some();
+        let untouched = base.iter().filter(|(hash, _)| !changed(hash)).map(|(_, counts)| counts);
+        let bias = parameters.bias(&totals, others.chain(counts.values().cloned()).chain(untouched));
+        let bias = bias.iter().map(|bias| bias / temperature).collect();
+        Ok(Delta { bias, totals: Some(totals), terms: sorted(counts), ..Delta::default() })
+    }
+
+    /// Logistic regression: steps against the gradient of each lesson's loss, some rounds.
+    fn step(&self, tasks: &[Task], watch: &mut dyn Watch) -> Result<Delta> {
+        let card = &self.model.card;
+        let Learning::Logistic { rate } = card.learning else { return Ok(Delta::default()) };
+        let classes = card.labels.len();
+        let mut weights: TermMap<Vec<f64>> = TermMap::default();
+        weights.extend(tasks.iter().flat_map(|task| task.starts.iter().cloned()));
+        let mut logits = vec![0.0; classes];
+        for round in 0..ROUNDS {
+            for task in tasks {
+                watch.step("learning", round, ROUNDS)?;
+                let length = length_scale(task.tokens);
+                logits.fill(0.0);
+                for &(hash, _) in &task.terms {
+                    let weights = weights.entry(hash).or_insert_with(|| self.weights(hash));
+                    logits.iter_mut().zip(weights).for_each(|(logit, weight)| *logit += *weight);
+                }
+                logits.iter_mut().zip(&card.bias).for_each(|(logit, bias)| *logit = *logit * length + bias);
+                for (feature, weights) in task.shape.iter().zip(card.shape_weights.chunks_exact(classes)) {
+                    logits.iter_mut().zip(weights).for_each(|(logit, weight)| *logit += feature * weight);
+                }
+                softmax(&mut logits);
+                logits[task.class] -= 1.0;
+                for &(hash, square) in &task.terms {
+                    let step = rate * square * length;
+                    let weights = weights.entry(hash).or_default().iter_mut().zip(&logits);
+                    weights.for_each(|(weight, error)| *weight = (*weight - step * error).clamp(-1e3, 1e3));
+                }
+            }
+        }
+        Ok(Delta { terms: sorted(weights), ..Delta::default() })
+    }
+
+    /// What a term weighs now, the user's own terms left aside.
+    fn weights(&self, hash: u64) -> Vec<f64> {
+        self.earlier(hash).unwrap_or_else(|| OverlayEntry::of(self.model, hash).weights)
+    }
+}
+
+#[allow(clippy::cast_possible_truncation)]
+fn sorted(values: TermMap<Vec<f64>>) -> Vec<TermValues> {
+    let term = |(hash, values): (u64, Vec<f64>)| TermValues {
+        hash,
+        values: values.iter().map(|value| *value as f32).collect(),
+    };
+    let mut terms: Vec<TermValues> = values.into_iter().map(term).collect();
+    terms.sort_unstable_by_key(|term| term.hash);
+    terms
+}
