@@ -103,13 +103,225 @@ CREATE FUNCTION sentiment.shipped_models()
     LANGUAGE C STABLE PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'shipped_models';
 COMMENT ON FUNCTION sentiment.shipped_models() IS 'the models that are part of the library';
 
+-- Models are kept in tables, so that transactions, dumps and replication carry them. A name stays when its model is
+-- dropped: a stored tweets@1 must never come to mean another version.
+CREATE TABLE sentiment.model (
+    name text COLLATE "C" PRIMARY KEY,
+    last_version int NOT NULL DEFAULT 0,
+    current_version int,
+    current_deployment bigint,
+    keep_versions int NOT NULL DEFAULT 10
+);
+COMMENT ON TABLE sentiment.model IS 'names of models, and which version of each is deployed';
+
+CREATE TABLE sentiment.part (id bigserial PRIMARY KEY, payload bytea NOT NULL);
+ALTER TABLE sentiment.part ALTER COLUMN payload SET STORAGE EXTERNAL;
+COMMENT ON TABLE sentiment.part IS 'bytes of models: a base, or what a refresh has changed; never updated';
+
+CREATE TABLE sentiment.version (
+    model text COLLATE "C" NOT NULL REFERENCES sentiment.model,
+    number int NOT NULL,
+    parts bigint[] NOT NULL,
+    origin text NOT NULL,
+    algorithm text NOT NULL,
+    language text NOT NULL,
+    labels text[] NOT NULL,
+    options jsonb NOT NULL,
+    rows_train bigint NOT NULL,
+    metrics jsonb NOT NULL,
+    terms bigint NOT NULL,
+    bytes bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    created_by text NOT NULL,
+    PRIMARY KEY (model, number)
+);
+COMMENT ON TABLE sentiment.version IS 'versions of models, each made of parts, the base first';
+
+CREATE TABLE sentiment.deployment (
+    id bigserial PRIMARY KEY,
+    model text COLLATE "C" NOT NULL,
+    number int NOT NULL,
+    follows bigint,
+    reason text NOT NULL,
+    deployed_at timestamptz NOT NULL DEFAULT now(),
+    deployed_by text NOT NULL
+);
+COMMENT ON TABLE sentiment.deployment IS 'history of deployments; follows is what a rollback goes back to';
+
+CREATE TABLE sentiment.feedback (
+    id bigserial PRIMARY KEY,
+    model text COLLATE "C" NOT NULL,
+    body text NOT NULL,
+    label text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    created_by text NOT NULL,
+    used_in int
+);
+CREATE INDEX feedback_unused ON sentiment.feedback (model, id) WHERE used_in IS NULL;
+COMMENT ON INDEX sentiment.feedback_unused IS 'what is new to refresh_sentiment()';
+COMMENT ON TABLE sentiment.feedback IS 'texts with their right labels, filed by learn_sentiment()';
+
+CREATE TABLE sentiment.term (
+    model text COLLATE "C",
+    term text COLLATE "C",
+    score float8 NOT NULL,
+    PRIMARY KEY (model, term)
+);
+COMMENT ON TABLE sentiment.term IS 'the users'' own terms, set by set_sentiment_term()';
+
+COMMENT ON SEQUENCE sentiment.part_id_seq IS 'numbers of sentiment.part';
+COMMENT ON SEQUENCE sentiment.deployment_id_seq IS 'numbers of sentiment.deployment';
+COMMENT ON SEQUENCE sentiment.feedback_id_seq IS 'numbers of sentiment.feedback';
+
+SELECT pg_catalog.pg_extension_config_dump('sentiment.model', '');
+SELECT pg_catalog.pg_extension_config_dump('sentiment.part', '');
+SELECT pg_catalog.pg_extension_config_dump('sentiment.part_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('sentiment.version', '');
+SELECT pg_catalog.pg_extension_config_dump('sentiment.deployment', '');
+SELECT pg_catalog.pg_extension_config_dump('sentiment.deployment_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('sentiment.feedback', '');
+SELECT pg_catalog.pg_extension_config_dump('sentiment.feedback_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('sentiment.term', '');
+
+CREATE FUNCTION sentiment.is_pinned(version text) RETURNS bool
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH frozen AS (
+        SELECT classid, objid FROM pg_depend
+        WHERE refclassid = 'pg_proc'::regclass AND refobjid IN (
+            '@extschema@.sentiment_at(text,text)'::regprocedure, '@extschema@.sentiment_score_at(text,text)'::regprocedure)
+    )
+    SELECT EXISTS (
+        SELECT FROM pg_trigger
+        WHERE tgfoid = '@extschema@.sentiment_trigger()'::regprocedure
+          AND position(convert_to('model=' || version, getdatabaseencoding()) || '\x00'::bytea IN tgargs) > 0
+    ) OR EXISTS (
+        SELECT FROM frozen WHERE position(quote_literal(version) IN CASE classid
+            WHEN 'pg_class'::regclass THEN pg_get_indexdef(objid)
+            WHEN 'pg_constraint'::regclass THEN pg_get_constraintdef(objid)
+            WHEN 'pg_attrdef'::regclass THEN (SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE oid = objid)
+            WHEN 'pg_rewrite'::regclass THEN (SELECT pg_get_viewdef(ev_class) FROM pg_rewrite WHERE oid = objid)
+            END) > 0
+    )
+$$;
+REVOKE ALL ON FUNCTION sentiment.is_pinned(text) FROM PUBLIC;
+COMMENT ON FUNCTION sentiment.is_pinned(text) IS
+    'whether an index, a generated column, a constraint, a view or a trigger names this version';
+
+CREATE VIEW sentiment.versions AS
+    SELECT v.model, v.model || '@' || v.number::pg_catalog.text AS model_version, v.number, v.origin, v.algorithm, v.language, v.labels,
+        v.options, v.rows_train, v.metrics, v.terms, v.bytes, v.number IS NOT DISTINCT FROM m.current_version AS deployed,
+        v.created_at, v.created_by
+    FROM sentiment.version AS v JOIN sentiment.model AS m ON m.name = v.model;
+COMMENT ON VIEW sentiment.versions IS 'the versions of trained models';
+
+CREATE VIEW sentiment.deployments AS
+    SELECT d.model, d.model || '@' || d.number::pg_catalog.text AS model_version, d.reason, d.deployed_at, d.deployed_by,
+        d.id = m.current_deployment AS current
+    FROM sentiment.deployment AS d JOIN sentiment.model AS m ON m.name = d.model;
+COMMENT ON VIEW sentiment.deployments IS 'which version of a model was deployed when, by whom and why';
+
 CREATE VIEW sentiment.models AS
     SELECT model, model_version, algorithm, language, labels, true AS shipped,
         NULL::timestamptz AS deployed_at, NULL::text AS deployed_by, rows_train, metrics, terms, bytes
-    FROM sentiment.shipped_models();
-COMMENT ON VIEW sentiment.models IS 'the current version of each model';
+    FROM sentiment.shipped_models()
+    UNION ALL
+    SELECT m.name, m.name || '@' || m.current_version::pg_catalog.text, v.algorithm, v.language, v.labels, false,
+        d.deployed_at, d.deployed_by, v.rows_train, v.metrics, v.terms, v.bytes
+    FROM sentiment.model AS m
+    JOIN sentiment.version AS v ON v.model = m.name AND v.number = coalesce(m.current_version, m.last_version)
+    LEFT JOIN sentiment.deployment AS d ON d.id = m.current_deployment;
+COMMENT ON VIEW sentiment.models IS 'the current version of each model; of one that is not deployed, its newest';
+
+-- Training and the life of a model: for those to whom it is granted. What these do to the registry they do as its owner.
+
+CREATE FUNCTION @extschema@.train_sentiment(model text, source regclass, text_column name, label_column name,
+    algorithm text DEFAULT 'logistic_regression', options jsonb DEFAULT '{}', test_fraction float8 DEFAULT 0.2,
+    seed bigint DEFAULT 42, deploy text DEFAULT 'if_better',
+    OUT model_version text, OUT rows_train bigint, OUT rows_test bigint, OUT rows_skipped bigint, OUT accuracy float8,
+    OUT macro_f1 float8, OUT macro_recall float8, OUT log_loss float8, OUT baseline_accuracy float8,
+    OUT previous_macro_f1 float8, OUT deployed bool, OUT terms bigint, OUT bytes bigint, OUT train_ms float8)
+    LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 AS 'MODULE_PATHNAME', 'train_sentiment';
+COMMENT ON FUNCTION @extschema@.train_sentiment(text, regclass, name, name, text, jsonb, float8, bigint, text) IS
+    'trains a new version of a model on labelled rows, measures it on rows held out, and deploys it if it is better';
+
+CREATE FUNCTION @extschema@.evaluate_sentiment(model text, source regclass, text_column name, label_column name)
+    RETURNS TABLE (class text, "precision" float8, recall float8, f1 float8, support bigint)
+    LANGUAGE C STABLE PARALLEL UNSAFE COST 1000000 ROWS 6 AS 'MODULE_PATHNAME', 'evaluate_sentiment';
+COMMENT ON FUNCTION @extschema@.evaluate_sentiment(text, regclass, name, name) IS
+    'precision, recall and F1 of each class on labelled rows, then accuracy and averages';
+
+CREATE FUNCTION @extschema@.confusion_sentiment(model text, source regclass, text_column name, label_column name)
+    RETURNS TABLE (actual text, predicted text, n bigint)
+    LANGUAGE C STABLE PARALLEL UNSAFE COST 1000000 ROWS 9 AS 'MODULE_PATHNAME', 'confusion_sentiment';
+COMMENT ON FUNCTION @extschema@.confusion_sentiment(text, regclass, name, name) IS
+    'how often rows of each label were given each label';
+
+CREATE FUNCTION @extschema@.deploy_sentiment(model text, version int) RETURNS text
+    LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'deploy_sentiment';
+COMMENT ON FUNCTION @extschema@.deploy_sentiment(text, int) IS
+    'makes a version the one that scores; every session follows at commit';
+
+CREATE FUNCTION @extschema@.rollback_sentiment(model text) RETURNS text
+    LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'rollback_sentiment';
+COMMENT ON FUNCTION @extschema@.rollback_sentiment(text) IS
+    'goes back to the version that was deployed before';
+
+CREATE FUNCTION @extschema@.drop_sentiment(model text, version int DEFAULT NULL) RETURNS void
+    LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'drop_sentiment';
+COMMENT ON FUNCTION @extschema@.drop_sentiment(text, int) IS
+    'drops a version that is not in use, or with NULL the whole model';
+
+CREATE FUNCTION @extschema@.export_sentiment(model text, version int DEFAULT NULL) RETURNS bytea
+    LANGUAGE C STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'export_sentiment';
+COMMENT ON FUNCTION @extschema@.export_sentiment(text, int) IS
+    'the bytes of a version, for import_sentiment() in another database; NULL for the deployed one';
+
+CREATE FUNCTION @extschema@.import_sentiment(model text, payload bytea) RETURNS text
+    LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'import_sentiment';
+COMMENT ON FUNCTION @extschema@.import_sentiment(text, bytea) IS
+    'stores what export_sentiment() returned as a new version, without deploying it';
+
+CREATE FUNCTION @extschema@.learn_sentiment(model text, body text, label text) RETURNS void
+    LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'learn_sentiment';
+COMMENT ON FUNCTION @extschema@.learn_sentiment(text, text, text) IS
+    'files a text with its right label for the next refresh or training';
+
+CREATE FUNCTION @extschema@.set_sentiment_term(model text, term text, score float8) RETURNS void
+    LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'set_sentiment_term';
+COMMENT ON FUNCTION @extschema@.set_sentiment_term(text, text, float8) IS
+    'gives a word a score of its own from -1 to 1, or with NULL takes it back, as of the next refresh or training';
+
+CREATE FUNCTION @extschema@.refresh_sentiment(model text, max_rows int DEFAULT 100000,
+    OUT model_version text, OUT rows_used bigint, OUT refresh_ms float8)
+    LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 AS 'MODULE_PATHNAME', 'refresh_sentiment';
+COMMENT ON FUNCTION @extschema@.refresh_sentiment(text, int) IS
+    'learns from what was filed since the last time, and deploys the result';
+
+REVOKE ALL ON FUNCTION @extschema@.train_sentiment(text, regclass, name, name, text, jsonb, float8, bigint, text),
+    @extschema@.deploy_sentiment(text, int), @extschema@.rollback_sentiment(text), @extschema@.drop_sentiment(text, int),
+    @extschema@.export_sentiment(text, int), @extschema@.import_sentiment(text, bytea),
+    @extschema@.learn_sentiment(text, text, text), @extschema@.set_sentiment_term(text, text, float8),
+    @extschema@.refresh_sentiment(text, int)
+    FROM PUBLIC;
 
 ALTER SCHEMA sentiment OWNER TO @extowner@;
+ALTER TABLE sentiment.model OWNER TO @extowner@;
+ALTER TABLE sentiment.part OWNER TO @extowner@;
+ALTER TABLE sentiment.version OWNER TO @extowner@;
+ALTER TABLE sentiment.deployment OWNER TO @extowner@;
+ALTER TABLE sentiment.feedback OWNER TO @extowner@;
+ALTER TABLE sentiment.term OWNER TO @extowner@;
 ALTER VIEW sentiment.models OWNER TO @extowner@;
+ALTER VIEW sentiment.versions OWNER TO @extowner@;
+ALTER VIEW sentiment.deployments OWNER TO @extowner@;
+GRANT EXECUTE ON FUNCTION sentiment.is_pinned(text) TO @extowner@;
 GRANT USAGE ON SCHEMA sentiment TO PUBLIC;
-GRANT SELECT ON sentiment.models TO PUBLIC;
+GRANT SELECT ON sentiment.models, sentiment.versions, sentiment.deployments TO PUBLIC;
+
+-- Granted to the owner explicitly, for the functions themselves stay with the superuser.
+GRANT EXECUTE ON FUNCTION @extschema@.train_sentiment(text, regclass, name, name, text, jsonb, float8, bigint, text),
+    @extschema@.deploy_sentiment(text, int), @extschema@.rollback_sentiment(text), @extschema@.drop_sentiment(text, int),
+    @extschema@.export_sentiment(text, int), @extschema@.import_sentiment(text, bytea),
+    @extschema@.learn_sentiment(text, text, text), @extschema@.set_sentiment_term(text, text, float8),
+    @extschema@.refresh_sentiment(text, int)
+    TO @extowner@ WITH GRANT OPTION;

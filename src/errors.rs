@@ -108,6 +108,34 @@ failures! {
         "column \"{column}\" holds {limit} characters, but {length} are to be written",
         "Make the column type text.";
 
+    name_malformed(name: Shown): ERRCODE_INVALID_NAME,
+        "model name {name} is malformed",
+        "A name is not empty, and holds no @ and no control characters.";
+    name_too_long(bytes: usize, limit: usize): ERRCODE_NAME_TOO_LONG,
+        "a model name has {bytes} bytes, {limit} are allowed", "Choose a shorter name.";
+    name_reserved(name: &str): ERRCODE_RESERVED_NAME,
+        "model \"{name}\" is part of the extension", "Choose another name.";
+    not_deployed(model: Shown): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        "no version of model {model} is deployed", "Call deploy_sentiment(model, version).";
+    nothing_before(model: Shown): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        "model {model} has no earlier deployment to go back to", "The view sentiment.deployments lists what was deployed.";
+    version_deployed(version: &str): ERRCODE_OBJECT_IN_USE,
+        "model version \"{version}\" is deployed", "Deploy another version first, or drop the whole model.";
+    version_pinned(version: &str): ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
+        "model version \"{version}\" is named by an index, a generated column, a constraint, a view or a trigger",
+        "Drop what names it first.";
+    registry_missing(): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        "this database has no registry of models", "Run CREATE EXTENSION pg_sentiment.";
+    registry_damaged(): ERRCODE_DATA_CORRUPTED,
+        "the registry lacks a part of a model", "Its tables were changed by hand: train or import the model again.";
+    bundle_damaged(): ERRCODE_DATA_CORRUPTED,
+        "these bytes are no model or were changed: a part is cut short",
+        "Give the bytes that export_sentiment() returned, unchanged.";
+    deploy_unknown(): ERRCODE_INVALID_PARAMETER_VALUE,
+        "deploy must be if_better, always or never", "if_better deploys what does better than the deployed version on the rows held out.";
+    max_rows_not_positive(rows: i32): ERRCODE_INVALID_PARAMETER_VALUE,
+        "max_rows is {rows}", "Give the most examples to learn from, 1 at least.";
+
     relation_missing(oid: u32): ERRCODE_UNDEFINED_TABLE,
         "relation with OID {oid} does not exist", "It was dropped meanwhile, or never was.";
     not_a_table(relation: &str): ERRCODE_WRONG_OBJECT_TYPE,
@@ -170,6 +198,7 @@ impl From<sentiment_core::Error> for Failure {
             ErrorKind::Unsupported => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             ErrorKind::Parameter => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             ErrorKind::Limit => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            ErrorKind::Memory => PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
             ErrorKind::Cancelled => PgSqlErrorCode::ERRCODE_QUERY_CANCELED,
             _ => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
         };

@@ -27,7 +27,7 @@ fn sentiment_explain(call: &Call) -> Answer {
         let mut terms = model.explain(body);
         let bias = terms.pop();
         for reason in terms.iter().take(most).chain(&bias) {
-            rows.push(reason_columns(model, reason, &positions));
+            rows.push(reason_columns(&model, reason, &positions));
         }
     });
     Ok(None)

@@ -10,22 +10,28 @@
 
 use pgrx::pg_guard;
 
+mod bundle;
 mod call;
 mod detail;
 mod errors;
+mod evaluation;
+mod feedback;
 mod inspection;
 mod json;
+mod lifecycle;
 mod models;
 mod registry;
 mod rescore;
 mod result;
 mod scoring;
 mod settings;
+mod source;
 mod sql;
 mod statement;
 mod table;
 mod target;
 mod text;
+mod training;
 mod trigger;
 mod wiring;
 

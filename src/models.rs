@@ -1,6 +1,10 @@
 //! From a model argument to an open model: the one place that opens models.
 
+mod cache;
+
 use std::cell::RefCell;
+use std::ops::Deref;
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 use sentiment_core::{Predictor, Reading, Reason, Scratch, TokenView, shipped};
@@ -12,12 +16,32 @@ use crate::text::{self, Body, StoredText};
 /// An open version of a model.
 #[derive(Debug)]
 pub struct Model {
+    /// Before the bytes that it borrows from, so that it goes first.
     predictor: Predictor<'static>,
     version_name: String,
+    /// The base of a model from the registry; a shipped one is in the library.
+    bytes: Option<Box<[u8]>>,
 }
 
-/// A model in use. What ships is part of the library, and stays.
-pub type ModelRef = &'static Model;
+/// A model in use.
+#[derive(Clone, Debug)]
+pub enum ModelRef {
+    /// What ships is part of the library, and stays.
+    Shipped(&'static Model),
+    /// What was trained lives as long as somebody uses it.
+    Trained(Rc<Model>),
+}
+
+impl Deref for ModelRef {
+    type Target = Model;
+
+    fn deref(&self) -> &Model {
+        match self {
+            Self::Shipped(model) => model,
+            Self::Trained(model) => model,
+        }
+    }
+}
 
 thread_local! {
     /// Buffers that every reading of this session reuses.
@@ -36,15 +60,18 @@ impl Model {
     /// The frozen version that an argument asks for. A name without a number will not do: its answers may change.
     pub fn frozen(argument: Option<StoredText>) -> Result<ModelRef> {
         let Some(reference) = argument else { return Err(Failure::null_argument("model_version")) };
-        reference.read(|body| match Reference::parse(&body.to_str())? {
-            Reference { name, number: None } => Err(Failure::version_needed(Shown(name))),
-            frozen => frozen.find(),
+        reference.read(|body| {
+            let written = body.to_str();
+            match Reference::parse(&written)? {
+                Reference { name, number: None } => Err(Failure::version_needed(Shown(name))),
+                frozen => frozen.find(&written),
+            }
         })
     }
 
     /// As [`Model::named`], for a name that a trigger carries.
     pub fn by_name(reference: &str) -> Result<ModelRef> {
-        Reference::parse(reference)?.find()
+        Reference::parse(reference)?.find(reference)
     }
 
     /// The model that scores where none is named.
@@ -59,12 +86,32 @@ impl Model {
     fn open(bytes: &'static [u8]) -> Result<Self> {
         let predictor = Predictor::open_unchecked(bytes)?;
         let version_name = format!("{}@{}", predictor.name(), predictor.version());
-        Ok(Self { predictor, version_name })
+        Ok(Self { predictor, version_name, bytes: None })
     }
 
-    /// What is known of the model: its name, labels, figures.
-    pub fn card(&self) -> &Predictor<'static> {
+    /// Opens a version from its parts, the base first.
+    fn open_parts(version_name: String, parts: &[Vec<u8>]) -> Result<Self> {
+        let Some((base, deltas)) = parts.split_first() else { return Err(Failure::registry_damaged()) };
+        let base: Box<[u8]> = base.as_slice().into();
+        // SAFETY: the predictor borrows from the heap, where the bytes stay when the model is moved; the model holds both,
+        // hands out no `'static` borrow of them, and drops the predictor first.
+        let bytes: &'static [u8] = unsafe { std::slice::from_raw_parts(base.as_ptr(), base.len()) };
+        let deltas: Vec<&[u8]> = deltas.iter().map(Vec::as_slice).collect();
+        let predictor = Predictor::open_parts(bytes, &deltas)?;
+        Ok(Self { predictor, version_name, bytes: Some(base) })
+    }
+
+    /// What is known of the model: its labels, figures; the name of a shipped one.
+    pub fn card(&self) -> &Predictor<'_> {
         &self.predictor
+    }
+
+    /// The bytes, if they are part of the library.
+    pub fn shipped_bytes(&self) -> Option<&'static [u8]> {
+        let same = |&&(name, number, _): &&(&str, u32, &[u8])| {
+            name == self.predictor.name() && number == self.predictor.version()
+        };
+        shipped::all().iter().find(same).filter(|_| self.bytes.is_none()).map(|&(_, _, bytes)| bytes)
     }
 
     /// The version as SQL writes it: `name@number`.
@@ -128,13 +175,17 @@ impl<'a> Reference<'a> {
         Ok(Self { name, number: Some(number) })
     }
 
-    /// The version asked for, or the newest of the name.
-    fn find(&self) -> Result<ModelRef> {
+    /// The version asked for, or the current one of the name. Shipped names are looked for first: they cost nothing, and
+    /// nothing in the registry has one of them.
+    fn find(&self, written: &str) -> Result<ModelRef> {
         let mut versions = shipped()?.iter().rev().filter(|model| model.predictor.name() == self.name);
-        let newest = versions.clone().next().ok_or_else(|| Failure::unknown_model(Shown(self.name)))?;
-        let Some(number) = self.number else { return Ok(newest) };
+        let Some(newest) = versions.clone().next() else {
+            return cache::find(self, written).map(ModelRef::Trained);
+        };
+        let Some(number) = self.number else { return Ok(ModelRef::Shipped(newest)) };
         let wanted = number.parse().ok();
         let found = versions.find(|model| Some(model.predictor.version()) == wanted);
-        found.ok_or_else(|| Failure::unknown_version(Shown(self.name), Shown(number)))
+        let found = found.ok_or_else(|| Failure::unknown_version(Shown(self.name), Shown(number)));
+        found.map(ModelRef::Shipped)
     }
 }

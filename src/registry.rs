@@ -1,4 +1,11 @@
-//! What stands behind the view `sentiment.models`.
+//! The registry: models in tables, and the view of those that ship.
+
+pub mod lookup;
+mod owner;
+pub mod store;
+
+pub use lookup::relation;
+pub use owner::{as_owner, caller, statement};
 
 use pgrx::{IntoDatum, pg_sys};
 

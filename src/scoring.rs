@@ -54,5 +54,5 @@ fn scored(
 ) -> Answer {
     let Some(body) = call.text(0) else { return Ok(None) };
     let model = find(call.text(1))?;
-    Ok(model.read(body, |reading| answer(model, reading)).flatten())
+    Ok(model.read(body, |reading| answer(&model, reading)).flatten())
 }

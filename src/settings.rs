@@ -88,6 +88,19 @@ pub fn with_default_model<T>(read: impl FnOnce(&CStr) -> T) -> T {
     read(unsafe { CStr::from_ptr(*DEFAULT_MODEL.as_ptr()) })
 }
 
+/// Bytes that a session spends on open models.
+pub fn cache_size() -> usize {
+    usize::try_from(CACHE_SIZE.get()).unwrap_or_default().saturating_mul(1024)
+}
+
+/// Bytes that a training may use.
+pub fn train_memory() -> u64 {
+    let own = TRAIN_MEMORY.get();
+    // SAFETY: reads a variable of the server's.
+    let kilobytes = if own < 0 { unsafe { pg_sys::maintenance_work_mem } } else { own };
+    u64::try_from(kilobytes).unwrap_or_default().saturating_mul(1024)
+}
+
 /// The policy for triggers that name none.
 pub fn on_error() -> OnError {
     ON_ERROR.get()

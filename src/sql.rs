@@ -135,6 +135,57 @@ impl Session {
         }
     }
 
+    /// Runs a query, and hands its rows to `take` one by one; no more than `batch` of them are held at a time.
+    pub fn each<const N: usize>(
+        &self,
+        query: &CStr,
+        parameters: &[Parameter],
+        batch: i64,
+        mut take: impl FnMut([Option<pg_sys::Datum>; N]) -> Result<()>,
+    ) -> Result<()> {
+        let count = i32::try_from(parameters.len()).unwrap_or_default();
+        let (mut types, mut values): (Vec<_>, Vec<_>) = parameters.iter().copied().unzip();
+        // SAFETY: the session is connected; `count` types and values are given, none of them null; the portal and each batch are closed when they have been read, or by the server
+        // after an error.
+        unsafe {
+            let portal = pg_sys::SPI_cursor_open_with_args(
+                std::ptr::null(),
+                query.as_ptr(),
+                count,
+                types.as_mut_ptr(),
+                values.as_mut_ptr(),
+                std::ptr::null(),
+                self.access == Access::Read,
+                0,
+            );
+            loop {
+                pgrx::check_for_interrupts!();
+                pg_sys::SPI_cursor_fetch(portal, true, batch);
+                let (table, rows) = (pg_sys::SPI_tuptable, pg_sys::SPI_processed);
+                for row in 0..usize::try_from(rows).unwrap_or(0) {
+                    let mut columns = [None; N];
+                    for (number, column) in (1..).zip(&mut columns) {
+                        let mut null = false;
+                        let value = pg_sys::SPI_getbinval(
+                            *(*table).vals.add(row),
+                            (*table).tupdesc,
+                            number,
+                            &mut null,
+                        );
+                        *column = (!null).then_some(value);
+                    }
+                    take(columns)?;
+                }
+                pg_sys::SPI_freetuptable(table);
+                if rows == 0 {
+                    break;
+                }
+            }
+            pg_sys::SPI_cursor_close(portal);
+        }
+        Ok(())
+    }
+
     /// Makes what was done so far permanent.
     pub fn commit(&self) {
         // SAFETY: the session is connected, and was opened for committing; otherwise the server refuses.

@@ -20,7 +20,7 @@ pub struct Scoring {
 impl Scoring {
     /// Pairs the two, and makes sure that all that the model can answer fits the columns.
     pub fn new(wiring: Wiring, model: ModelRef) -> Result<Self> {
-        wiring.fits(model)?;
+        wiring.fits(&model)?;
         Ok(Self { wiring, model })
     }
 

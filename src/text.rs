@@ -96,6 +96,11 @@ impl<'a> Body<'a> {
         Text::beginning(self.bytes, self.cut)
     }
 
+    /// The bytes, for training.
+    pub fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The text as a string, for names and labels.
     pub fn to_str(self) -> Cow<'a, str> {
         String::from_utf8_lossy(self.bytes)

@@ -1,4 +1,5 @@
 //! Training: repeatable, refusing what cannot be trained on, and stopped by whoever watches.
+#![allow(clippy::unwrap_used)]
 
 use sentiment_core::refresh::{DeltaPart, Lesson, Refreshed, refresh};
 use sentiment_core::train::{Algorithm, Corpus, Options, Trained, Training};

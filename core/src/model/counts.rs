@@ -29,7 +29,7 @@ impl<'a> TermCounts<'a> {
     /// The counts that fill `bytes`; `None` if they do not.
     pub fn new(bytes: &'a [u8], classes: usize) -> Option<Self> {
         let each = 8 + 4 * classes;
-        if classes == 0 || bytes.len() % each != 0 {
+        if classes == 0 || !bytes.len().is_multiple_of(each) {
             return None;
         }
         let (hashes, counts) = bytes.split_at(bytes.len() / each * 8);

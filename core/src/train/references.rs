@@ -1,5 +1,7 @@
 //! Our algorithms held against linfa's, on dense data that linfa can take.
 
+#![allow(clippy::unwrap_used)]
+
 use super::logistic_regression::{LogisticRegression, Solver};
 use super::naive_bayes::{Counter, NaiveBayes, Variant};
 use super::random_forest::{Grower, RandomForest};

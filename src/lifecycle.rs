@@ -1,0 +1,127 @@
+//! Deploying, rolling back, dropping, moving: the life of a model after it was trained.
+
+use pgrx::{FromDatum, IntoDatum};
+use sentiment_core::Predictor;
+
+use crate::bundle;
+use crate::call::{Answer, Call, sql_functions};
+use crate::errors::{Failure, Result, Shown};
+use crate::models::Model;
+use crate::registry::store::{self, NewVersion, Part};
+use crate::registry::{as_owner, caller, lookup};
+use crate::sql::Access;
+use crate::target::refuse_read_only;
+use crate::text;
+
+sql_functions!(deploy_sentiment, rollback_sentiment, drop_sentiment, export_sentiment, import_sentiment);
+
+/// The model that argument `index` names.
+pub fn model_argument(call: &Call, index: usize) -> Result<String> {
+    let name = call.text(index).ok_or_else(|| Failure::null_argument("model"))?;
+    Ok(name.read(|name| name.to_str().into_owned()))
+}
+
+/// A version's name as an answer.
+pub fn version_datum(model: &str, number: i32) -> Answer {
+    Ok(Some(text::datum(&format!("{model}@{number}"))))
+}
+
+/// `deploy_sentiment(model, version)`.
+fn deploy_sentiment(call: &Call) -> Answer {
+    refuse_read_only(c"deploy_sentiment()");
+    let model = model_argument(call, 0)?;
+    let number: i32 = call.required(1, "version")?;
+    store::check_name(&model)?;
+    let caller = caller();
+    as_owner(Access::Write, |session| {
+        store::lock_known(session, &model)?;
+        if store::deploy(session, &model, number, "deploy", &caller)? {
+            return Ok(());
+        }
+        Err(Failure::unknown_version(Shown(&model), Shown(&number.to_string())))
+    })?;
+    version_datum(&model, number)
+}
+
+/// `rollback_sentiment(model)`.
+fn rollback_sentiment(call: &Call) -> Answer {
+    refuse_read_only(c"rollback_sentiment()");
+    let model = model_argument(call, 0)?;
+    store::check_name(&model)?;
+    let caller = caller();
+    let number = as_owner(Access::Write, |session| {
+        store::lock_known(session, &model)?;
+        let number = store::roll_back(session, &model, &caller)?;
+        number.ok_or_else(|| Failure::nothing_before(Shown(&model)))
+    })?;
+    version_datum(&model, number)
+}
+
+/// `drop_sentiment(model, version)`.
+fn drop_sentiment(call: &Call) -> Answer {
+    refuse_read_only(c"drop_sentiment()");
+    let model = model_argument(call, 0)?;
+    store::check_name(&model)?;
+    let number: Option<i32> = call.value(1);
+    as_owner(Access::Write, |session| {
+        let known = store::lock_known(session, &model)?;
+        let Some(number) = number else { return store::drop_model(session, &model) };
+        let version = format!("{model}@{number}");
+        if known.current == Some(number) {
+            return Err(Failure::version_deployed(&version));
+        }
+        if store::is_pinned(session, &version)? {
+            return Err(Failure::version_pinned(&version));
+        }
+        if store::drop_version(session, &model, number)? {
+            return Ok(());
+        }
+        Err(Failure::unknown_version(Shown(&model), Shown(&number.to_string())))
+    })?;
+    Ok(None)
+}
+
+/// `export_sentiment(model, version)`: the bytes of a version.
+fn export_sentiment(call: &Call) -> Answer {
+    let model = model_argument(call, 0)?;
+    let reference = match call.value::<i32>(1) {
+        Some(number) => format!("{model}@{number}"),
+        None => model.clone(),
+    };
+    let open = Model::by_name(&reference)?;
+    if let Some(bytes) = open.shipped_bytes() {
+        return Ok(bytes.into_datum());
+    }
+    let (name, number) = open.version_name().rsplit_once('@').unwrap_or_default();
+    let number = number.parse().unwrap_or_default();
+    let parts = lookup::parts(name, number)?.ok_or_else(Failure::registry_damaged)?;
+    let parts = parts.into_iter().map(lookup::part).collect::<Result<Vec<_>>>()?;
+    Ok(bundle::write(&parts).as_slice().into_datum())
+}
+
+/// `import_sentiment(model, payload)`: stores bytes as a new version.
+fn import_sentiment(call: &Call) -> Answer {
+    refuse_read_only(c"import_sentiment()");
+    let model = model_argument(call, 0)?;
+    store::check_name(&model)?;
+    let payload = call.datum(1).ok_or_else(|| Failure::null_argument("payload"))?;
+    // SAFETY: the install script declares the argument as bytea.
+    let payload: Vec<u8> = unsafe { Vec::<u8>::from_datum(payload, false) }.unwrap_or_default();
+    let parts = bundle::read(&payload)?;
+    let (base, deltas) = parts.split_first().ok_or_else(Failure::registry_damaged)?;
+    let card = Predictor::open_parts(base, deltas)?;
+    let caller = caller();
+    let version = NewVersion {
+        model: &model,
+        parts: parts.iter().map(|part| Part::New(part.to_vec())).collect(),
+        origin: "import",
+        options: "{}",
+        metrics: card.metrics(),
+        caller: &caller,
+    };
+    let number = as_owner(Access::Write, |session| {
+        store::lock(session, &model)?;
+        store::store(session, version, &card)
+    })?;
+    version_datum(&model, number)
+}

@@ -1,0 +1,116 @@
+//! Trained models that this session has opened.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::{Model, Reference};
+use crate::errors::{Failure, Result, Shown};
+use crate::registry::lookup;
+use crate::settings;
+
+thread_local! {
+    static CACHE: RefCell<Cache> = RefCell::default();
+}
+
+/// Names as they were resolved since the registry last changed, and opened models by their parts.
+#[derive(Default)]
+struct Cache {
+    generation: u64,
+    registry: Option<pgrx::pg_sys::Oid>,
+    names: HashMap<String, Rc<Model>>,
+    opened: Vec<Opened>,
+    clock: u64,
+}
+
+struct Opened {
+    model: Rc<Model>,
+    parts: Vec<i64>,
+    used: u64,
+}
+
+/// The model that a reference names in the registry.
+pub(super) fn find(reference: &Reference<'_>, written: &str) -> Result<Rc<Model>> {
+    let generation = lookup::generation();
+    let known = CACHE.with_borrow(|cache| {
+        if cache.generation == generation { cache.names.get(written).cloned() } else { None }
+    });
+    if let Some(model) = known {
+        return Ok(model);
+    }
+    lookup::watch().map_err(|_| Failure::unknown_model(Shown(reference.name)))?;
+    let registry = lookup::relation(c"model")?;
+    // What a look-up sees is at least as new as this.
+    let generation = lookup::generation();
+    let number = number(reference)?;
+    let parts = lookup::parts(reference.name, number)?;
+    let parts = parts.ok_or_else(|| unknown_version(reference))?;
+    let version_name = format!("{}@{number}", reference.name);
+    CACHE.with_borrow_mut(|cache| cache.renew(generation, registry));
+    let opened = CACHE.with_borrow_mut(|cache| cache.opened(&version_name, &parts));
+    let model = match opened {
+        Some(model) => model,
+        None => {
+            let bytes = parts.iter().map(|&part| lookup::part(part)).collect::<Result<Vec<_>>>()?;
+            let model = Rc::new(Model::open_parts(version_name, &bytes)?);
+            CACHE.with_borrow_mut(|cache| cache.keep(model.clone(), parts));
+            model
+        }
+    };
+    CACHE.with_borrow_mut(|cache| cache.names.insert(written.to_owned(), model.clone()));
+    Ok(model)
+}
+
+fn number(reference: &Reference<'_>) -> Result<i32> {
+    let name = lookup::name(reference.name)?.filter(|name| name.last > 0);
+    let name = name.ok_or_else(|| Failure::unknown_model(Shown(reference.name)))?;
+    match reference.number {
+        // The name of a dropped model stays, without versions.
+        None if name.current.is_none() && lookup::parts(reference.name, name.last)?.is_none() => {
+            Err(Failure::unknown_model(Shown(reference.name)))
+        }
+        None => name.current.ok_or_else(|| Failure::not_deployed(Shown(reference.name))),
+        Some(number) => number.parse().map_err(|_| unknown_version(reference)),
+    }
+}
+
+fn unknown_version(reference: &Reference<'_>) -> Failure {
+    Failure::unknown_version(Shown(reference.name), Shown(reference.number.unwrap_or_default()))
+}
+
+impl Cache {
+    /// Forgets what may have changed. Versions never change, but in another registry the same numbers are others.
+    fn renew(&mut self, generation: u64, registry: pgrx::pg_sys::Oid) {
+        if self.generation != generation {
+            self.names.clear();
+            self.generation = generation;
+        }
+        if self.registry.replace(registry) != Some(registry) {
+            self.names.clear();
+            self.opened.clear();
+        }
+    }
+
+    fn opened(&mut self, version_name: &str, parts: &[i64]) -> Option<Rc<Model>> {
+        self.clock += 1;
+        let clock = self.clock;
+        let found = self
+            .opened
+            .iter_mut()
+            .find(|opened| opened.model.version_name() == version_name && opened.parts == parts)?;
+        found.used = clock;
+        Some(found.model.clone())
+    }
+
+    /// Keeps a model, and lets go of those longest not asked for until all fit into `sentiment.cache_size`.
+    fn keep(&mut self, model: Rc<Model>, parts: Vec<i64>) {
+        let size = |opened: &Opened| opened.model.card().size();
+        let room = settings::cache_size().saturating_sub(model.card().size());
+        self.opened.sort_by_key(|opened| opened.used);
+        while self.opened.iter().map(size).sum::<usize>() > room && !self.opened.is_empty() {
+            let gone = self.opened.remove(0);
+            self.names.retain(|_, model| !Rc::ptr_eq(model, &gone.model));
+        }
+        self.opened.push(Opened { model, parts, used: self.clock });
+    }
+}

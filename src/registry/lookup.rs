@@ -1,0 +1,179 @@
+//! What the registry says now, read straight from its tables.
+//!
+//! Scoring is everyone's right and happens in parallel workers, on standbys and inside transactions with old snapshots:
+//! the tables are read as the server reads its own catalogs, with the newest snapshot and without asking for rights.
+
+use std::cell::Cell;
+use std::ffi::CStr;
+
+use pgrx::{FromDatum, pg_sys};
+
+use crate::errors::{Failure, Result};
+use crate::text;
+
+const TEXT_EQUALS: u32 = 67;
+const INT4_EQUALS: u32 = 65;
+const INT8_EQUALS: u32 = 467;
+
+/// The relation of a name in the registry's schema, if it belongs to the extension: a schema of that name can be
+/// anybody's.
+pub fn relation(name: &CStr) -> Result<pg_sys::Oid> {
+    // SAFETY: all look in the catalogs.
+    unsafe {
+        let extension = pg_sys::get_extension_oid(c"pg_sentiment".as_ptr(), true);
+        let schema = pg_sys::get_namespace_oid(c"sentiment".as_ptr(), true);
+        let found = pg_sys::get_relname_relid(name.as_ptr(), schema);
+        let owner = pg_sys::getExtensionOfObject(pg_sys::RelationRelationId, found);
+        if found == pg_sys::InvalidOid || extension == pg_sys::InvalidOid || owner != extension {
+            return Err(Failure::registry_missing());
+        }
+        Ok(found)
+    }
+}
+
+/// A key to look for: column number, operator, value.
+type Key = (i16, u32, pg_sys::Datum);
+
+/// Hands the row of these primary keys to `read`, if there is one.
+fn find<T>(table: &CStr, keys: &[Key], read: impl FnOnce(&Row) -> T) -> Result<Option<T>> {
+    let table = relation(table)?;
+    // SAFETY: the table is the registry's own and has a primary key; both are and open while they are read; keys are of their columns' types.
+    unsafe {
+        let lock = pg_sys::AccessShareLock.cast_signed();
+        let open = pg_sys::try_relation_open(table, lock);
+        if open.is_null() {
+            return Err(Failure::registry_missing());
+        }
+        let mut scan_keys = [pg_sys::ScanKeyData::default(); 2];
+        for (scan_key, &(column, equals, value)) in scan_keys.iter_mut().zip(keys) {
+            let strategy = u16::try_from(pg_sys::BTEqualStrategyNumber).unwrap_or_default();
+            pg_sys::ScanKeyInit(scan_key, column, strategy, equals.into(), value);
+        }
+        #[cfg(not(feature = "pg18"))]
+        let index = pg_sys::RelationGetPrimaryKeyIndex(open);
+        #[cfg(feature = "pg18")]
+        let index = pg_sys::RelationGetPrimaryKeyIndex(open, false);
+        let count = i32::try_from(keys.len()).unwrap_or_default();
+        let scan = pg_sys::systable_beginscan(
+            open,
+            index,
+            true,
+            std::ptr::null_mut(),
+            count,
+            scan_keys.as_mut_ptr(),
+        );
+        let tuple = pg_sys::systable_getnext(scan);
+        let found = (!tuple.is_null()).then(|| read(&Row { tuple, descriptor: (*open).rd_att }));
+        pg_sys::systable_endscan(scan);
+        pg_sys::relation_close(open, lock);
+        Ok(found)
+    }
+}
+
+/// A row while its table is open.
+struct Row {
+    tuple: pg_sys::HeapTuple,
+    descriptor: pg_sys::TupleDesc,
+}
+
+impl Row {
+    /// The value of a column, counted from 1.
+    fn value<T: FromDatum>(&self, column: i32) -> Option<T> {
+        let mut null = false;
+        // SAFETY: the row is live, and its columns are those of the install script.
+        unsafe {
+            let datum = pg_sys::heap_getattr(self.tuple, column, self.descriptor, &mut null);
+            T::from_datum(datum, null)
+        }
+    }
+
+    /// The bytes of a column, copied out.
+    fn bytes(&self, column: i32) -> Vec<u8> {
+        let mut null = false;
+        // SAFETY: as above; the server copies the value out of its table if it is there.
+        unsafe {
+            let datum = pg_sys::heap_getattr(self.tuple, column, self.descriptor, &mut null);
+            let whole = pg_sys::pg_detoast_datum(datum.cast_mut_ptr());
+            let bytes = pgrx::varlena_to_byte_slice(whole).to_vec();
+            if whole != datum.cast_mut_ptr() {
+                pg_sys::pfree(whole.cast());
+            }
+            bytes
+        }
+    }
+}
+
+/// What is known of a model's name.
+#[derive(Clone, Copy, Debug)]
+pub struct Name {
+    /// The last number given; 0 if there never was a version.
+    pub last: i32,
+    /// The deployed version.
+    pub current: Option<i32>,
+}
+
+/// Looks a model up by its name.
+pub fn name(model: &str) -> Result<Option<Name>> {
+    let key = [(1, TEXT_EQUALS, text::datum(model))];
+    find(c"model", &key, |row| Name { last: row.value(2).unwrap_or(0), current: row.value(3) })
+}
+
+/// The parts of a version, the base first.
+pub fn parts(model: &str, number: i32) -> Result<Option<Vec<i64>>> {
+    let keys = [(1, TEXT_EQUALS, text::datum(model)), (2, INT4_EQUALS, number.into())];
+    find(c"version", &keys, |row| row.value(3).unwrap_or_default())
+}
+
+/// The bytes of a part.
+pub fn part(id: i64) -> Result<Vec<u8>> {
+    let key = [(1, INT8_EQUALS, id.into())];
+    let bytes = find(c"part", &key, |row| row.bytes(2))?;
+    bytes.ok_or_else(Failure::registry_damaged)
+}
+
+thread_local! {
+    /// Counts what may have changed the registry.
+    static GENERATION: Cell<u64> = const { Cell::new(0) };
+    /// The table that tells of changes.
+    static WATCHED: Cell<pg_sys::Oid> = const { Cell::new(pg_sys::InvalidOid) };
+    static STATEMENT: Cell<i64> = const { Cell::new(0) };
+}
+
+/// Called by the server when a relation has changed: one of ours, or possibly any.
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn changed(_argument: pg_sys::Datum, relation: pg_sys::Oid) {
+    if relation == pg_sys::InvalidOid || relation == WATCHED.get() {
+        GENERATION.set(GENERATION.get() + 1);
+    }
+}
+
+/// The number of changes of the registry that this session knows of. Once a statement, news from other sessions is taken
+/// in first, so that a change shows in the next statement, prepared or not, of a transaction that had begun before.
+pub fn generation() -> u64 {
+    // SAFETY: reads the statement's time, and takes messages in as the server does itself when it locks a relation.
+    unsafe {
+        let statement = pg_sys::GetCurrentStatementStartTimestamp();
+        if STATEMENT.replace(statement) != statement {
+            pg_sys::AcceptInvalidationMessages();
+        }
+    }
+    GENERATION.get()
+}
+
+/// Begins to listen to changes.
+pub fn watch() -> Result<()> {
+    let table = relation(c"model")?;
+    if WATCHED.get() == pg_sys::InvalidOid {
+        // SAFETY: the server keeps the callback as long as the process lives, and so does the library.
+        unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(changed), pg_sys::Datum::null()) };
+    }
+    WATCHED.set(table);
+    Ok(())
+}
+
+/// Tells every session, at commit, that the registry has changed; this one with its next command.
+pub fn announce() -> Result<()> {
+    // SAFETY: the relation was just found.
+    unsafe { pg_sys::CacheInvalidateRelcacheByRelid(relation(c"model")?) };
+    Ok(())
+}

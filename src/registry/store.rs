@@ -1,0 +1,262 @@
+//! Writing to the registry: versions, deployments, what goes with them. All of it inside [`super::as_owner`].
+
+use std::ffi::CStr;
+
+use pgrx::{IntoDatum, pg_sys};
+use sentiment_core::Predictor;
+
+use super::{lookup, statement};
+use crate::errors::{Failure, Result, Shown};
+use crate::json;
+use crate::models;
+use crate::sql::{Parameter, Session};
+use crate::text::{self, StoredText};
+
+/// Most bytes of a model's name: those of any name in the server.
+const NAME_BYTES: usize = 63;
+
+/// A text as a statement's parameter.
+pub fn text_value(value: &str) -> Parameter {
+    (pg_sys::TEXTOID, text::datum(value))
+}
+
+/// A whole number as a statement's parameter.
+pub fn number_value(value: i64) -> Parameter {
+    (pg_sys::INT8OID, value.into())
+}
+
+/// Bytes as a statement's parameter.
+pub fn bytes_value(value: &[u8]) -> Parameter {
+    (pg_sys::BYTEAOID, value.into_datum().unwrap_or(pg_sys::Datum::null()))
+}
+
+/// Makes sure that a model may have this name.
+pub fn check_name(name: &str) -> Result<()> {
+    let length = text::c_string(name).count_bytes();
+    if length > NAME_BYTES {
+        return Err(Failure::name_too_long(name.len(), NAME_BYTES));
+    }
+    if name.is_empty() || name.contains('@') || name.chars().any(char::is_control) {
+        return Err(Failure::name_malformed(Shown(name)));
+    }
+    if models::shipped()?.iter().any(|model| model.card().name() == name) {
+        return Err(Failure::name_reserved(name));
+    }
+    Ok(())
+}
+
+/// Locks a model until the transaction ends, so that its versions are numbered in the order of commits.
+pub fn lock(session: &Session, model: &str) -> Result<()> {
+    let insert = c"INSERT INTO sentiment.model (name) VALUES ($1) ON CONFLICT DO NOTHING";
+    session.execute(insert, &[text_value(model)])?;
+    let select = c"SELECT FROM sentiment.model WHERE name = $1 FOR UPDATE";
+    session.execute(select, &[text_value(model)]).map(drop)
+}
+
+/// As [`lock`], for a model that has to be there.
+pub fn lock_known(session: &Session, model: &str) -> Result<lookup::Name> {
+    let select = c"SELECT FROM sentiment.model WHERE name = $1 AND last_version > 0 FOR UPDATE";
+    session.execute(select, &[text_value(model)])?;
+    let name = lookup::name(model)?.filter(|name| name.last > 0);
+    name.ok_or_else(|| Failure::unknown_model(Shown(model)))
+}
+
+/// A part of a new version.
+#[derive(Debug)]
+pub enum Part {
+    /// One that an earlier version has.
+    Known(i64),
+    /// A new one.
+    New(Vec<u8>),
+}
+
+/// A version that is to be stored.
+#[derive(Debug)]
+pub struct NewVersion<'v> {
+    pub model: &'v str,
+    pub parts: Vec<Part>,
+    /// train, refresh or import.
+    pub origin: &'v str,
+    /// A JSON object.
+    pub options: &'v str,
+    /// A JSON object.
+    pub metrics: &'v str,
+    /// Who asked for it.
+    pub caller: &'v str,
+}
+
+/// Stores parts that are not there yet; the numbers of all.
+pub fn store_parts(session: &Session, parts: Vec<Part>) -> Result<Vec<i64>> {
+    let insert = c"INSERT INTO sentiment.part (payload) VALUES ($1) RETURNING id";
+    let id = |part| match part {
+        Part::Known(id) => Ok(id),
+        Part::New(bytes) => session.query(insert, &[bytes_value(&bytes)], |[id]| integer(id)),
+    };
+    parts.into_iter().map(id).collect()
+}
+
+/// Stores a version of a locked model; its number.
+pub fn store(session: &Session, version: NewVersion<'_>, card: &Predictor<'_>) -> Result<i32> {
+    let parts = store_parts(session, version.parts)?;
+    let parts = parts.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+    let labels: Vec<String> = card.labels().iter().map(|label| json::string(label)).collect();
+    let insert = c"WITH numbered AS (
+            UPDATE sentiment.model SET last_version = last_version + 1 WHERE name = $1 RETURNING last_version)
+        INSERT INTO sentiment.version (model, number, parts, origin, algorithm, language, labels, options, rows_train,
+            metrics, terms, bytes, created_by)
+        SELECT $1, last_version, string_to_array($2, ',')::bigint[], $3, $4, $5,
+            ARRAY(SELECT jsonb_array_elements_text($6::jsonb)), $7::jsonb, $8, $9::jsonb, $10, $11, $12
+        FROM numbered RETURNING number::bigint";
+    let parameters = [
+        text_value(version.model),
+        text_value(&parts),
+        text_value(version.origin),
+        text_value(card.algorithm()),
+        text_value(card.language()),
+        text_value(&format!("[{}]", labels.join(","))),
+        text_value(version.options),
+        number_value(card.rows_train().try_into().unwrap_or(i64::MAX)),
+        text_value(version.metrics),
+        number_value(card.terms().try_into().unwrap_or(i64::MAX)),
+        number_value(card.size().try_into().unwrap_or(i64::MAX)),
+        text_value(version.caller),
+    ];
+    let number = session.query(insert, &parameters, |[number]| integer(number))?;
+    lookup::announce()?;
+    Ok(i32::try_from(number).unwrap_or(i32::MAX))
+}
+
+/// A whole number that a query returned.
+pub fn integer(datum: Option<pg_sys::Datum>) -> i64 {
+    datum.map_or(0, |datum| datum.value().cast_signed() as i64)
+}
+
+/// Deploys a version of a locked model. `false` if there is no such version.
+pub fn deploy(session: &Session, model: &str, number: i32, reason: &str, caller: &str) -> Result<bool> {
+    let deploy = c"WITH deployed AS (
+            INSERT INTO sentiment.deployment (model, number, follows, reason, deployed_by)
+            SELECT m.name, v.number, m.current_deployment, $3, $4
+            FROM sentiment.model AS m JOIN sentiment.version AS v ON v.model = m.name
+            WHERE m.name = $1 AND v.number = $2 RETURNING id)
+        UPDATE sentiment.model SET current_version = $2, current_deployment = d.id FROM deployed AS d WHERE name = $1";
+    let number = (pg_sys::INT4OID, number.into());
+    let parameters = [text_value(model), number, text_value(reason), text_value(caller)];
+    let rows = session.execute(deploy, &parameters)?;
+    lookup::announce()?;
+    Ok(rows > 0)
+}
+
+/// Goes back to the deployment before the current one of a locked model. The version's number; `None` if there is none.
+pub fn roll_back(session: &Session, model: &str, caller: &str) -> Result<Option<i32>> {
+    let roll_back = c"WITH back AS (
+            INSERT INTO sentiment.deployment (model, number, follows, reason, deployed_by)
+            SELECT m.name, t.number, t.follows, 'rollback', $2
+            FROM sentiment.model AS m
+            JOIN sentiment.deployment AS c ON c.id = m.current_deployment
+            JOIN sentiment.deployment AS t ON t.id = c.follows
+            WHERE m.name = $1 RETURNING id, number)
+        UPDATE sentiment.model SET current_version = b.number, current_deployment = b.id FROM back AS b
+        WHERE name = $1 RETURNING b.number::bigint";
+    let number = session.query(roll_back, &[text_value(model), text_value(caller)], |[number]| number)?;
+    lookup::announce()?;
+    Ok(number.map(|number| i32::try_from(integer(Some(number))).unwrap_or(i32::MAX)))
+}
+
+/// Removes versions: those that `which` (a condition on `v`) says, of the model in parameter 1. The rest of the registry
+/// forgets them.
+fn remove(session: &Session, which: &str, parameters: &[Parameter]) -> Result<u64> {
+    let sql = format!("DELETE FROM sentiment.version AS v WHERE v.model = $1 AND {which}");
+    let removed = session.execute(&statement(&sql), parameters)?;
+    if removed > 0 {
+        let model = &parameters[..1];
+        let clean: [&CStr; 3] = [
+            c"DELETE FROM sentiment.deployment AS d WHERE d.model = $1 AND NOT EXISTS (
+                SELECT FROM sentiment.version AS v WHERE v.model = d.model AND v.number = d.number)",
+            c"UPDATE sentiment.deployment AS d SET follows = NULL WHERE d.model = $1 AND d.follows IS NOT NULL
+                AND NOT EXISTS (SELECT FROM sentiment.deployment AS f WHERE f.id = d.follows)",
+            c"DELETE FROM sentiment.part AS p WHERE NOT EXISTS (
+                SELECT FROM sentiment.version AS v WHERE p.id = ANY (v.parts)) AND $1 IS NOT NULL",
+        ];
+        for statement in clean {
+            session.execute(statement, model)?;
+        }
+    }
+    lookup::announce()?;
+    Ok(removed)
+}
+
+/// Removes the versions of a locked model beyond the newest `keep`; never the current one, the one that a rollback goes
+/// back to, or one that is pinned.
+pub fn prune(session: &Session, model: &str, keep: u32) -> Result<()> {
+    let which = "v.number NOT IN (
+            SELECT n.number FROM sentiment.version AS n WHERE n.model = $1 ORDER BY n.number DESC LIMIT $2)
+        AND NOT EXISTS (
+            SELECT FROM sentiment.model AS m
+            LEFT JOIN sentiment.deployment AS c ON c.id = m.current_deployment
+            LEFT JOIN sentiment.deployment AS t ON t.id = c.follows
+            WHERE m.name = $1 AND v.number IN (m.current_version, t.number))
+        AND NOT sentiment.is_pinned(v.model || '@' || v.number)";
+    remove(session, which, &[text_value(model), number_value(keep.into())]).map(drop)
+}
+
+/// As [`prune`], to the number that the model's last training asked for.
+pub fn prune_as_set(session: &Session, model: &str) -> Result<()> {
+    let query = c"SELECT keep_versions::bigint FROM sentiment.model WHERE name = $1";
+    let keep = session.query(query, &[text_value(model)], |[keep]| integer(keep))?;
+    prune(session, model, u32::try_from(keep).unwrap_or(u32::MAX))
+}
+
+/// Sets how many versions of a locked model are kept.
+pub fn keep_versions(session: &Session, model: &str, keep: u32) -> Result<()> {
+    let update = c"UPDATE sentiment.model SET keep_versions = $2 WHERE name = $1";
+    let keep = (pg_sys::INT4OID, i32::try_from(keep).unwrap_or(i32::MAX).into());
+    session.execute(update, &[text_value(model), keep]).map(drop)
+}
+
+/// Options and metrics of the deployed version of a model, as JSON.
+pub fn current_figures(session: &Session, model: &str) -> Result<(String, String)> {
+    let query = c"SELECT v.options::text, v.metrics::text FROM sentiment.version AS v
+        JOIN sentiment.model AS m ON m.name = v.model AND m.current_version = v.number WHERE m.name = $1";
+    session.query(query, &[text_value(model)], |columns: [Option<pg_sys::Datum>; 2]| {
+        let [options, metrics] = columns.map(text_of);
+        (options, metrics)
+    })
+}
+
+/// A text that a query returned.
+pub fn text_of(datum: Option<pg_sys::Datum>) -> String {
+    // SAFETY: queries ask for the columns that are read this way as text.
+    datum
+        .map(|datum| unsafe { StoredText::new(datum) }.read(|text| text.to_str().into_owned()))
+        .unwrap_or_default()
+}
+
+/// Whether an object of the database names a version.
+pub fn is_pinned(session: &Session, version: &str) -> Result<bool> {
+    let query = c"SELECT sentiment.is_pinned($1)";
+    session.query(query, &[text_value(version)], |[pinned]| pinned.is_some_and(|datum| datum.value() != 0))
+}
+
+/// Removes one version of a locked model; `false` if there is none.
+pub fn drop_version(session: &Session, model: &str, number: i32) -> Result<bool> {
+    let number = (pg_sys::INT4OID, number.into());
+    Ok(remove(session, "v.number = $2", &[text_value(model), number])? > 0)
+}
+
+/// Removes a locked model; its name keeps its last number.
+pub fn drop_model(session: &Session, model: &str) -> Result<()> {
+    let parameters = [text_value(model)];
+    let pinned = c"SELECT v.model || '@' || v.number FROM sentiment.version AS v
+        WHERE v.model = $1 AND sentiment.is_pinned(v.model || '@' || v.number) LIMIT 1";
+    let found = session.query(pinned, &parameters, |[version]| text_of(version))?;
+    if !found.is_empty() {
+        return Err(Failure::version_pinned(&found));
+    }
+    remove(session, "true", &parameters)?;
+    let clean: [&CStr; 3] = [
+        c"UPDATE sentiment.model SET current_version = NULL, current_deployment = NULL WHERE name = $1",
+        c"DELETE FROM sentiment.feedback WHERE model = $1",
+        c"DELETE FROM sentiment.term WHERE model = $1",
+    ];
+    clean.into_iter().try_for_each(|statement| session.execute(statement, &parameters).map(drop))
+}

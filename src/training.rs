@@ -1,0 +1,247 @@
+//! `train_sentiment()`: from labelled rows to a version of a model.
+
+use std::time::Instant;
+
+use pgrx::{IntoDatum, direct_function_call, pg_sys};
+use sentiment_core::train::{Algorithm, Corpus, Evaluation, Options, Split, Trained, Training};
+use sentiment_core::{Predictor, Scratch, Text};
+
+use crate::call::{Answer, Call, sql_functions};
+use crate::errors::{Failure, Result};
+use crate::feedback;
+use crate::lifecycle::model_argument;
+use crate::models::{Model, ModelRef};
+use crate::registry::store::{self, NewVersion, Part};
+use crate::registry::{as_owner, caller, lookup};
+use crate::result::record;
+use crate::settings;
+use crate::source::Source;
+use crate::sql::Access;
+use crate::target::refuse_read_only;
+use crate::text;
+
+sql_functions!(train_sentiment);
+
+/// When a new version is deployed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deploy {
+    IfBetter,
+    Always,
+    Never,
+}
+
+impl Deploy {
+    fn named(name: &str) -> Result<Self> {
+        match name {
+            "if_better" => Ok(Self::IfBetter),
+            "always" => Ok(Self::Always),
+            "never" => Ok(Self::Never),
+            _ => Err(Failure::deploy_unknown()),
+        }
+    }
+}
+
+/// Lets a cancelled query end; the core calls this every few microseconds to milliseconds.
+pub fn interruptible(_: &'static str, _: usize, _: usize) -> sentiment_core::Result<()> {
+    pgrx::check_for_interrupts!();
+    Ok(())
+}
+
+/// What a call asks for.
+struct Request {
+    model: String,
+    options: Options,
+    test_fraction: f64,
+    seed: u64,
+    deploy: Deploy,
+}
+
+impl Request {
+    fn of(call: &Call) -> Result<Self> {
+        let model = model_argument(call, 0)?;
+        store::check_name(&model)?;
+        let string = |index: usize, name: &str| {
+            let value = call.text(index).ok_or_else(|| Failure::null_argument(name))?;
+            Ok::<_, Failure>(value.read(|value| value.to_str().into_owned()))
+        };
+        let algorithm = Algorithm::named(&string(4, "algorithm")?)?;
+        let options = call.datum(5).ok_or_else(|| Failure::null_argument("options"))?;
+        // SAFETY: the install script declares the argument as jsonb; its output is a C string.
+        let options: Option<std::ffi::CString> = unsafe {
+            direct_function_call::<&std::ffi::CStr>(pg_sys::jsonb_out, &[Some(options)]).map(Into::into)
+        };
+        let options = Options::parse(algorithm, &text::string(&options.unwrap_or_default()))?;
+        let seed: i64 = call.required(7, "seed")?;
+        Ok(Self {
+            model,
+            options,
+            test_fraction: call.required(6, "test_fraction")?,
+            seed: seed.cast_unsigned(),
+            deploy: Deploy::named(&string(8, "deploy")?)?,
+        })
+    }
+
+    /// Gathers the rows, and what was filed by users.
+    fn gather(&self, source: &Source<'_>, feedback: &[feedback::Filed]) -> Result<Corpus> {
+        let mut corpus = Corpus::new(settings::train_memory());
+        source.each(|body, label| {
+            let (Some(body), Some(label)) = (body, label) else {
+                corpus.skip();
+                return Ok(());
+            };
+            let added = {
+                // One after the other: a reading may use the session's buffer.
+                let label = label.read(|label| label.to_str().into_owned());
+                body.read(|body| corpus.add(body.bytes(), &label))
+            };
+            added.map_err(Failure::from)
+        })?;
+        for filed in feedback {
+            corpus.add(filed.body.as_bytes(), &filed.label)?;
+        }
+        Ok(corpus)
+    }
+}
+
+/// `train_sentiment(...)`.
+fn train_sentiment(call: &Call) -> Answer {
+    let started = Instant::now();
+    refuse_read_only(c"train_sentiment()");
+    let request = Request::of(call)?;
+    let source = Source::of(call)?;
+    let (own_terms, filed) = as_owner(Access::Read, |session| {
+        let filed =
+            if request.options.feedback() { feedback::all(session, &request.model)? } else { Vec::new() };
+        Ok((feedback::own_terms(session, &request.model)?, filed))
+    })?;
+    let corpus = request.gather(&source, &filed)?;
+    let split = corpus.split(request.test_fraction, request.seed)?;
+    let training = Training {
+        name: "",
+        version: 0,
+        options: &request.options,
+        lexicon: None,
+        own_terms: &own_terms,
+        seed: request.seed,
+        memory: settings::train_memory(),
+    };
+    let trained = training.run(&corpus, &split.train, &mut interruptible)?;
+    if !trained.report.converged {
+        pgrx::notice!(
+            "the solver was stopped after {} iterations, before it converged",
+            trained.report.iterations
+        );
+    }
+    let outcome = Outcome::new(&request, &corpus, &split, &trained)?;
+    let (number, deployed) = outcome.store(&request, &trained, &filed)?;
+    let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
+    outcome.record(call, &format!("{}@{number}", request.model), deployed, milliseconds)
+}
+
+/// What a training came to, measured on the rows that were held out.
+struct Outcome<'o> {
+    card: Predictor<'o>,
+    figures: Evaluation,
+    /// The deployed version's.
+    previous: Option<Evaluation>,
+    rows_test: usize,
+    skipped: u64,
+}
+
+impl<'o> Outcome<'o> {
+    fn new(request: &Request, corpus: &Corpus, split: &Split, trained: &'o Trained) -> Result<Self> {
+        let card = Predictor::open(&trained.bytes)?;
+        let figures = measure(&card, corpus, &split.test)?;
+        let previous = match lookup::name(&request.model)?.and_then(|name| name.current) {
+            Some(_) => {
+                let previous: ModelRef = Model::by_name(&request.model)?;
+                Some(measure(previous.card(), corpus, &split.test)?)
+            }
+            None => None,
+        };
+        Ok(Self { card, figures, previous, rows_test: split.test.len(), skipped: corpus.skipped() })
+    }
+
+    fn macro_f1(&self) -> f64 {
+        self.figures.macro_average().f1
+    }
+
+    fn metrics(&self) -> String {
+        format!(
+            "{{\"accuracy\": {:.4}, \"macro_f1\": {:.4}, \"macro_recall\": {:.4}, \"log_loss\": {:.4}, \
+             \"measured_on\": \"{} rows held out\"}}",
+            self.figures.accuracy(),
+            self.macro_f1(),
+            self.figures.macro_average().recall,
+            self.figures.log_loss(),
+            self.rows_test
+        )
+    }
+
+    /// Stores the version, and deploys it if that was asked for. Feedback that it was trained on is not new any more if it
+    /// is deployed.
+    fn store(&self, request: &Request, trained: &Trained, filed: &[feedback::Filed]) -> Result<(i32, bool)> {
+        let (caller, options, metrics) = (caller(), request.options.to_json(), self.metrics());
+        let version = NewVersion {
+            model: &request.model,
+            parts: vec![Part::New(trained.bytes.clone())],
+            origin: "train",
+            options: &options,
+            metrics: &metrics,
+            caller: &caller,
+        };
+        let better =
+            self.previous.as_ref().is_none_or(|previous| self.macro_f1() > previous.macro_average().f1);
+        let deploys = match request.deploy {
+            Deploy::IfBetter => better,
+            Deploy::Always => true,
+            Deploy::Never => false,
+        };
+        as_owner(Access::Write, |session| {
+            store::lock(session, &request.model)?;
+            let number = store::store(session, version, &self.card)?;
+            store::keep_versions(session, &request.model, request.options.keep_versions())?;
+            if deploys {
+                store::deploy(session, &request.model, number, "train", &caller)?;
+                feedback::mark(session, filed, number)?;
+            }
+            store::prune(session, &request.model, request.options.keep_versions())?;
+            Ok((number, deploys))
+        })
+    }
+
+    fn record(&self, call: &Call, version: &str, deployed: bool, milliseconds: f64) -> Answer {
+        let count = |count: u64| i64::try_from(count).ok().into_datum();
+        let columns = [
+            Some(text::datum(version)),
+            count(self.card.rows_train()),
+            count(self.rows_test as u64),
+            count(self.skipped),
+            self.figures.accuracy().into_datum(),
+            self.macro_f1().into_datum(),
+            self.figures.macro_average().recall.into_datum(),
+            self.figures.log_loss().into_datum(),
+            self.figures.baseline_accuracy().into_datum(),
+            self.previous.as_ref().map(|previous| previous.macro_average().f1).into_datum(),
+            deployed.into_datum(),
+            count(self.card.terms()),
+            count(self.card.size() as u64),
+            milliseconds.into_datum(),
+        ];
+        record(call, columns).map(Some)
+    }
+}
+
+/// How a model does on some rows of a corpus.
+fn measure(model: &Predictor<'_>, corpus: &Corpus, rows: &[u32]) -> Result<Evaluation> {
+    let mut evaluation = Evaluation::new(model.labels());
+    let mut scratch = Scratch::default();
+    for &at in rows {
+        pgrx::check_for_interrupts!();
+        let (body, label) = corpus.row(at);
+        if let Some(reading) = model.read(Text::new(body), &mut scratch) {
+            evaluation.add(label, &reading)?;
+        }
+    }
+    Ok(evaluation)
+}

@@ -1,0 +1,92 @@
+-- train_sentiment(), evaluate_sentiment(), confusion_sentiment(), learn_sentiment(), refresh_sentiment(), the registry.
+CREATE TABLE texts AS
+    SELECT CASE WHEN n % 2 = 0 THEN 'sunny' ELSE 'rainy' END || ' day ' || md5(n::text) AS body,
+           CASE WHEN n % 2 = 0 THEN 'positive' ELSE 'negative' END AS label
+    FROM generate_series(1, 200) AS n;
+INSERT INTO texts VALUES (NULL, 'positive'), ('sunny', NULL), (' ', 'negative');
+
+-- Each algorithm.
+SELECT model_version, rows_train, rows_test, rows_skipped, accuracy, macro_f1, deployed, previous_macro_f1
+FROM train_sentiment('nb', 'texts', 'body', 'label', 'naive_bayes');
+SELECT model_version, rows_train, rows_test, rows_skipped, accuracy, macro_f1, deployed, previous_macro_f1
+FROM train_sentiment('lr', 'texts', 'body', 'label');
+SELECT model_version, rows_train, rows_test, rows_skipped, accuracy, macro_f1, deployed, previous_macro_f1
+FROM train_sentiment('forest', 'texts', 'body', 'label', 'random_forest', '{"trees": 10}', 0.5, 7, 'always');
+SELECT m, sentiment('a sunny morning', m), sentiment('rainy again', m), sentiment_score('sunny', m) > 0 AS positive
+FROM unnest(ARRAY['nb', 'lr', 'forest', 'nb@1']) AS m;
+SELECT * FROM evaluate_sentiment('nb', 'texts', 'body', 'label');
+SELECT * FROM confusion_sentiment('nb', 'texts', 'body', 'label');
+
+-- The same again is no better, and the same bytes.
+SELECT model_version, deployed, previous_macro_f1 FROM train_sentiment('nb', 'texts', 'body', 'label', 'naive_bayes');
+SELECT export_sentiment('nb', 1) = export_sentiment('nb', 2) AS same;
+
+-- Learning.
+SELECT count(learn_sentiment('nb', 'foggy again', 'negative')) FROM generate_series(1, 10);
+SELECT model_version, rows_used FROM refresh_sentiment('nb');
+SELECT model_version, rows_used FROM refresh_sentiment('nb');
+SELECT sentiment('foggy', 'nb');
+SELECT set_sentiment_term('nb', 'stellar', 1);
+SELECT model_version FROM refresh_sentiment('nb');
+SELECT sentiment('stellar', 'nb'), sentiment('stellar', 'nb@3');
+SELECT refresh_sentiment('forest');
+
+-- The life of a model.
+SELECT rollback_sentiment('nb'), rollback_sentiment('nb');
+SELECT rollback_sentiment('nb');
+SELECT deploy_sentiment('nb', 4);
+SELECT model_version, reason, current FROM sentiment.deployments WHERE model = 'nb' ORDER BY deployed_at, model_version;
+SELECT model, model_version, shipped, deployed_by FROM sentiment.models ORDER BY model;
+SELECT import_sentiment('copy', export_sentiment('nb'));
+SELECT sentiment('stellar', 'copy');
+SELECT sentiment('stellar', 'copy@1'), deploy_sentiment('copy', 1);
+SELECT drop_sentiment('copy', 1);
+SELECT drop_sentiment('copy');
+SELECT sentiment('stellar', 'copy');
+SELECT import_sentiment('copy', export_sentiment('english'));
+CREATE INDEX ON texts (sentiment_at(body, 'nb@2'));
+SELECT drop_sentiment('nb', 2);
+SELECT drop_sentiment('nb');
+SELECT drop_sentiment('nb', 99);
+
+-- Refusals.
+SELECT train_sentiment('x', 'texts', 'body', 'label', 'magic');
+SELECT train_sentiment('x', 'texts', 'body', 'label', 'naive_bayes', '{"trees": 3}');
+SELECT train_sentiment('x', 'texts', 'body', 'label', options => '{"l2": "much"}');
+SELECT train_sentiment('x', 'texts', 'body', 'label', test_fraction => 0);
+SELECT train_sentiment('x', 'texts', 'body', 'label', test_fraction => 'NaN');
+SELECT train_sentiment('x', 'texts', 'body', 'label', deploy => 'perhaps');
+SELECT train_sentiment('x', 'texts', 'body', 'nothing');
+SELECT train_sentiment('x', 'pg_class', 'relpages', 'relname');
+SELECT train_sentiment('x@1', 'texts', 'body', 'label');
+SELECT train_sentiment('', 'texts', 'body', 'label');
+SELECT train_sentiment(repeat('x', 10000), 'texts', 'body', 'label');
+SELECT train_sentiment('english', 'texts', 'body', 'label');
+SELECT train_sentiment(NULL, 'texts', 'body', 'label');
+SELECT train_sentiment('x', NULL, 'body', 'label');
+CREATE VIEW none AS SELECT body, label FROM texts WHERE false;
+SELECT train_sentiment('x', 'none', 'body', 'label');
+CREATE VIEW one AS SELECT body, 'good'::text AS label FROM texts;
+SELECT train_sentiment('x', 'one', 'body', 'label');
+CREATE VIEW single AS SELECT DISTINCT ON (label) * FROM texts;
+SELECT train_sentiment('x', 'single', 'body', 'label');
+CREATE VIEW many AS SELECT body, body AS label FROM texts;
+SELECT train_sentiment('x', 'many', 'body', 'label');
+CREATE VIEW long AS SELECT body, repeat(label, 100000) AS label FROM texts;
+SELECT train_sentiment('x', 'long', 'body', 'label');
+CREATE VIEW broken AS SELECT body, CASE WHEN body LIKE '%f' THEN 1 / (length(body) - length(body)) ELSE 1 END AS label FROM texts;
+SELECT train_sentiment('x', 'broken', 'body', 'label');
+SET sentiment.train_memory = '20kB';
+SELECT train_sentiment('x', 'texts', 'body', 'label', 'naive_bayes');
+RESET sentiment.train_memory;
+SELECT deploy_sentiment('x', 1);
+SELECT deploy_sentiment('nb', 99);
+SELECT deploy_sentiment('nb', NULL);
+SELECT refresh_sentiment('nb', 0);
+SELECT set_sentiment_term('nb', 'four words are one too many', 1);
+SELECT set_sentiment_term('nb', 'fine', 2);
+SELECT import_sentiment('x', '\x00');
+SELECT import_sentiment('x', export_sentiment('nb', 4) || '\x00');
+SELECT import_sentiment('x', substr(export_sentiment('nb', 1), 1, 500));
+SELECT import_sentiment('x', set_byte(export_sentiment('nb', 1), 8, 9));
+SELECT count(*) FROM sentiment.versions WHERE model = 'x';
