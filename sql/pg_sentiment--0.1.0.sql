@@ -272,7 +272,7 @@ COMMENT ON FUNCTION @extschema@.drop_sentiment(text, int) IS
     'drops a version that is not in use, or with NULL the whole model';
 
 CREATE FUNCTION @extschema@.export_sentiment(model text, version int DEFAULT NULL) RETURNS bytea
-    LANGUAGE C STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'export_sentiment';
+    LANGUAGE C STABLE PARALLEL UNSAFE COST 10000 AS 'MODULE_PATHNAME', 'export_sentiment';
 COMMENT ON FUNCTION @extschema@.export_sentiment(text, int) IS
     'the bytes of a version, for import_sentiment() in another database; NULL for the deployed one';
 

@@ -9,6 +9,17 @@ use sentiment_tests::{Database, run_clean};
 
 /// A generated column, an expression index, a materialized view and a trigger, and what they hold.
 const OBJECTS: &str = "
+    CREATE TABLE examples AS
+    SELECT CASE WHEN n % 2 = 0 THEN 'sunny' ELSE 'rainy' END || ' day ' || md5(n::text) AS body,
+           CASE WHEN n % 2 = 0 THEN 'positive' ELSE 'negative' END AS label FROM generate_series(1, 200) AS n;
+    SELECT train_sentiment('mood', 'examples', 'body', 'label', 'naive_bayes');
+    SELECT learn_sentiment('mood', 'foggy', 'negative') FROM generate_series(1, 9);
+    SELECT refresh_sentiment('mood');
+    SELECT learn_sentiment('mood', 'misty', 'negative');
+    CREATE TABLE days (body text, mood text, version text);
+    CREATE TRIGGER mood BEFORE INSERT ON days FOR EACH ROW
+        EXECUTE FUNCTION sentiment_trigger('body', 'label=mood', 'version=version', 'model=mood');
+    INSERT INTO days VALUES ('foggy'), ('sunny');
     CREATE TABLE messages (
         id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         body text,
@@ -55,6 +66,15 @@ fn assert_restored(source: &mut Database<'_>, copy: &mut Database<'_>) {
     assert!(plan[0].contains("messages_label"), "{plan:?}");
     copy.run("INSERT INTO messages (body) VALUES ('so sad, terrible'); REFRESH MATERIALIZED VIEW labels");
     assert_eq!(copy.value::<i64>("SELECT messages FROM labels WHERE label = 'negative'"), 2);
+    let models = "SELECT string_agg(v::text, E'\\n' ORDER BY model, number) FROM sentiment.versions AS v";
+    assert_eq!(copy.value::<String>(models), source.value::<String>(models));
+    let days = "SELECT string_agg(d::text, ' ' ORDER BY d) FROM days AS d";
+    copy.run("INSERT INTO days VALUES ('foggy'), ('sunny'); DELETE FROM days WHERE ctid NOT IN (SELECT max(ctid) FROM days GROUP BY body)");
+    assert_eq!(copy.value::<String>(days), source.value::<String>(days));
+    // Numbers go on, and so does learning.
+    let refreshed: String = copy.value("SELECT model_version FROM refresh_sentiment('mood')");
+    assert_eq!(refreshed, "mood@3");
+    assert_eq!(copy.value::<String>("SELECT rollback_sentiment('mood')"), "mood@2");
     let same = "SELECT count(*) FROM messages WHERE sentiment_at(body, 'english@1') = 'negative'
                 AND label_at = 'negative' AND sentiment = 'negative' AND score_at = sentiment_score";
     assert_eq!(copy.value::<i64>(same), 2);
