@@ -104,7 +104,8 @@ CREATE FUNCTION sentiment.shipped_models()
 COMMENT ON FUNCTION sentiment.shipped_models() IS 'the models that are part of the library';
 
 -- Models are kept in tables, so that transactions, dumps and replication carry them. A name stays when its model is
--- dropped: a stored tweets@1 must never come to mean another version.
+-- dropped: a stored tweets@1 must never come to mean another version. There are no foreign keys: a parallel restore fills
+-- the tables of an extension in any order, with their constraints in force.
 CREATE TABLE sentiment.model (
     name text COLLATE "C" PRIMARY KEY,
     last_version int NOT NULL DEFAULT 0,
@@ -119,7 +120,7 @@ ALTER TABLE sentiment.part ALTER COLUMN payload SET STORAGE EXTERNAL;
 COMMENT ON TABLE sentiment.part IS 'bytes of models: a base, or what a refresh has changed; never updated';
 
 CREATE TABLE sentiment.version (
-    model text COLLATE "C" NOT NULL REFERENCES sentiment.model,
+    model text COLLATE "C" NOT NULL,
     number int NOT NULL,
     parts bigint[] NOT NULL,
     origin text NOT NULL,
