@@ -111,7 +111,8 @@ CREATE TABLE sentiment.model (
     last_version int NOT NULL DEFAULT 0,
     current_version int,
     current_deployment bigint,
-    keep_versions int NOT NULL DEFAULT 10
+    keep_versions int NOT NULL DEFAULT 10,
+    terms_changed bool NOT NULL DEFAULT false
 );
 COMMENT ON TABLE sentiment.model IS 'names of models, and which version of each is deployed';
 
@@ -233,6 +234,28 @@ CREATE VIEW sentiment.models AS
     LEFT JOIN sentiment.deployment AS d ON d.id = m.current_deployment;
 COMMENT ON VIEW sentiment.models IS 'the current version of each model; of one that is not deployed, its newest';
 
+-- What this session and this server are doing.
+
+CREATE FUNCTION sentiment.cached_models()
+    RETURNS TABLE (model_version text, shipped bool, bytes bigint, texts bigint)
+    LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 4 AS 'MODULE_PATHNAME', 'cached_models';
+COMMENT ON FUNCTION sentiment.cached_models() IS 'the model versions that this session has open';
+
+CREATE VIEW sentiment.cache AS SELECT * FROM sentiment.cached_models();
+COMMENT ON VIEW sentiment.cache IS
+    'the model versions that this session has open: their size, and how many texts it has had each of them read';
+
+CREATE FUNCTION sentiment.training_sessions()
+    RETURNS TABLE (pid int, datid oid, model text, phase text, done bigint, total bigint, started timestamptz)
+    LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1 AS 'MODULE_PATHNAME', 'training_sessions';
+COMMENT ON FUNCTION sentiment.training_sessions() IS 'the trainings that run on this server';
+
+CREATE VIEW sentiment.training_progress AS
+    SELECT t.pid, d.datname, t.model, t.phase, t.done, t.total, t.started
+    FROM sentiment.training_sessions() AS t LEFT JOIN pg_catalog.pg_database AS d ON d.oid = t.datid;
+COMMENT ON VIEW sentiment.training_progress IS
+    'how far each training on this server has come; total is 0 where it is not known beforehand';
+
 -- Training and the life of a model: for those to whom it is granted. What these do to the registry they do as its owner.
 
 CREATE FUNCTION @extschema@.train_sentiment(model text, source regclass, text_column name, label_column name,
@@ -256,6 +279,12 @@ CREATE FUNCTION @extschema@.confusion_sentiment(model text, source regclass, tex
     LANGUAGE C STABLE PARALLEL UNSAFE COST 1000000 ROWS 9 AS 'MODULE_PATHNAME', 'confusion_sentiment';
 COMMENT ON FUNCTION @extschema@.confusion_sentiment(text, regclass, name, name) IS
     'how often rows of each label were given each label';
+
+CREATE FUNCTION @extschema@.drift_sentiment(model text, source regclass, text_column name)
+    RETURNS TABLE (measure text, training float8, current float8, change float8)
+    LANGUAGE C STABLE PARALLEL UNSAFE COST 1000000 ROWS 6 AS 'MODULE_PATHNAME', 'drift_sentiment';
+COMMENT ON FUNCTION @extschema@.drift_sentiment(text, regclass, name) IS
+    'label mix, mean confidence and share of unknown words on these texts, beside those at training';
 
 CREATE FUNCTION @extschema@.deploy_sentiment(model text, version int) RETURNS text
     LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'deploy_sentiment';
@@ -315,9 +344,12 @@ ALTER TABLE sentiment.term OWNER TO @extowner@;
 ALTER VIEW sentiment.models OWNER TO @extowner@;
 ALTER VIEW sentiment.versions OWNER TO @extowner@;
 ALTER VIEW sentiment.deployments OWNER TO @extowner@;
+ALTER VIEW sentiment.cache OWNER TO @extowner@;
+ALTER VIEW sentiment.training_progress OWNER TO @extowner@;
 GRANT EXECUTE ON FUNCTION sentiment.is_pinned(text) TO @extowner@;
 GRANT USAGE ON SCHEMA sentiment TO PUBLIC;
-GRANT SELECT ON sentiment.models, sentiment.versions, sentiment.deployments TO PUBLIC;
+GRANT SELECT ON sentiment.models, sentiment.versions, sentiment.deployments, sentiment.cache, sentiment.training_progress
+    TO PUBLIC;
 
 -- Granted to the owner explicitly, for the functions themselves stay with the superuser.
 GRANT EXECUTE ON FUNCTION @extschema@.train_sentiment(text, regclass, name, name, text, jsonb, float8, bigint, text),

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use sentiment_core::ErrorKind;
 
@@ -128,9 +128,6 @@ failures! {
         "this database has no registry of models", "Run CREATE EXTENSION pg_sentiment.";
     registry_damaged(): ERRCODE_DATA_CORRUPTED,
         "the registry lacks a part of a model", "Its tables were changed by hand: train or import the model again.";
-    bundle_damaged(): ERRCODE_DATA_CORRUPTED,
-        "these bytes are no model or were changed: a part is cut short",
-        "Give the bytes that export_sentiment() returned, unchanged.";
     deploy_unknown(): ERRCODE_INVALID_PARAMETER_VALUE,
         "deploy must be if_better, always or never", "if_better deploys what does better than the deployed version on the rows held out.";
     max_rows_not_positive(rows: i32): ERRCODE_INVALID_PARAMETER_VALUE,
@@ -163,6 +160,19 @@ impl Failure {
     /// Warns of this failure, with `prefix` before its message, and goes on.
     pub fn warn(self, prefix: &str) {
         Self { message: format!("{prefix}: {}", self.message), ..self }.report(PgLogLevel::WARNING);
+    }
+
+    /// An error that the server raised while the background worker was at work.
+    pub fn caught(error: &CaughtError) -> Self {
+        let (CaughtError::PostgresError(report)
+        | CaughtError::ErrorReport(report)
+        | CaughtError::RustPanic { ereport: report, .. }) = error;
+        Self {
+            sqlstate: report.sql_error_code(),
+            message: report.message().to_owned(),
+            hint: "The worker tries again in a minute.".into(),
+            with_context: true,
+        }
     }
 
     /// Says in the hint that the model's name comes from the setting, not from the call.

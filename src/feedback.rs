@@ -1,23 +1,17 @@
-//! Learning from a stream: texts with their right labels, and words with a score of the user's own.
-
-use std::time::Instant;
+//! What users tell a model: texts with their right labels, and words with a score of their own.
 
 use pgrx::{FromDatum, IntoDatum, pg_sys};
-use sentiment_core::refresh::{DeltaPart, Lesson, refresh};
 use sentiment_core::train::check_term;
 
 use crate::call::{Answer, Call, sql_functions};
-use crate::errors::{Failure, Result, Shown};
+use crate::errors::{Failure, Result};
 use crate::lifecycle::model_argument;
-use crate::registry::store::{self, NewVersion, Part, number_value, text_of, text_value};
-use crate::registry::{as_owner, caller, lookup};
-use crate::result::record;
+use crate::registry::store::{self, number_value, text_of, text_value};
+use crate::registry::{as_owner, caller};
 use crate::sql::{Access, Session};
 use crate::target::refuse_read_only;
-use crate::text;
-use crate::training::interruptible;
 
-sql_functions!(learn_sentiment, set_sentiment_term, refresh_sentiment);
+sql_functions!(learn_sentiment, set_sentiment_term);
 
 /// Rows that are fetched at a time.
 const BATCH: i64 = 1_000;
@@ -34,6 +28,12 @@ pub struct Filed {
 pub fn all(session: &Session, model: &str) -> Result<Vec<Filed>> {
     let query = c"SELECT id, body, label FROM sentiment.feedback WHERE model = $1 ORDER BY id";
     filed(session, query, &[text_value(model)])
+}
+
+/// What was filed for a model and is not in a deployed version yet; the oldest first.
+pub fn new(session: &Session, model: &str, most: i64) -> Result<Vec<Filed>> {
+    let query = c"SELECT id, body, label FROM sentiment.feedback WHERE model = $1 AND used_in IS NULL ORDER BY id LIMIT $2";
+    filed(session, query, &[text_value(model), number_value(most)])
 }
 
 fn filed(
@@ -73,6 +73,12 @@ pub fn mark(session: &Session, filed: &[Filed], number: i32) -> Result<()> {
     session.execute(update, &[text_value(&ids), (pg_sys::INT4OID, number.into())]).map(drop)
 }
 
+/// Notes whether a model's own terms have changed since its deployed version was made.
+pub fn terms_changed(session: &Session, model: &str, changed: bool) -> Result<()> {
+    let update = c"UPDATE sentiment.model SET terms_changed = $2 WHERE name = $1 AND terms_changed <> $2";
+    session.execute(update, &[text_value(model), (pg_sys::BOOLOID, changed.into())]).map(drop)
+}
+
 /// `learn_sentiment(model, body, label)`: files an example.
 fn learn_sentiment(call: &Call) -> Answer {
     refuse_read_only(c"learn_sentiment()");
@@ -100,6 +106,7 @@ fn set_sentiment_term(call: &Call) -> Answer {
     let score: Option<f64> = call.value(2);
     check_term(&term, score.unwrap_or_default())?;
     as_owner(Access::Write, |session| {
+        terms_changed(session, &model, true)?;
         let parameters = [text_value(&model), text_value(&term)];
         let Some(score) = score.and_then(IntoDatum::into_datum) else {
             return session
@@ -111,65 +118,4 @@ fn set_sentiment_term(call: &Call) -> Answer {
         session.execute(upsert, &[model, term, (pg_sys::FLOAT8OID, score)])
     })?;
     Ok(None)
-}
-
-/// `refresh_sentiment(model, max_rows)`: learns what is new, and deploys it.
-fn refresh_sentiment(call: &Call) -> Answer {
-    let started = Instant::now();
-    refuse_read_only(c"refresh_sentiment()");
-    let model = model_argument(call, 0)?;
-    store::check_name(&model)?;
-    let most: i32 = call.required(1, "max_rows")?;
-    if most < 1 {
-        return Err(Failure::max_rows_not_positive(most));
-    }
-    let caller = caller();
-    let (number, rows) = as_owner(Access::Write, |session| learn(session, &model, most.into(), &caller))?;
-    let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
-    let version = text::datum(&format!("{model}@{number}"));
-    record(call, [Some(version), i64::try_from(rows).ok().into_datum(), milliseconds.into_datum()]).map(Some)
-}
-
-/// Learns from examples that are not in the deployed version; the version's number then, and how many they were.
-fn learn(session: &Session, model: &str, most: i64, caller: &str) -> Result<(i32, u64)> {
-    let known = store::lock_known(session, model)?;
-    let current = known.current.ok_or_else(|| Failure::not_deployed(Shown(model)))?;
-    let ids = lookup::parts(model, current)?.ok_or_else(Failure::registry_damaged)?;
-    let parts = ids.iter().map(|&id| lookup::part(id)).collect::<Result<Vec<_>>>()?;
-    let (base, deltas) = parts.split_first().ok_or_else(Failure::registry_damaged)?;
-    let deltas: Vec<&[u8]> = deltas.iter().map(Vec::as_slice).collect();
-    let query = c"SELECT id, body, label FROM sentiment.feedback WHERE model = $1 AND used_in IS NULL ORDER BY id LIMIT $2";
-    let filed = filed(session, query, &[text_value(model), number_value(most)])?;
-    let lessons: Vec<Lesson<'_>> =
-        filed.iter().map(|filed| Lesson { text: filed.body.as_bytes(), label: &filed.label }).collect();
-    let refreshed = refresh(base, &deltas, &lessons, &own_terms(session, model)?, &mut interruptible)?;
-    let number = match refreshed.deltas {
-        None => current,
-        Some(deltas) => {
-            let kept = |part: DeltaPart| match part {
-                DeltaPart::Kept(at) => Part::Known(ids[at + 1]),
-                DeltaPart::New(bytes) => Part::New(bytes),
-            };
-            let parts = std::iter::once(Part::Known(ids[0])).chain(deltas.into_iter().map(kept)).collect();
-            store_refreshed(session, model, parts, caller)?
-        }
-    };
-    mark(session, &filed, number)?;
-    Ok((number, refreshed.rows_used))
-}
-
-fn store_refreshed(session: &Session, model: &str, parts: Vec<Part>, caller: &str) -> Result<i32> {
-    let ids = store::store_parts(session, parts)?;
-    let bytes = ids.iter().map(|&id| lookup::part(id)).collect::<Result<Vec<_>>>()?;
-    let (base, deltas) = bytes.split_first().ok_or_else(Failure::registry_damaged)?;
-    let deltas: Vec<&[u8]> = deltas.iter().map(Vec::as_slice).collect();
-    let card = sentiment_core::Predictor::open_parts(base, &deltas)?;
-    let (options, metrics) = store::current_figures(session, model)?;
-    let parts = ids.into_iter().map(Part::Known).collect();
-    let version =
-        NewVersion { model, parts, origin: "refresh", options: &options, metrics: &metrics, caller };
-    let number = store::store(session, version, &card)?;
-    store::deploy(session, model, number, "refresh", caller)?;
-    store::prune_as_set(session, model)?;
-    Ok(number)
 }

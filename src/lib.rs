@@ -10,9 +10,9 @@
 
 use pgrx::pg_guard;
 
-mod bundle;
 mod call;
 mod detail;
+mod drift;
 mod errors;
 mod evaluation;
 mod feedback;
@@ -20,6 +20,8 @@ mod inspection;
 mod json;
 mod lifecycle;
 mod models;
+mod progress;
+mod refresh;
 mod registry;
 mod rescore;
 mod result;
@@ -34,6 +36,7 @@ mod text;
 mod training;
 mod trigger;
 mod wiring;
+mod worker;
 
 pgrx::pg_module_magic!(name, version);
 
@@ -41,4 +44,5 @@ pgrx::pg_module_magic!(name, version);
 #[pg_guard]
 extern "C-unwind" fn _PG_init() {
     settings::define();
+    worker::register();
 }

@@ -1,9 +1,8 @@
 //! Deploying, rolling back, dropping, moving: the life of a model after it was trained.
 
 use pgrx::{FromDatum, IntoDatum};
-use sentiment_core::Predictor;
+use sentiment_core::{Predictor, bundle};
 
-use crate::bundle;
 use crate::call::{Answer, Call, sql_functions};
 use crate::errors::{Failure, Result, Shown};
 use crate::models::Model;
@@ -107,13 +106,12 @@ fn import_sentiment(call: &Call) -> Answer {
     let payload = call.datum(1).ok_or_else(|| Failure::null_argument("payload"))?;
     // SAFETY: the install script declares the argument as bytea.
     let payload: Vec<u8> = unsafe { Vec::<u8>::from_datum(payload, false) }.unwrap_or_default();
-    let parts = bundle::read(&payload)?;
-    let (base, deltas) = parts.split_first().ok_or_else(Failure::registry_damaged)?;
-    let card = Predictor::open_parts(base, deltas)?;
+    let (base, deltas) = bundle::read(&payload)?;
+    let card = Predictor::open_parts(base, &deltas)?;
     let caller = caller();
     let version = NewVersion {
         model: &model,
-        parts: parts.iter().map(|part| Part::New(part.to_vec())).collect(),
+        parts: std::iter::once(base).chain(deltas.iter().copied()).map(Part::New).collect(),
         origin: "import",
         options: "{}",
         metrics: card.metrics(),

@@ -5,7 +5,8 @@ mod cache;
 use std::cell::RefCell;
 use std::ops::Deref;
 use std::rc::Rc;
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use sentiment_core::{Predictor, Reading, Reason, Scratch, TokenView, shipped};
 
@@ -19,8 +20,10 @@ pub struct Model {
     /// Before the bytes that it borrows from, so that it goes first.
     predictor: Predictor<'static>,
     version_name: String,
-    /// The base of a model from the registry; a shipped one is in the library.
-    bytes: Option<Box<[u8]>>,
+    /// The base of a model from the registry, which its refreshed versions share; a shipped one is in the library.
+    base: Option<Arc<Vec<u8>>>,
+    /// Texts read in this session. Atomic since shipped models are shared in principle; a backend has one thread.
+    texts: AtomicU64,
 }
 
 /// A model in use.
@@ -86,19 +89,25 @@ impl Model {
     fn open(bytes: &'static [u8]) -> Result<Self> {
         let predictor = Predictor::open_unchecked(bytes)?;
         let version_name = format!("{}@{}", predictor.name(), predictor.version());
-        Ok(Self { predictor, version_name, bytes: None })
+        Ok(Self { predictor, version_name, base: None, texts: AtomicU64::new(0) })
     }
 
-    /// Opens a version from its parts, the base first.
-    fn open_parts(version_name: String, parts: &[Vec<u8>]) -> Result<Self> {
-        let Some((base, deltas)) = parts.split_first() else { return Err(Failure::registry_damaged()) };
-        let base: Box<[u8]> = base.as_slice().into();
-        // SAFETY: the predictor borrows from the heap, where the bytes stay when the model is moved; the model holds both,
-        // hands out no `'static` borrow of them, and drops the predictor first.
+    /// Opens a version from its base and its deltas. `known` says that the base's checksum was seen to hold.
+    fn open_parts(version_name: String, base: Arc<Vec<u8>>, known: bool, deltas: &[Vec<u8>]) -> Result<Self> {
+        // SAFETY: the predictor borrows from the heap, where the bytes stay as long as anybody holds them; the model does, never
+        // changes them, hands out no `'static` borrow of them, and drops the predictor first.
         let bytes: &'static [u8] = unsafe { std::slice::from_raw_parts(base.as_ptr(), base.len()) };
         let deltas: Vec<&[u8]> = deltas.iter().map(Vec::as_slice).collect();
-        let predictor = Predictor::open_parts(bytes, &deltas)?;
-        Ok(Self { predictor, version_name, bytes: Some(base) })
+        let predictor = match known {
+            true => Predictor::open_parts_unchecked(bytes, &deltas)?,
+            false => Predictor::open_parts(bytes, &deltas)?,
+        };
+        Ok(Self { predictor, version_name, base: Some(base), texts: AtomicU64::new(0) })
+    }
+
+    /// Texts that this session has had the model read.
+    pub fn texts(&self) -> u64 {
+        self.texts.load(Ordering::Relaxed)
     }
 
     /// What is known of the model: its labels, figures; the name of a shipped one.
@@ -111,7 +120,7 @@ impl Model {
         let same = |&&(name, number, _): &&(&str, u32, &[u8])| {
             name == self.predictor.name() && number == self.predictor.version()
         };
-        shipped::all().iter().find(same).filter(|_| self.bytes.is_none()).map(|&(_, _, bytes)| bytes)
+        shipped::all().iter().find(same).filter(|_| self.base.is_none()).map(|&(_, _, bytes)| bytes)
     }
 
     /// The version as SQL writes it: `name@number`.
@@ -133,6 +142,7 @@ impl Model {
 
     /// Reads a text and hands what it comes to to `answer`. `None` where the text holds nothing to score.
     pub fn read<T>(&self, text: StoredText, answer: impl FnOnce(Reading<'_>) -> T) -> Option<T> {
+        self.texts.store(self.texts() + 1, Ordering::Relaxed);
         text.read(|body| {
             SCRATCH.with_borrow_mut(|scratch| self.predictor.read(body.text(), scratch).map(answer))
         })
@@ -147,6 +157,12 @@ impl Model {
     pub fn tokens(&self, body: Body<'_>) -> Vec<TokenView> {
         SCRATCH.with_borrow_mut(|scratch| self.predictor.tokens(body.text(), scratch))
     }
+}
+
+/// The versions that this session has used or opened.
+pub fn in_use() -> Result<Vec<ModelRef>> {
+    let used = shipped()?.iter().filter(|model| model.texts() > 0).map(ModelRef::Shipped);
+    Ok(used.chain(cache::opened().into_iter().map(ModelRef::Trained)).collect())
 }
 
 /// The shipped versions, the newest of a name last; opened at a session's first use of any.

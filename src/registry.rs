@@ -16,7 +16,7 @@ use crate::models::{self, Model};
 use crate::result::{Columns, Rows};
 use crate::text;
 
-sql_functions!(shipped_models);
+sql_functions!(shipped_models, cached_models);
 
 /// `sentiment.shipped_models()`: the newest version of each model that is part of the library.
 fn shipped_models(call: &Call) -> Answer {
@@ -27,6 +27,20 @@ fn shipped_models(call: &Call) -> Answer {
         if !versions[index + 1..].iter().any(same_name) {
             rows.push(columns(model)?);
         }
+    }
+    Ok(None)
+}
+
+/// `sentiment.cached_models()`: the versions that this session holds open.
+fn cached_models(call: &Call) -> Answer {
+    let mut rows = Rows::begin(call)?;
+    for model in models::in_use()? {
+        rows.push([
+            Some(text::datum(model.version_name())),
+            model.shipped_bytes().is_some().into_datum(),
+            i64::try_from(model.card().size()).ok().into_datum(),
+            i64::try_from(model.texts()).ok().into_datum(),
+        ]);
     }
     Ok(None)
 }

@@ -1,6 +1,8 @@
-//! The settings `sentiment.*`. Any user may change them; none needs the library preloaded.
+//! The settings `sentiment.*`. Any user may change them but those of the background worker, which are the server's; only
+//! that worker needs the library preloaded.
 
 use std::ffi::{CStr, CString};
+use std::time::Duration;
 
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum, pg_sys};
 
@@ -32,6 +34,8 @@ const CACHE_SIZE_DEFAULT: i32 = 65_536;
 const CACHE_SIZE_MIN: i32 = 1_024;
 /// Stands for `maintenance_work_mem`.
 const TRAIN_MEMORY_INHERIT: i32 = -1;
+/// Ten seconds in ms: who waits longer wants to know.
+const PROGRESS_INTERVAL_DEFAULT: i32 = 10_000;
 /// As large as the server lets its own memory settings be.
 const MEMORY_MAX: i32 = i32::MAX;
 
@@ -39,9 +43,19 @@ static DEFAULT_MODEL: GucSetting<Option<CString>> = GucSetting::<Option<CString>
 static CACHE_SIZE: GucSetting<i32> = GucSetting::<i32>::new(CACHE_SIZE_DEFAULT);
 static TRAIN_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(TRAIN_MEMORY_INHERIT);
 static ON_ERROR: GucSetting<OnError> = GucSetting::<OnError>::new(OnError::Null);
+static PROGRESS_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(PROGRESS_INTERVAL_DEFAULT);
+static REFRESH_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(0);
+static REFRESH_DATABASES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
 /// Defines every setting and reserves the prefix, so that a misspelt one is refused.
 pub fn define() {
+    define_scoring();
+    define_training();
+    define_worker();
+    reserve_prefix();
+}
+
+fn define_scoring() {
     GucRegistry::define_string_guc(
         c"sentiment.default_model",
         c"Sets the model that scores when a call names none.",
@@ -60,6 +74,17 @@ pub fn define() {
         GucContext::Userset,
         GucFlags::UNIT_KB,
     );
+    GucRegistry::define_enum_guc(
+        c"sentiment.on_error",
+        c"Sets what sentiment_trigger() does with a row that cannot be scored.",
+        c"null stores NULL and warns, raise refuses the row; a trigger's own on_error comes first.",
+        &ON_ERROR,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+}
+
+fn define_training() {
     GucRegistry::define_int_guc(
         c"sentiment.train_memory",
         c"Sets the memory that training a model may use.",
@@ -70,15 +95,37 @@ pub fn define() {
         GucContext::Userset,
         GucFlags::UNIT_KB,
     );
-    GucRegistry::define_enum_guc(
-        c"sentiment.on_error",
-        c"Sets what sentiment_trigger() does with a row that cannot be scored.",
-        c"null stores NULL and warns, raise refuses the row; a trigger's own on_error comes first.",
-        &ON_ERROR,
+    GucRegistry::define_int_guc(
+        c"sentiment.progress_interval",
+        c"Sets the least time between two NOTICEs of a training that say how far it is.",
+        c"-1 turns them off.",
+        &PROGRESS_INTERVAL,
+        -1,
+        i32::MAX,
         GucContext::Userset,
+        GucFlags::UNIT_MS,
+    );
+}
+
+fn define_worker() {
+    GucRegistry::define_int_guc(
+        c"sentiment.refresh_interval",
+        c"Sets how often the background worker looks for new examples to learn from.",
+        c"0 turns it off. The worker needs pg_sentiment in shared_preload_libraries.",
+        &REFRESH_INTERVAL,
+        0,
+        i32::MAX,
+        GucContext::Sighup,
+        GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_string_guc(
+        c"sentiment.refresh_databases",
+        c"Lists the databases whose models the background worker refreshes.",
+        c"Names of databases, separated by commas.",
+        &REFRESH_DATABASES,
+        GucContext::Sighup,
         GucFlags::default(),
     );
-    reserve_prefix();
 }
 
 /// Hands the name in `sentiment.default_model` to `read`, without copying it: a row's cost counts.
@@ -104,6 +151,24 @@ pub fn train_memory() -> u64 {
 /// The policy for triggers that name none.
 pub fn on_error() -> OnError {
     ON_ERROR.get()
+}
+
+/// The least time between two notices of a training; `None` where there shall be none.
+pub fn progress_interval() -> Option<Duration> {
+    u64::try_from(PROGRESS_INTERVAL.get()).ok().map(Duration::from_millis)
+}
+
+/// How often the background worker refreshes; `None` where it does not.
+pub fn refresh_interval() -> Option<Duration> {
+    u64::try_from(REFRESH_INTERVAL.get()).ok().filter(|&interval| interval > 0).map(Duration::from_millis)
+}
+
+/// The databases whose models the background worker refreshes.
+pub fn refresh_databases() -> Vec<String> {
+    let list = REFRESH_DATABASES.get().unwrap_or_default();
+    let list = list.to_string_lossy();
+    let names = list.split(',').map(|name| name.trim().trim_matches('"').to_owned());
+    names.filter(|name| !name.is_empty()).collect()
 }
 
 fn reserve_prefix() {

@@ -158,6 +158,8 @@ impl Session {
                 self.access == Access::Read,
                 0,
             );
+            // What `take` has the server allocate goes with each batch: large values are copied out of their tables.
+            let mut memory = pgrx::PgMemoryContexts::new("pg_sentiment batch");
             loop {
                 pgrx::check_for_interrupts!();
                 pg_sys::SPI_cursor_fetch(portal, true, batch);
@@ -174,8 +176,9 @@ impl Session {
                         );
                         *column = (!null).then_some(value);
                     }
-                    take(columns)?;
+                    memory.switch_to(|_| take(columns))?;
                 }
+                memory.reset();
                 pg_sys::SPI_freetuptable(table);
                 if rows == 0 {
                     break;

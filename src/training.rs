@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use pgrx::{IntoDatum, direct_function_call, pg_sys};
+use sentiment_core::drift::Profile;
 use sentiment_core::train::{Algorithm, Corpus, Evaluation, Options, Split, Trained, Training};
 use sentiment_core::{Predictor, Scratch, Text};
 
@@ -11,6 +12,7 @@ use crate::errors::{Failure, Result};
 use crate::feedback;
 use crate::lifecycle::model_argument;
 use crate::models::{Model, ModelRef};
+use crate::progress::Progress;
 use crate::registry::store::{self, NewVersion, Part};
 use crate::registry::{as_owner, caller, lookup};
 use crate::result::record;
@@ -39,12 +41,6 @@ impl Deploy {
             _ => Err(Failure::deploy_unknown()),
         }
     }
-}
-
-/// Lets a cancelled query end; the core calls this every few microseconds to milliseconds.
-pub fn interruptible(_: &'static str, _: usize, _: usize) -> sentiment_core::Result<()> {
-    pgrx::check_for_interrupts!();
-    Ok(())
 }
 
 /// What a call asks for.
@@ -82,9 +78,17 @@ impl Request {
     }
 
     /// Gathers the rows, and what was filed by users.
-    fn gather(&self, source: &Source<'_>, feedback: &[feedback::Filed]) -> Result<Corpus> {
+    fn gather(
+        &self,
+        source: &Source<'_>,
+        feedback: &[feedback::Filed],
+        progress: &mut Progress,
+    ) -> Result<Corpus> {
         let mut corpus = Corpus::new(settings::train_memory());
+        let mut rows = 0;
         source.each(|body, label| {
+            rows += 1;
+            progress.step("reading rows", rows, 0);
             let (Some(body), Some(label)) = (body, label) else {
                 corpus.skip();
                 return Ok(());
@@ -114,7 +118,8 @@ fn train_sentiment(call: &Call) -> Answer {
             if request.options.feedback() { feedback::all(session, &request.model)? } else { Vec::new() };
         Ok((feedback::own_terms(session, &request.model)?, filed))
     })?;
-    let corpus = request.gather(&source, &filed)?;
+    let mut progress = Progress::begin(&request.model);
+    let corpus = request.gather(&source, &filed, &mut progress)?;
     let split = corpus.split(request.test_fraction, request.seed)?;
     let training = Training {
         name: "",
@@ -124,22 +129,25 @@ fn train_sentiment(call: &Call) -> Answer {
         own_terms: &own_terms,
         seed: request.seed,
         memory: settings::train_memory(),
+        grows: true,
     };
-    let trained = training.run(&corpus, &split.train, &mut interruptible)?;
+    let mut trained = training.run(&corpus, &split.train, &mut progress)?;
     if !trained.report.converged {
         pgrx::notice!(
             "the solver was stopped after {} iterations, before it converged",
             trained.report.iterations
         );
     }
-    let outcome = Outcome::new(&request, &corpus, &split, &trained)?;
-    let (number, deployed) = outcome.store(&request, &trained, &filed)?;
+    let outcome = Outcome::new(&request, &corpus, &split, &mut trained, &mut progress)?;
+    progress.end();
+    let (number, deployed) = outcome.store(&request, &filed)?;
     let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
     outcome.record(call, &format!("{}@{number}", request.model), deployed, milliseconds)
 }
 
 /// What a training came to, measured on the rows that were held out.
 struct Outcome<'o> {
+    bytes: &'o [u8],
     card: Predictor<'o>,
     figures: Evaluation,
     /// The deployed version's.
@@ -149,45 +157,47 @@ struct Outcome<'o> {
 }
 
 impl<'o> Outcome<'o> {
-    fn new(request: &Request, corpus: &Corpus, split: &Split, trained: &'o Trained) -> Result<Self> {
-        let card = Predictor::open(&trained.bytes)?;
-        let figures = measure(&card, corpus, &split.test)?;
+    fn new(
+        request: &Request,
+        corpus: &Corpus,
+        split: &Split,
+        trained: &'o mut Trained,
+        progress: &mut Progress,
+    ) -> Result<Self> {
+        let mut measure = |model: &Predictor<'_>| measure(model, corpus, &split.test, progress);
+        let rows_test = split.test.len();
+        let (figures, metrics) = {
+            let model = Predictor::open(&trained.bytes)?;
+            let (figures, profile) = measure(&model)?;
+            let metrics = profile.metrics(&figures, model.labels(), &format!("{rows_test} rows held out"));
+            (figures, metrics)
+        };
+        trained.state_metrics(&metrics)?;
         let previous = match lookup::name(&request.model)?.and_then(|name| name.current) {
             Some(_) => {
                 let previous: ModelRef = Model::by_name(&request.model)?;
-                Some(measure(previous.card(), corpus, &split.test)?)
+                Some(measure(previous.card())?.0)
             }
             None => None,
         };
-        Ok(Self { card, figures, previous, rows_test: split.test.len(), skipped: corpus.skipped() })
+        let card = Predictor::open(&trained.bytes)?;
+        Ok(Self { bytes: &trained.bytes, card, figures, previous, rows_test, skipped: corpus.skipped() })
     }
 
     fn macro_f1(&self) -> f64 {
         self.figures.macro_average().f1
     }
 
-    fn metrics(&self) -> String {
-        format!(
-            "{{\"accuracy\": {:.4}, \"macro_f1\": {:.4}, \"macro_recall\": {:.4}, \"log_loss\": {:.4}, \
-             \"measured_on\": \"{} rows held out\"}}",
-            self.figures.accuracy(),
-            self.macro_f1(),
-            self.figures.macro_average().recall,
-            self.figures.log_loss(),
-            self.rows_test
-        )
-    }
-
     /// Stores the version, and deploys it if that was asked for. Feedback that it was trained on is not new any more if it
     /// is deployed.
-    fn store(&self, request: &Request, trained: &Trained, filed: &[feedback::Filed]) -> Result<(i32, bool)> {
-        let (caller, options, metrics) = (caller(), request.options.to_json(), self.metrics());
+    fn store(&self, request: &Request, filed: &[feedback::Filed]) -> Result<(i32, bool)> {
+        let (caller, options) = (caller(), request.options.to_json());
         let version = NewVersion {
             model: &request.model,
-            parts: vec![Part::New(trained.bytes.clone())],
+            parts: vec![Part::New(self.bytes)],
             origin: "train",
             options: &options,
-            metrics: &metrics,
+            metrics: self.card.metrics(),
             caller: &caller,
         };
         let better =
@@ -204,6 +214,7 @@ impl<'o> Outcome<'o> {
             if deploys {
                 store::deploy(session, &request.model, number, "train", &caller)?;
                 feedback::mark(session, filed, number)?;
+                feedback::terms_changed(session, &request.model, false)?;
             }
             store::prune(session, &request.model, request.options.keep_versions())?;
             Ok((number, deploys))
@@ -233,15 +244,22 @@ impl<'o> Outcome<'o> {
 }
 
 /// How a model does on some rows of a corpus.
-fn measure(model: &Predictor<'_>, corpus: &Corpus, rows: &[u32]) -> Result<Evaluation> {
+fn measure(
+    model: &Predictor<'_>,
+    corpus: &Corpus,
+    rows: &[u32],
+    progress: &mut Progress,
+) -> Result<(Evaluation, Profile)> {
     let mut evaluation = Evaluation::new(model.labels());
+    let mut profile = Profile::new(model.labels().len());
     let mut scratch = Scratch::default();
-    for &at in rows {
-        pgrx::check_for_interrupts!();
+    for (done, &at) in rows.iter().enumerate() {
+        progress.step("measuring", done, rows.len());
         let (body, label) = corpus.row(at);
         if let Some(reading) = model.read(Text::new(body), &mut scratch) {
             evaluation.add(label, &reading)?;
+            profile.add(&reading);
         }
     }
-    Ok(evaluation)
+    Ok((evaluation, profile))
 }

@@ -2,7 +2,10 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod bundle;
+mod compaction;
 mod delta;
+pub mod drift;
 mod error;
 mod forest;
 mod hash;

@@ -12,12 +12,14 @@
 //!     36     4  classes
 //!     40     8  length of what follows the table
 //!     48     4  weights in a record of the table; 0 for one a class
-//!     52    12  zero
+//!     52     4  1 where the upper halves of the terms' hashes follow the table, else 0
+//!     56     8  zero
 //!     64        card (bincode), zero-padded to a multiple of 64
 //!               table: buckets, each zero-padded to a multiple of 16:
 //!                   eight 4-byte fingerprints, 0 where the slot is free
 //!                   eight records: weights (i8), then lexicon value (5 bits), shift (2) and flag (1)
-//!               what follows the table: of a naive Bayes model the counts that it was made from, of a forest its trees
+//!               what follows the table: of a model that takes in what it learns, four bytes a slot, the upper half of its
+//!               term's hash; then of a naive Bayes model the counts that it was made from, of a forest its trees
 //! ```
 //!
 //! With two or three classes a bucket is one cache line.
@@ -29,7 +31,7 @@ mod writer;
 pub(crate) use counts::{TermCounts, write as write_counts};
 pub(crate) use table::{Entry, Table};
 pub(crate) const LARGEST_WEIGHT: i32 = table::LARGEST_WEIGHT;
-pub(crate) use writer::{EntryDraft, write, write_table};
+pub(crate) use writer::{EntryDraft, Hashes, restate, write, write_table};
 
 use crate::shape::SHAPES;
 use crate::text::TOKENIZER_VERSION;
@@ -40,6 +42,8 @@ use serde::{Deserialize, Serialize};
 const MAGIC: [u8; 8] = *b"\x89SENTI\r\n";
 const FORMAT_VERSION: u32 = 1;
 const HEADER: usize = 64;
+/// Where the header says whether the hashes' upper halves are there.
+const HALVES: usize = 52;
 /// Where the checksum stands in the header.
 const CHECKSUM: std::ops::Range<usize> = 24..28;
 /// Fewest and most classes of a model.
@@ -113,10 +117,14 @@ pub(crate) struct Card {
 pub(crate) struct Model<'a> {
     pub card: Card,
     pub table: Table<'a>,
+    /// The upper half of each slot's hash, if the model has them.
+    halves: Option<&'a [[u8; 4]]>,
     /// What follows the table.
     pub tail: &'a [u8],
     /// The checksum, as the bytes have it: which model this is.
     pub checksum: u32,
+    /// How many bytes there are.
+    pub length: usize,
 }
 
 impl<'a> Model<'a> {
@@ -157,7 +165,28 @@ impl<'a> Model<'a> {
             .ok_or_else(|| damaged("its lengths do not add up"))?;
         let card = decode(&bytes[HEADER..HEADER + card_length])?;
         check(&card, classes)?;
-        Ok(Self { card, table, tail, checksum: number(bytes, CHECKSUM.start) })
+        let (halves, tail) = match number(bytes, HALVES) {
+            0 => (None, tail),
+            _ => {
+                let halves = tail.split_at_checked(4 * table.slots());
+                let (halves, tail) = halves.ok_or_else(|| damaged("its hashes are cut short"))?;
+                (Some(halves.as_chunks().0), tail)
+            }
+        };
+        Ok(Self { card, table, halves, tail, checksum: number(bytes, CHECKSUM.start), length: bytes.len() })
+    }
+
+    /// Every term of the table, as it would be written again; `None` if the model does not know their hashes.
+    pub fn terms(&self) -> Option<Vec<EntryDraft>> {
+        let draft = |(record, half): (Option<(u32, Entry<'a>)>, &[u8; 4])| {
+            let (fingerprint, entry) = record?;
+            let hash = u64::from(u32::from_le_bytes(*half)) << 32 | u64::from(fingerprint);
+            let mut sums = vec![0; self.card.labels.len()];
+            entry.add_to(&mut sums);
+            let weights = sums.into_iter().map(|weight| i32::try_from(weight).unwrap_or_default()).collect();
+            Some(EntryDraft { hash, weights, lexicon_value: entry.lexicon_value(), left: entry.is_left() })
+        };
+        Some(self.table.records().zip(self.halves?).filter_map(draft).collect())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::terms::{self, GramBuffer};
 use crate::text::{Text, Token, TokenMarks, Tokenized};
 use crate::{Result, hash};
 use overlay::Overlay;
-pub(crate) use overlay::OverlayEntry;
+pub(crate) use overlay::{OverlayEntry, entries};
 
 /// Buffers that every reading reuses, so that a text allocates nothing once they have grown.
 #[derive(Debug, Default)]
@@ -74,8 +74,7 @@ impl<'a> Predictor<'a> {
     /// # Errors
     /// As [`Predictor::open`], for each part; `Damaged` for a delta of another model.
     pub fn open_parts(base: &'a [u8], deltas: &[&[u8]]) -> Result<Self> {
-        let size = base.len() + deltas.iter().map(|delta| delta.len()).sum::<usize>();
-        Self::with(Model::open(base)?, deltas, size)
+        Self::with(Model::open(base)?, deltas)
     }
 
     /// Opens bytes whose checksum is known to hold, such as those compiled into the library: costs no pass over them.
@@ -83,10 +82,19 @@ impl<'a> Predictor<'a> {
     /// # Errors
     /// As [`Predictor::open`], the checksum apart. Changed bytes can give wrong scores, nothing worse.
     pub fn open_unchecked(bytes: &'a [u8]) -> Result<Self> {
-        Self::with(Model::open_unchecked(bytes)?, &[], bytes.len())
+        Self::with(Model::open_unchecked(bytes)?, &[])
     }
 
-    fn with(model: Model<'a>, deltas: &[&[u8]], size: usize) -> Result<Self> {
+    /// As [`Predictor::open_parts`], for a base whose checksum is known to hold: a refresh changes the deltas only.
+    ///
+    /// # Errors
+    /// As [`Predictor::open_parts`], the base's checksum apart.
+    pub fn open_parts_unchecked(base: &'a [u8], deltas: &[&[u8]]) -> Result<Self> {
+        Self::with(Model::open_unchecked(base)?, deltas)
+    }
+
+    fn with(model: Model<'a>, deltas: &[&[u8]]) -> Result<Self> {
+        let size = model.length + deltas.iter().map(|delta| delta.len()).sum::<usize>();
         let trees = match model.card.algorithm.as_str() {
             "random_forest" => {
                 let trees = TreesView::new(model.tail, model.card.labels.len());

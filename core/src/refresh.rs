@@ -1,5 +1,6 @@
 //! Going on learning: new examples in, a small delta out. It costs what the examples cost, not what the model costs.
 
+use crate::compaction::compact;
 use crate::delta::{Delta, TermValues};
 use crate::model::{Counting, Learning, Model, TermCounts, damaged};
 use crate::predictor::{OverlayEntry, Predictor, length_scale, softmax};
@@ -8,6 +9,10 @@ use crate::terms::{self, GramBuffer};
 use crate::text::{Text, Tokenized};
 use crate::train::{OwnTerm, TermMap, Totals, Watch};
 use crate::{Error, ErrorKind, Result};
+use linfa::dataset::{DatasetBase, Records};
+use linfa::traits::FitWith;
+use ndarray::Array1;
+use std::cell::RefCell;
 
 /// A labelled text to learn from.
 #[derive(Clone, Copy, Debug)]
@@ -18,10 +23,10 @@ pub struct Lesson<'t> {
     pub label: &'t str,
 }
 
-/// A delta of the refreshed model.
+/// A part of the refreshed model.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DeltaPart {
-    /// One that there was, by its place.
+pub enum RefreshedPart {
+    /// One that there was, by its place: 0 is the base, deltas follow.
     Kept(usize),
     /// A new one.
     New(Vec<u8>),
@@ -30,13 +35,17 @@ pub enum DeltaPart {
 /// What a refresh came to.
 #[derive(Clone, Debug)]
 pub struct Refreshed {
-    /// The deltas of the model now, oldest first; `None` if nothing has changed.
-    pub deltas: Option<Vec<DeltaPart>>,
+    /// The parts of the model now, the base first, then deltas, oldest first; `None` if nothing has changed.
+    pub parts: Option<Vec<RefreshedPart>>,
     /// Lessons learned.
     pub rows_used: u64,
     /// Lessons with nothing to learn: no text, or a label that the model does not have.
     pub rows_skipped: u64,
 }
+
+/// Deltas are taken into their base when together they are larger than this many bytes and than half the base: until then
+/// they cost each reader little, and a new base costs as much as many refreshes.
+const COMPACT_FROM: usize = 1 << 18;
 
 /// How often the lessons of one refresh are gone through by gradient steps.
 const ROUNDS: usize = 5;
@@ -64,26 +73,33 @@ pub fn refresh(
     let own_terms = OwnTerm::all(own_terms, &model.card.label_scores)?;
     let own_terms =
         (own_terms != *before.own_terms.as_ref().unwrap_or(&model.card.own_terms)).then_some(own_terms);
-    let pupil = Pupil { predictor: &predictor, model: &model, before: &before };
-    let tasks = pupil.prepare(lessons, watch)?;
-    let rows_used = tasks.len() as u64;
+    let pupil = Pupil { predictor: &predictor, model: &model, watch: RefCell::new(watch) };
+    let tasks = pupil.prepare(lessons)?;
+    let rows_used = tasks.nsamples() as u64;
     let rows_skipped = lessons.len() as u64 - rows_used;
-    if tasks.is_empty() && own_terms.is_none() {
-        return Ok(Refreshed { deltas: None, rows_used, rows_skipped });
+    if rows_used == 0 && own_terms.is_none() {
+        return Ok(Refreshed { parts: None, rows_used, rows_skipped });
     }
-    let mut delta = match &model.card.learning {
-        Learning::NaiveBayes { .. } => pupil.count(&tasks)?,
-        _ => pupil.step(&tasks, watch)?,
-    };
+    let mut delta = pupil.fit_with(&before, &tasks)?;
     delta.rows = before.rows + rows_used;
     delta.own_terms = own_terms;
-    let deltas = Some(append(deltas, delta, model.checksum)?);
-    Ok(Refreshed { deltas, rows_used, rows_skipped })
+    let mut parts = append(deltas, delta.clone(), model.checksum)?;
+    let size = |part: &RefreshedPart| match part {
+        RefreshedPart::Kept(at) => deltas.get(at - 1).map_or(0, |bytes| bytes.len()),
+        RefreshedPart::New(bytes) => bytes.len(),
+    };
+    if parts.iter().map(size).sum::<usize>() > COMPACT_FROM.max(base.len() / 2)
+        && let Some(base) = compact(base, &before.followed_by(delta))?
+    {
+        return Ok(Refreshed { parts: Some(vec![RefreshedPart::New(base)]), rows_used, rows_skipped });
+    }
+    parts.insert(0, RefreshedPart::Kept(0));
+    Ok(Refreshed { parts: Some(parts), rows_used, rows_skipped })
 }
 
 /// Appends a delta. One that is not much larger than the newer ones is merged with them: there are never more deltas than
 /// the logarithm of what was learned, and each byte is written that often.
-fn append(deltas: &[&[u8]], delta: Delta, base: u32) -> Result<Vec<DeltaPart>> {
+fn append(deltas: &[&[u8]], delta: Delta, base: u32) -> Result<Vec<RefreshedPart>> {
     let mut bytes = delta.write(base)?;
     let mut delta = delta;
     let mut kept = deltas.len();
@@ -92,12 +108,11 @@ fn append(deltas: &[&[u8]], delta: Delta, base: u32) -> Result<Vec<DeltaPart>> {
         delta = Delta::open(deltas[kept], base)?.followed_by(delta);
         bytes = delta.write(base)?;
     }
-    Ok((0..kept).map(DeltaPart::Kept).chain([DeltaPart::New(bytes)]).collect())
+    Ok((1..=kept).map(RefreshedPart::Kept).chain([RefreshedPart::New(bytes)]).collect())
 }
 
-/// A lesson that is understood: its class, its terms and what does not change.
+/// A lesson that is understood: its terms and what does not change.
 struct Task {
-    class: usize,
     /// Terms by their hash, as often as they occur, with the square of the sort's scale.
     terms: Vec<(u64, f64)>,
     shape: [f64; SHAPES],
@@ -106,31 +121,63 @@ struct Task {
     starts: Vec<(u64, Vec<f64>)>,
 }
 
+/// Lessons as linfa takes records.
+struct Tasks(Vec<Task>);
+
+impl Records for Tasks {
+    type Elem = f64;
+
+    fn nsamples(&self) -> usize {
+        self.0.len()
+    }
+
+    fn nfeatures(&self) -> usize {
+        self.0.iter().map(|task| task.terms.len()).sum()
+    }
+}
+
+/// Lessons with the classes of their labels.
+type Labelled = DatasetBase<Tasks, Array1<usize>>;
+
 /// What learns.
 struct Pupil<'p> {
     predictor: &'p Predictor<'p>,
     model: &'p Model<'p>,
-    before: &'p Delta,
+    watch: RefCell<&'p mut dyn Watch>,
+}
+
+impl<'d> FitWith<'d, Tasks, Array1<usize>, Error> for Pupil<'_> {
+    type ObjectIn = &'d Delta;
+    type ObjectOut = Delta;
+
+    /// What the lessons change, after what earlier ones have changed.
+    fn fit_with(&self, before: &'d Delta, lessons: &Labelled) -> Result<Delta> {
+        match &self.model.card.learning {
+            Learning::NaiveBayes { .. } => self.count(before, lessons),
+            _ => self.step(before, lessons),
+        }
+    }
 }
 
 impl Pupil<'_> {
     /// Reads the lessons. Words that the model does not know are learned; new pairs of words are not, for one occurrence
     /// says nothing of them.
-    fn prepare(&self, lessons: &[Lesson<'_>], watch: &mut dyn Watch) -> Result<Vec<Task>> {
+    fn prepare(&self, lessons: &[Lesson<'_>]) -> Result<Labelled> {
         let (mut text, mut grams) = (Tokenized::default(), GramBuffer::default());
-        let mut tasks = Vec::new();
+        let (mut tasks, mut classes) = (Vec::new(), Vec::new());
         for (at, lesson) in lessons.iter().enumerate() {
-            watch.step("reading", at, lessons.len())?;
+            self.watch.borrow_mut().step("reading", at, lessons.len())?;
             text.read(&Text::new(lesson.text));
             let class = self.model.card.labels.iter().position(|label| label == lesson.label);
             if let Some(class) = class.filter(|_| !text.tokens().is_empty()) {
-                tasks.push(self.task(class, &text, &mut grams));
+                tasks.push(self.task(&text, &mut grams));
+                classes.push(class);
             }
         }
-        Ok(tasks)
+        Ok(DatasetBase::new(Tasks(tasks), classes.into()))
     }
 
-    fn task(&self, class: usize, text: &Tokenized, grams: &mut GramBuffer) -> Task {
+    fn task(&self, text: &Tokenized, grams: &mut GramBuffer) -> Task {
         let (mut terms, mut starts) = (Vec::new(), Vec::new());
         let shape = self.predictor.walk_known(text, grams, |hash, first, last| {
             let scale = [1.0, 0.7, 0.5][(last - first).min(2)];
@@ -152,40 +199,34 @@ impl Pupil<'_> {
             terms.sort_unstable_by_key(|term| term.0);
             terms.dedup_by_key(|term| term.0);
         }
-        Task { class, terms, shape, tokens: text.tokens().len(), starts }
-    }
-
-    /// What earlier refreshes made of a term.
-    fn earlier(&self, hash: u64) -> Option<Vec<f64>> {
-        let at = self.before.terms.binary_search_by_key(&hash, |term| term.hash).ok()?;
-        Some(self.before.terms[at].values.iter().map(|value| f64::from(*value)).collect())
+        Task { terms, shape, tokens: text.tokens().len(), starts }
     }
 
     /// Naive Bayes: counts go up.
-    fn count(&self, tasks: &[Task]) -> Result<Delta> {
+    fn count(&self, before: &Delta, lessons: &Labelled) -> Result<Delta> {
         let Learning::NaiveBayes { parameters, totals, temperature, .. } = &self.model.card.learning else {
             return Ok(Delta::default());
         };
         let classes = self.model.card.labels.len();
         let base = TermCounts::new(self.model.tail, classes)
             .ok_or_else(|| damaged("its counts do not hold together"))?;
-        let mut totals: Totals = self.before.totals.as_ref().unwrap_or(totals).clone();
+        let mut totals: Totals = before.totals.as_ref().unwrap_or(totals).clone();
         let mut counts: TermMap<Vec<f64>> = TermMap::default();
-        for task in tasks {
-            totals.texts[task.class] += 1.0;
+        for (task, &class) in lessons.records().0.iter().zip(lessons.targets()) {
+            totals.texts[class] += 1.0;
             for &(hash, _) in &task.terms {
                 let counts = counts.entry(hash).or_insert_with(|| {
-                    let counts = self.earlier(hash).unwrap_or_else(|| base.get(hash));
+                    let counts = earlier(before, hash).unwrap_or_else(|| base.get(hash));
                     totals.terms += if counts.iter().all(|count| *count == 0.0) { 1.0 } else { 0.0 };
                     counts
                 });
-                counts[task.class] += 1.0;
-                totals.counts[task.class] += 1.0;
+                counts[class] += 1.0;
+                totals.counts[class] += 1.0;
             }
         }
-        let others = self.before.terms.iter().filter(|term| !counts.contains_key(&term.hash));
+        let others = before.terms.iter().filter(|term| !counts.contains_key(&term.hash));
         let others = others.map(|term| term.values.iter().map(|value| f64::from(*value)).collect());
-        let changed = |hash: &u64| counts.contains_key(hash) || self.earlier(*hash).is_some();
+        let changed = |hash: &u64| counts.contains_key(hash) || earlier(before, *hash).is_some();
         let untouched = base.iter().filter(|(hash, _)| !changed(hash)).map(|(_, counts)| counts);
         let bias = parameters.bias(&totals, others.chain(counts.values().cloned()).chain(untouched));
         let bias = bias.iter().map(|bias| bias / temperature).collect();
@@ -193,20 +234,22 @@ impl Pupil<'_> {
     }
 
     /// Logistic regression: steps against the gradient of each lesson's loss, some rounds.
-    fn step(&self, tasks: &[Task], watch: &mut dyn Watch) -> Result<Delta> {
+    fn step(&self, before: &Delta, lessons: &Labelled) -> Result<Delta> {
         let card = &self.model.card;
         let Learning::Logistic { rate } = card.learning else { return Ok(Delta::default()) };
         let classes = card.labels.len();
         let mut weights: TermMap<Vec<f64>> = TermMap::default();
+        let tasks = &lessons.records().0;
         weights.extend(tasks.iter().flat_map(|task| task.starts.iter().cloned()));
+        let mut watch = self.watch.borrow_mut();
         let mut logits = vec![0.0; classes];
         for round in 0..ROUNDS {
-            for task in tasks {
+            for (task, &class) in tasks.iter().zip(lessons.targets()) {
                 watch.step("learning", round, ROUNDS)?;
                 let length = length_scale(task.tokens);
                 logits.fill(0.0);
                 for &(hash, _) in &task.terms {
-                    let weights = weights.entry(hash).or_insert_with(|| self.weights(hash));
+                    let weights = weights.entry(hash).or_insert_with(|| self.weights(before, hash));
                     logits.iter_mut().zip(weights).for_each(|(logit, weight)| *logit += *weight);
                 }
                 logits.iter_mut().zip(&card.bias).for_each(|(logit, bias)| *logit = *logit * length + bias);
@@ -214,7 +257,7 @@ impl Pupil<'_> {
                     logits.iter_mut().zip(weights).for_each(|(logit, weight)| *logit += feature * weight);
                 }
                 softmax(&mut logits);
-                logits[task.class] -= 1.0;
+                logits[class] -= 1.0;
                 for &(hash, square) in &task.terms {
                     let step = rate * square * length;
                     let weights = weights.entry(hash).or_default().iter_mut().zip(&logits);
@@ -226,9 +269,15 @@ impl Pupil<'_> {
     }
 
     /// What a term weighs now, the user's own terms left aside.
-    fn weights(&self, hash: u64) -> Vec<f64> {
-        self.earlier(hash).unwrap_or_else(|| OverlayEntry::of(self.model, hash).weights)
+    fn weights(&self, before: &Delta, hash: u64) -> Vec<f64> {
+        earlier(before, hash).unwrap_or_else(|| OverlayEntry::of(self.model, hash).weights)
     }
+}
+
+/// What earlier refreshes made of a term.
+fn earlier(before: &Delta, hash: u64) -> Option<Vec<f64>> {
+    let at = before.terms.binary_search_by_key(&hash, |term| term.hash).ok()?;
+    Some(before.terms[at].values.iter().map(|value| f64::from(*value)).collect())
 }
 
 #[allow(clippy::cast_possible_truncation)]

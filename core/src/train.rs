@@ -31,7 +31,7 @@ pub(crate) use naive_bayes::{NaiveBayes, Totals};
 pub(crate) use own_terms::OwnTerm;
 pub(crate) use vocabulary::TermMap;
 
-use crate::model::{Card, Learning};
+use crate::model::{self, Card, Hashes, Learning};
 use crate::predictor::softmax;
 use crate::{Error, ErrorKind, Result, shipped};
 use lbfgs::Outcome;
@@ -99,6 +99,8 @@ pub struct Training<'t> {
     pub seed: u64,
     /// Bytes that may be used, the corpus included.
     pub memory: u64,
+    /// Whether the model's table can take in what it learns later, for four bytes a term. Without, deltas stay beside it.
+    pub grows: bool,
 }
 
 /// A trained model.
@@ -108,6 +110,17 @@ pub struct Trained {
     pub bytes: Vec<u8>,
     /// What it came to.
     pub report: Report,
+}
+
+impl Trained {
+    /// Has the model say these measures of itself, the text of a JSON object, in place of those of the folds.
+    ///
+    /// # Errors
+    /// `Limit` for a text that is too long.
+    pub fn state_metrics(&mut self, metrics: &str) -> Result<()> {
+        self.bytes = model::restate(&self.bytes, |card| metrics.clone_into(&mut card.metrics))?;
+        Ok(())
+    }
 }
 
 /// What a training found out on its own held-out folds.
@@ -185,6 +198,7 @@ impl Training<'_> {
                     temperature,
                     lexicon: lexicon.unwrap_or(&empty),
                     counts: counts.as_ref().map(|(_, counts)| counts.terms.as_slice()),
+                    hashes: if self.grows { Hashes::Kept } else { Hashes::Dropped },
                 };
                 fitted.write(card, &examples, watch)?
             }

@@ -33,6 +33,7 @@ pub fn train(data: &Path, lexicon: &Lexicon) -> Result<Trained, Box<dyn Error>> 
         own_terms: &[],
         seed: 1,
         memory: MEMORY,
+        grows: false,
     };
     let mut unwatched = |_, _, _| Ok(());
     let trained = training.run(&corpus, &corpus.all(), &mut unwatched)?;

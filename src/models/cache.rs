@@ -1,8 +1,9 @@
 //! Trained models that this session has opened.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::{Model, Reference};
 use crate::errors::{Failure, Result, Shown};
@@ -51,14 +52,28 @@ pub(super) fn find(reference: &Reference<'_>, written: &str) -> Result<Rc<Model>
     let model = match opened {
         Some(model) => model,
         None => {
-            let bytes = parts.iter().map(|&part| lookup::part(part)).collect::<Result<Vec<_>>>()?;
-            let model = Rc::new(Model::open_parts(version_name, &bytes)?);
+            let model = Rc::new(open(version_name, &parts)?);
             CACHE.with_borrow_mut(|cache| cache.keep(model.clone(), parts));
             model
         }
     };
     CACHE.with_borrow_mut(|cache| cache.names.insert(written.to_owned(), model.clone()));
     Ok(model)
+}
+
+/// Opens a version. A base that another version of the cache has is neither read nor checked again.
+fn open(version_name: String, parts: &[i64]) -> Result<Model> {
+    let Some((&base, deltas)) = parts.split_first() else { return Err(Failure::registry_damaged()) };
+    let deltas = deltas.iter().map(|&part| lookup::part(part)).collect::<Result<Vec<_>>>()?;
+    match CACHE.with_borrow(|cache| cache.base(base)) {
+        Some(bytes) => Model::open_parts(version_name, bytes, true, &deltas),
+        None => Model::open_parts(version_name, Arc::new(lookup::part(base)?), false, &deltas),
+    }
+}
+
+/// The models that this session holds open.
+pub(super) fn opened() -> Vec<Rc<Model>> {
+    CACHE.with_borrow(|cache| cache.opened.iter().map(|opened| opened.model.clone()).collect())
 }
 
 fn number(reference: &Reference<'_>) -> Result<i32> {
@@ -102,15 +117,31 @@ impl Cache {
         Some(found.model.clone())
     }
 
+    /// The bytes of a part that an opened version has for its base.
+    fn base(&self, part: i64) -> Option<Arc<Vec<u8>>> {
+        let same = |opened: &&Opened| opened.parts.first() == Some(&part);
+        self.opened.iter().find(same).and_then(|opened| opened.model.base.clone())
+    }
+
+    /// Bytes that the opened versions hold; a base that several share counts once.
+    fn size(&self) -> usize {
+        let mut bases = BTreeSet::new();
+        let size = |opened: &Opened| {
+            let (all, base) =
+                (opened.model.card().size(), opened.model.base.as_ref().map_or(0, |base| base.len()));
+            if opened.parts.first().is_none_or(|base| bases.insert(*base)) { all } else { all - base }
+        };
+        self.opened.iter().map(size).sum()
+    }
+
     /// Keeps a model, and lets go of those longest not asked for until all fit into `sentiment.cache_size`.
     fn keep(&mut self, model: Rc<Model>, parts: Vec<i64>) {
-        let size = |opened: &Opened| opened.model.card().size();
-        let room = settings::cache_size().saturating_sub(model.card().size());
         self.opened.sort_by_key(|opened| opened.used);
-        while self.opened.iter().map(size).sum::<usize>() > room && !self.opened.is_empty() {
+        self.opened.push(Opened { model, parts, used: self.clock });
+        // The newest stays, however large it is: it is about to be used.
+        while self.opened.len() > 1 && self.size() > settings::cache_size() {
             let gone = self.opened.remove(0);
             self.names.retain(|_, model| !Rc::ptr_eq(model, &gone.model));
         }
-        self.opened.push(Opened { model, parts, used: self.clock });
     }
 }

@@ -62,19 +62,19 @@ pub fn lock_known(session: &Session, model: &str) -> Result<lookup::Name> {
 }
 
 /// A part of a new version.
-#[derive(Debug)]
-pub enum Part {
+#[derive(Clone, Copy, Debug)]
+pub enum Part<'p> {
     /// One that an earlier version has.
     Known(i64),
     /// A new one.
-    New(Vec<u8>),
+    New(&'p [u8]),
 }
 
 /// A version that is to be stored.
 #[derive(Debug)]
 pub struct NewVersion<'v> {
     pub model: &'v str,
-    pub parts: Vec<Part>,
+    pub parts: Vec<Part<'v>>,
     /// train, refresh or import.
     pub origin: &'v str,
     /// A JSON object.
@@ -86,18 +86,18 @@ pub struct NewVersion<'v> {
 }
 
 /// Stores parts that are not there yet; the numbers of all.
-pub fn store_parts(session: &Session, parts: Vec<Part>) -> Result<Vec<i64>> {
+fn store_parts(session: &Session, parts: &[Part<'_>]) -> Result<Vec<i64>> {
     let insert = c"INSERT INTO sentiment.part (payload) VALUES ($1) RETURNING id";
-    let id = |part| match part {
-        Part::Known(id) => Ok(id),
-        Part::New(bytes) => session.query(insert, &[bytes_value(&bytes)], |[id]| integer(id)),
+    let id = |part: &Part<'_>| match part {
+        Part::Known(id) => Ok(*id),
+        Part::New(bytes) => session.query(insert, &[bytes_value(bytes)], |[id]| integer(id)),
     };
-    parts.into_iter().map(id).collect()
+    parts.iter().map(id).collect()
 }
 
 /// Stores a version of a locked model; its number.
 pub fn store(session: &Session, version: NewVersion<'_>, card: &Predictor<'_>) -> Result<i32> {
-    let parts = store_parts(session, version.parts)?;
+    let parts = store_parts(session, &version.parts)?;
     let parts = parts.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
     let labels: Vec<String> = card.labels().iter().map(|label| json::string(label)).collect();
     let insert = c"WITH numbered AS (

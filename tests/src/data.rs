@@ -19,6 +19,6 @@ pub fn skip(reason: &str) {
 }
 
 /// Writes a line past the test runner, which keeps to itself what a test prints.
-pub(crate) fn note(line: &str) {
+pub fn note(line: &str) {
     writeln!(io::stderr().lock(), "{line}").expect("standard error is open");
 }

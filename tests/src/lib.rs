@@ -10,7 +10,7 @@ mod log;
 mod psql;
 mod server;
 
-pub use data::{data_file, skip};
+pub use data::{data_file, note, skip};
 pub use database::{Database, Failure};
 pub use log::{CANARY, Entry, Level};
 pub use psql::{fixture, repository, run_clean};

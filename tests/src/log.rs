@@ -87,8 +87,10 @@ pub(crate) fn unasked(entries: &[Entry], database: &str, asked: &BTreeSet<(Level
     let broken = server.filter(|entry| {
         let crash = entry.text.contains("was terminated by") || entry.text.starts_with("PANIC");
         // The leader of a parallel worker logs the worker's error again, with the database.
-        let level =
-            matches!(entry.level, Some(Level::Warning | Level::Error)) && entry.process != "parallel worker";
+        let level = entry
+            .level
+            .is_some_and(|level| level < Level::Fatal && !asked.contains(&(level, entry.state.clone())))
+            && entry.process != "parallel worker";
         crash || level || entry.text.contains(CANARY)
     });
     unasked.chain(broken).cloned().collect()

@@ -10,7 +10,7 @@ const COUNTING: &str = "stable, parallel unsafe";
 const ACTION: &str = "volatile, parallel unsafe";
 
 /// Every function that users see, with its arguments and what the planner is told.
-const FUNCTIONS: [(&str, &str, &str); 26] = [
+const FUNCTIONS: [(&str, &str, &str); 27] = [
     ("sentiment", "body text, model text DEFAULT NULL::text", SCORING),
     ("sentiment_score", "body text, model text DEFAULT NULL::text", SCORING),
     ("sentiment_probability", "body text, label text, model text DEFAULT NULL::text", SCORING),
@@ -52,6 +52,7 @@ const FUNCTIONS: [(&str, &str, &str); 26] = [
     ),
     ("evaluate_sentiment", "model text, source regclass, text_column name, label_column name", COUNTING),
     ("confusion_sentiment", "model text, source regclass, text_column name, label_column name", COUNTING),
+    ("drift_sentiment", "model text, source regclass, text_column name", COUNTING),
     ("deploy_sentiment", "model text, version integer", ACTION),
     ("rollback_sentiment", "model text", ACTION),
     ("drop_sentiment", "model text, version integer DEFAULT NULL::integer", ACTION),

@@ -118,6 +118,23 @@ impl<'a> Table<'a> {
         None
     }
 
+    /// The number of slots, free ones too.
+    pub(super) fn slots(&self) -> usize {
+        self.buckets * SLOTS
+    }
+
+    /// The fingerprint and the record of each slot in turn; `None` where it is free.
+    pub(super) fn records(&self) -> impl Iterator<Item = Option<(u32, Entry<'a>)>> {
+        let layout = self.layout;
+        self.bytes.chunks_exact(layout.bucket).flat_map(move |line| {
+            (0..SLOTS).map(move |slot| {
+                let fingerprint = line.get(Layout::fingerprint(slot))?.try_into().ok()?;
+                let fingerprint = Some(u32::from_le_bytes(fingerprint)).filter(|print| *print != 0)?;
+                line.get(layout.record(slot)).map(|record| (fingerprint, Entry(record)))
+            })
+        })
+    }
+
     /// Reads one byte of a term's bucket. Asked for many terms in a row, the reads of memory overlap, and the look-ups
     /// that follow find their buckets in the cache: a prefetch without an instruction of its own.
     pub fn touch(&self, hash: u64) -> u8 {

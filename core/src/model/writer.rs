@@ -1,7 +1,7 @@
 //! Writes a model's bytes.
 
 use super::table::{Layout, SLOTS, place, write_record};
-use super::{CHECKSUM, Card, FORMAT_VERSION, HEADER, MAGIC, checksum};
+use super::{CHECKSUM, Card, FORMAT_VERSION, HALVES, HEADER, MAGIC, Model, checksum};
 use crate::text::TOKENIZER_VERSION;
 use crate::{Error, ErrorKind, Result};
 
@@ -20,12 +20,33 @@ pub(crate) struct EntryDraft {
     pub left: bool,
 }
 
+/// Whether a model keeps the hashes of its terms, of which its table has the lower halves only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hashes {
+    /// They are not needed to read a text.
+    Dropped,
+    /// The model takes in what it learns: its terms are then placed anew.
+    Kept,
+}
+
+impl Hashes {
+    /// What one unit of weight is worth where the largest weight is this. A model that takes in what it learns leaves room
+    /// for terms that come to weigh four times as much, and for what its user says of terms.
+    pub fn unit(self, largest: f64) -> f64 {
+        let largest = if self == Self::Kept { (4.0 * largest).max(USERS_SAY) } else { largest };
+        largest.max(f64::MIN_POSITIVE) / f64::from(super::LARGEST_WEIGHT)
+    }
+}
+
+/// Twice what a user can have a term weigh (`train/own_terms.rs`).
+const USERS_SAY: f64 = 12.0;
+
 /// The model's bytes: the same terms and card give the same bytes, whatever the order of the terms. `tail` follows the
 /// table; a record holds as many weights as the first term has.
 ///
 /// # Errors
 /// `Limit` if the model would pass 4 GiB.
-pub(crate) fn write(card: &Card, mut terms: Vec<EntryDraft>, tail: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn write(card: &Card, mut terms: Vec<EntryDraft>, hashes: Hashes, tail: &[u8]) -> Result<Vec<u8>> {
     let classes = card.labels.len();
     let weights = terms.first().map_or(classes, |term| term.weights.len());
     let layout = Layout::new(weights);
@@ -37,6 +58,15 @@ pub(crate) fn write(card: &Card, mut terms: Vec<EntryDraft>, tail: &[u8]) -> Res
     let table_start = HEADER + encoded.len().next_multiple_of(64);
     let tail_start = table_start + buckets * layout.bucket;
     let mut bytes = vec![0; tail_start];
+    let mut halves = if hashes == Hashes::Kept { vec![[0; 4]; buckets * SLOTS] } else { Vec::new() };
+    for term in &terms {
+        let slot = write_term(&mut bytes[table_start..], buckets, layout, term);
+        if let Some(half) = halves.get_mut(slot) {
+            let [_, _, _, _, rest @ ..] = term.hash.to_le_bytes();
+            *half = rest;
+        }
+    }
+    bytes.extend_from_slice(halves.as_flattened());
     bytes.extend_from_slice(tail);
 
     let number = |value: usize| u32::try_from(value).map(u32::to_le_bytes).map_err(|_| too_large());
@@ -48,15 +78,36 @@ pub(crate) fn write(card: &Card, mut terms: Vec<EntryDraft>, tail: &[u8]) -> Res
     bytes[28..32].copy_from_slice(&number(encoded.len())?);
     bytes[32..36].copy_from_slice(&number(buckets)?);
     bytes[36..40].copy_from_slice(&number(classes)?);
-    bytes[40..44].copy_from_slice(&number(tail.len())?);
+    bytes[40..44].copy_from_slice(&number(4 * halves.len() + tail.len())?);
     bytes[48..52].copy_from_slice(&number(if weights == classes { 0 } else { weights })?);
+    bytes[HALVES..HALVES + 4].copy_from_slice(&number(usize::from(hashes == Hashes::Kept))?);
     bytes[HEADER..HEADER + encoded.len()].copy_from_slice(&encoded);
-    for term in &terms {
-        write_term(&mut bytes[table_start..tail_start], buckets, layout, term);
-    }
     let sum = checksum(&bytes);
     bytes[CHECKSUM].copy_from_slice(&sum.to_le_bytes());
     Ok(bytes)
+}
+
+/// The bytes of a model that says something else of itself; the rest is as it was.
+///
+/// # Errors
+/// As [`Model::open_unchecked`], and `Limit` for a card that is too large.
+pub(crate) fn restate(bytes: &[u8], change: impl FnOnce(&mut Card)) -> Result<Vec<u8>> {
+    let mut card = Model::open_unchecked(bytes)?.card;
+    change(&mut card);
+    let encoded =
+        bincode::serde::encode_to_vec(&card, bincode::config::standard()).map_err(|_| too_large())?;
+    let before = usize::try_from(super::number(bytes, 28)).unwrap_or(usize::MAX).next_multiple_of(64);
+    let mut changed = bytes[..HEADER].to_vec();
+    changed.extend_from_slice(&encoded);
+    changed.resize(HEADER + encoded.len().next_multiple_of(64), 0);
+    changed.extend_from_slice(&bytes[HEADER + before..]);
+    let length = changed.len() as u64;
+    changed[16..24].copy_from_slice(&length.to_le_bytes());
+    let card_length = u32::try_from(encoded.len()).map_err(|_| too_large())?;
+    changed[28..32].copy_from_slice(&card_length.to_le_bytes());
+    let sum = checksum(&changed);
+    changed[CHECKSUM].copy_from_slice(&sum.to_le_bytes());
+    Ok(changed)
 }
 
 /// A table on its own, and how many buckets it has.
@@ -65,7 +116,9 @@ pub(crate) fn write_table(mut terms: Vec<EntryDraft>, classes: usize) -> (Vec<u8
     terms.sort_unstable_by_key(|term| term.hash);
     let buckets = buckets(terms.len());
     let mut bytes = vec![0; buckets * layout.bucket];
-    terms.iter().for_each(|term| write_term(&mut bytes, buckets, layout, term));
+    for term in &terms {
+        write_term(&mut bytes, buckets, layout, term);
+    }
     (bytes, buckets)
 }
 
@@ -83,15 +136,15 @@ fn buckets(terms: usize) -> usize {
     (terms as f64 / (SLOTS as f64 * LOAD)).ceil() as usize + 1
 }
 
-/// Puts a term into the first free slot from its bucket on. The table is never full.
-fn write_term(table: &mut [u8], buckets: usize, layout: Layout, term: &EntryDraft) {
+/// Puts a term into the first free slot from its bucket on, and returns the slot's number. The table is never full.
+fn write_term(table: &mut [u8], buckets: usize, layout: Layout, term: &EntryDraft) -> usize {
     let (mut bucket, fingerprint) = place(term.hash, buckets);
     loop {
         let line = &mut table[bucket * layout.bucket..][..layout.bucket];
         if let Some(slot) = (0..SLOTS).find(|&slot| line[Layout::fingerprint(slot)] == [0; 4]) {
             line[Layout::fingerprint(slot)].copy_from_slice(&fingerprint.to_le_bytes());
             write_record(&mut line[layout.record(slot)], &term.weights, term.lexicon_value, term.left);
-            return;
+            return bucket * SLOTS + slot;
         }
         bucket = (bucket + 1) % buckets;
     }

@@ -5,7 +5,7 @@ use super::rows::{Labelled, Rows, Sample};
 use super::vocabulary::Vocabulary;
 use super::{Example, Options, Watch};
 use crate::forest::{self, Leaf, Node, Trees};
-use crate::model::{self, Card, EntryDraft};
+use crate::model::{self, Card, EntryDraft, Hashes};
 use crate::shape::SHAPES;
 use crate::{Error, Result, hash};
 use linfa::traits::{Fit, PredictInplace};
@@ -84,7 +84,7 @@ impl Forest {
         // The forest's share of its card: what the log-probabilities are multiplied by.
         card.weight_unit = 1.0 / temperature;
         card.terms = self.terms.len() as u64;
-        model::write(&card, drafts, &self.trees.write())
+        model::write(&card, drafts, Hashes::Dropped, &self.trees.write())
     }
 
     fn entries(&self, vocabulary: &Vocabulary, examples: &[Example<'_>]) -> Vec<EntryDraft> {

@@ -4,7 +4,7 @@ use super::lexicon::{Lexicon, lexicon_value};
 use super::linear::Linear;
 use super::vocabulary::{Reader, TermMap, TermSort, Vocabulary};
 use super::{Example, Watch};
-use crate::model::{self, Card, EntryDraft, LARGEST_WEIGHT};
+use crate::model::{self, Card, EntryDraft, Hashes};
 use crate::shape::SHAPES;
 use crate::terms::{self, GramBuffer};
 use crate::{Result, hash};
@@ -18,6 +18,8 @@ pub(super) struct Fitted<'f> {
     pub lexicon: &'f Lexicon,
     /// Counts for a refresh to go on from.
     pub counts: Option<&'f [f64]>,
+    /// Whether what is learned later can be taken into the table.
+    pub hashes: Hashes,
 }
 
 /// A table entry before its weights are rounded.
@@ -55,11 +57,11 @@ impl Fitted<'_> {
         card.bias = self.linear.bias.iter().map(|bias| bias / self.temperature).collect();
         card.shape_weights = self.linear.shapes.iter().map(|weight| weight / self.temperature).collect();
         card.shape_weights.resize(SHAPES * card.bias.len(), 0.0);
-        let (unit, drafts) = round(table);
+        let (unit, drafts) = round(table, self.hashes);
         card.weight_unit = unit;
         card.terms = drafts.len() as u64;
         let state = self.counts.map(|counts| model::write_counts(&self.vocabulary.hashes, counts));
-        model::write(&card, drafts, &state.unwrap_or_default())
+        model::write(&card, drafts, self.hashes, &state.unwrap_or_default())
     }
 
     /// A term's fitted weights, as logits of the calibrated model. What a term says of all classes alike says nothing.
@@ -138,11 +140,10 @@ const WORTH: f64 = 0.01;
 
 /// Rounds the weights: what one unit is worth, and the terms that are worth their place.
 #[allow(clippy::cast_possible_truncation)]
-fn round(mut table: TermMap<Sum>) -> (f64, Vec<EntryDraft>) {
+fn round(mut table: TermMap<Sum>, hashes: Hashes) -> (f64, Vec<EntryDraft>) {
     let largest = |sum: &Sum| sum.weights.iter().fold(0.0_f64, |most, weight| most.max(weight.abs()));
     table.retain(|_, sum| sum.word || sum.left || sum.lexicon_value != 0.0 || largest(sum) > WORTH);
-    let unit =
-        table.values().map(largest).fold(0.0, f64::max).max(f64::MIN_POSITIVE) / f64::from(LARGEST_WEIGHT);
+    let unit = hashes.unit(table.values().map(largest).fold(0.0, f64::max));
     let draft = |(hash, sum): (u64, Sum)| EntryDraft {
         hash,
         weights: sum.weights.iter().map(|weight| (weight / unit).round() as i32).collect(),

@@ -1,7 +1,7 @@
 //! The models that the laws are tried on: the shipped one and some trained here, so that no algorithm, count of classes,
 //! missing score and script is taken for granted, fresh ones as well as refreshed ones.
 
-use sentiment_core::refresh::{DeltaPart, Lesson, refresh};
+use sentiment_core::refresh::{Lesson, RefreshedPart, refresh};
 use sentiment_core::train::{Algorithm, Corpus, Options, Training};
 use sentiment_core::{Predictor, shipped};
 use std::sync::LazyLock;
@@ -34,11 +34,12 @@ impl Model {
         let lessons: Vec<Lesson<'_>> = lessons.collect();
         let refreshed = refresh(&self.base, &[], &lessons, &own_terms, &mut |_, _, _| Ok(())).unwrap();
         assert_eq!(refreshed.rows_used, 40);
-        let bytes = refreshed.deltas.unwrap().into_iter().map(|part| match part {
-            DeltaPart::New(bytes) => bytes,
-            DeltaPart::Kept(_) => panic!("there was none to keep"),
+        let bytes = refreshed.parts.unwrap().into_iter().map(|part| match part {
+            RefreshedPart::New(bytes) => bytes,
+            RefreshedPart::Kept(at) => [&self.base][at].clone(),
         });
-        Self { base: self.base.clone(), deltas: bytes.collect() }
+        let mut parts: Vec<Vec<u8>> = bytes.collect();
+        Self { base: parts.remove(0), deltas: parts }
     }
 }
 
@@ -91,6 +92,7 @@ fn train(algorithm: &str, options: &str, labels: &[&str]) -> Vec<u8> {
         own_terms: &[],
         seed: 3,
         memory: 1 << 26,
+        grows: true,
     };
     training.run(&corpus, &corpus.all(), &mut |_, _, _| Ok(())).unwrap().bytes
 }

@@ -1,0 +1,147 @@
+//! Training: repeatable, refusing what cannot be trained on, and stopped by whoever watches.
+#![allow(clippy::unwrap_used)]
+
+mod refresh;
+
+use sentiment_core::train::{Algorithm, Corpus, Options, Trained, Training};
+use sentiment_core::{Error, ErrorKind, Predictor, Result, Scratch, Text};
+
+const MEMORY: u64 = 1 << 26;
+
+fn options(algorithm: Algorithm) -> Options {
+    match algorithm {
+        Algorithm::RandomForest => Options::defaults(algorithm).with("trees", 25),
+        _ => Options::defaults(algorithm),
+    }
+}
+
+/// A made-up word, another for each number.
+fn word(at: usize) -> String {
+    [at % 5, at / 5 % 5, at / 25 % 5].map(|digit| ["ba", "ko", "ri", "du", "me"][digit]).concat()
+}
+
+fn rows() -> Vec<(String, &'static str)> {
+    let one = |at: usize| match at % 2 {
+        0 => (format!("see you at lunch on day {} then", word(at)), "ham"),
+        _ => (format!("win a free prize number {} now", word(at)), "spam"),
+    };
+    (0..60).map(one).collect()
+}
+
+fn corpus(rows: &[(String, &str)]) -> Corpus {
+    let mut corpus = Corpus::new(MEMORY);
+    rows.iter().for_each(|(text, label)| corpus.add(text.as_bytes(), label).unwrap());
+    corpus
+}
+
+fn train(options: &Options, corpus: &Corpus, watch: &mut dyn FnMut() -> Result<()>) -> Result<Trained> {
+    let training = Training {
+        name: "",
+        version: 0,
+        options,
+        lexicon: None,
+        own_terms: &[],
+        seed: 5,
+        memory: MEMORY,
+        grows: true,
+    };
+    training.run(corpus, &corpus.all(), &mut |_: &'static str, _: usize, _: usize| watch())
+}
+
+fn label(parts: &[Vec<u8>], text: &str) -> String {
+    let predictor = open(parts);
+    let label = predictor.read(Text::from(text), &mut Scratch::default()).unwrap().label;
+    predictor.labels()[label].clone()
+}
+
+/// Opens a model from its parts, the base first.
+fn open(parts: &[Vec<u8>]) -> Predictor<'_> {
+    let deltas: Vec<&[u8]> = parts[1..].iter().map(Vec::as_slice).collect();
+    Predictor::open_parts(&parts[0], &deltas).unwrap()
+}
+
+#[test]
+fn any_order_gives_the_same_bytes() {
+    for algorithm in Algorithm::ALL {
+        let mut rows = rows();
+        let first = train(&options(algorithm), &corpus(&rows), &mut || Ok(())).unwrap();
+        rows.reverse();
+        rows.rotate_left(17);
+        let second = train(&options(algorithm), &corpus(&rows), &mut || Ok(())).unwrap();
+        assert_eq!(first.bytes, second.bytes, "{algorithm:?}");
+    }
+}
+
+#[test]
+fn it_learns() {
+    for algorithm in Algorithm::ALL {
+        let trained = train(&options(algorithm), &corpus(&rows()), &mut || Ok(())).unwrap();
+        let report = &trained.report;
+        assert!(report.converged && report.confusion.accuracy() > 0.95, "{algorithm:?} {report:?}");
+        let parts = [trained.bytes];
+        assert_eq!(label(&parts, "lunch then?"), "ham", "{algorithm:?}");
+        assert_eq!(label(&parts, "WIN a FREE prize!!!"), "spam", "{algorithm:?}");
+        let predictor = open(&parts);
+        assert_eq!((predictor.algorithm(), predictor.rows_train()), (algorithm.name(), 60));
+        assert_eq!(predictor.label_score(0), None);
+    }
+}
+
+#[test]
+fn a_solver_that_is_stopped_says_so() {
+    let options = options(Algorithm::LogisticRegression).with("iterations", 2).with("tolerance", 1e-9);
+    assert!(!train(&options, &corpus(&rows()), &mut || Ok(())).unwrap().report.converged);
+}
+
+#[test]
+fn memory_that_does_not_do_is_refused() {
+    for algorithm in Algorithm::ALL {
+        let (options, corpus) = (options(algorithm), corpus(&rows()));
+        let training = Training {
+            name: "",
+            version: 0,
+            options: &options,
+            lexicon: None,
+            own_terms: &[],
+            seed: 5,
+            memory: 6_000,
+            grows: true,
+        };
+        let error = training.run(&corpus, &corpus.all(), &mut |_, _, _| Ok(())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Memory, "{algorithm:?}");
+    }
+}
+
+#[test]
+fn whoever_watches_stops_it_at_once() {
+    for algorithm in Algorithm::ALL {
+        let (options, corpus) = (options(algorithm), corpus(&rows()));
+        for patience in [0, 1, 59, 60, 150, 200] {
+            let mut calls = 0;
+            let outcome = train(&options, &corpus, &mut || {
+                calls += 1;
+                if calls > patience { Err(Error::new(ErrorKind::Cancelled, "stopped", "")) } else { Ok(()) }
+            });
+            assert_eq!(outcome.map(|_| ()).unwrap_err().kind(), ErrorKind::Cancelled);
+            assert_eq!(calls, patience + 1);
+        }
+    }
+}
+
+#[test]
+fn a_model_says_what_it_is_told_to_say() {
+    for algorithm in Algorithm::ALL {
+        let mut trained = train(&options(algorithm), &corpus(&rows()), &mut || Ok(())).unwrap();
+        let before = [trained.bytes.clone()];
+        let metrics = format!("{{\"note\": \"{}\"}}", "long ".repeat(100));
+        trained.state_metrics(&metrics).unwrap();
+        let after = [trained.bytes];
+        assert_eq!(open(&after).metrics(), metrics);
+        for text in ["lunch", "a prize", "day"] {
+            let said = |parts: &[Vec<u8>]| {
+                open(parts).read(Text::from(text), &mut Scratch::default()).unwrap().probabilities.to_vec()
+            };
+            assert_eq!(said(&before), said(&after));
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Going on learning: what refreshes make of a model, and how what they learned is taken into its base.
+
+use super::{corpus, label, open, options, rows, train, word};
+use sentiment_core::refresh::{Lesson, Refreshed, RefreshedPart, refresh};
+use sentiment_core::train::{Algorithm, Options, check_term};
+use sentiment_core::{ErrorKind, Predictor, Scratch, Text};
+
+/// Refreshes, and puts the parts together as a registry does.
+fn taught(parts: &[Vec<u8>], lessons: &[(String, &str)], own: &[(String, f64)]) -> (Refreshed, Vec<Vec<u8>>) {
+    let lessons: Vec<Lesson<'_>> =
+        lessons.iter().map(|(text, label)| Lesson { text: text.as_bytes(), label }).collect();
+    let deltas: Vec<&[u8]> = parts[1..].iter().map(Vec::as_slice).collect();
+    let refreshed = refresh(&parts[0], &deltas, &lessons, own, &mut |_, _, _| Ok(())).unwrap();
+    let after = refreshed.parts.iter().flatten().map(|part| match part {
+        RefreshedPart::Kept(at) => parts[*at].clone(),
+        RefreshedPart::New(bytes) => bytes.clone(),
+    });
+    let after = after.collect();
+    (refreshed, after)
+}
+
+/// A freshly trained model.
+fn trained(options: &Options, rows: &[(String, &str)]) -> Vec<Vec<u8>> {
+    vec![train(options, &corpus(rows), &mut || Ok(())).unwrap().bytes]
+}
+
+/// Options of every model that goes on learning.
+fn learners() -> Vec<Options> {
+    let variants = ["multinomial", "complement", "bernoulli"];
+    let bayes = variants.map(|variant| options(Algorithm::NaiveBayes).with("variant", variant));
+    bayes.into_iter().chain([options(Algorithm::LogisticRegression)]).collect()
+}
+
+#[test]
+fn it_goes_on_learning() {
+    for options in learners() {
+        let mut parts = trained(&options, &rows());
+        let lessons =
+            [("crypto airdrop today", "spam"), ("gym session today", "ham"), ("what", "unheard of")];
+        let lessons = lessons.map(|(text, label)| (text.to_owned(), label));
+        for _ in 0..9 {
+            let (refreshed, after) = taught(&parts, &lessons, &[]);
+            assert_eq!((refreshed.rows_used, refreshed.rows_skipped), (2, 1));
+            parts = after;
+        }
+        assert!(parts.len() <= 5, "deltas are merged");
+        assert_eq!(label(&parts, "an airdrop of crypto"), "spam", "{options:?}");
+        assert_eq!(label(&parts, "gym?"), "ham", "{options:?}");
+        assert_eq!(label(&parts, "free prize"), "spam", "{options:?}");
+        assert_eq!(open(&parts).rows_train(), 78);
+        assert!(taught(&parts, &[], &[]).0.parts.is_none(), "nothing new, nothing written");
+        let other = trained(&options.with("language", "de"), &rows());
+        let deltas: Vec<&[u8]> = parts[1..].iter().map(Vec::as_slice).collect();
+        let mixed = Predictor::open_parts(&other[0], &deltas).unwrap_err();
+        assert_eq!(mixed.kind(), ErrorKind::Damaged);
+    }
+}
+
+/// Lessons with many words that nobody has seen, so that deltas grow.
+fn stream(round: usize) -> Vec<(String, &'static str)> {
+    let one = |at: usize| {
+        let (label, mood) = [("ham", "lunch"), ("spam", "prize")][at % 2];
+        let words: Vec<String> = (0..12).map(|n| format!("{}{}x{at}x{n}", word(at * n), round)).collect();
+        (format!("{mood} {}", words.join(" ")), label)
+    };
+    (0..300).map(one).collect()
+}
+
+#[test]
+fn what_was_learned_is_taken_into_the_base() {
+    for options in learners() {
+        let mut parts = trained(&options, &rows());
+        let mut compacted = 0;
+        for round in 0..12 {
+            let lessons = stream(round);
+            let (refreshed, after) = taught(&parts, &lessons, &[]);
+            assert_eq!(refreshed.rows_used, 300);
+            if after.len() == 1 {
+                compacted += 1;
+                assert!(after[0].len() > parts[0].len(), "the base has grown");
+            }
+            parts = after;
+            let sizes: Vec<usize> = parts.iter().map(Vec::len).collect();
+            assert!(sizes[1..].iter().sum::<usize>() <= (1 << 18).max(sizes[0] / 2), "{sizes:?}");
+        }
+        assert!(compacted > 0, "{options:?}");
+        assert_eq!(open(&parts).rows_train(), 60 + 12 * 300);
+        for text in ["see you at lunch", "a free prize", &stream(2)[4].0, &stream(11)[7].0] {
+            assert_eq!(
+                label(&parts, text),
+                if text.contains("prize") { "spam" } else { "ham" },
+                "{options:?}"
+            );
+        }
+    }
+}
+
+/// Counts that go on are the counts of all rows at once.
+#[test]
+fn naive_bayes_refreshed_is_naive_bayes_trained_on_all() {
+    let rows: Vec<(String, &str)> = (0..400)
+        .map(|at: usize| {
+            let class = (at * at / 7) % 2;
+            (format!("w{} w{} w{}", at % 13, at % 7, (at * (class + 1)) % 5), ["negative", "positive"][class])
+        })
+        .collect();
+    let options = options(Algorithm::NaiveBayes).with("words", 1).with("min_texts", 1);
+    let (some, rest) = rows.split_at(300);
+    let base = train(&options, &corpus(some), &mut || Ok(())).unwrap();
+    let all = train(&options, &corpus(&rows), &mut || Ok(())).unwrap();
+    let (_, parts) = taught(&[base.bytes], rest, &[]);
+    let refreshed = open(&parts);
+    let whole = Predictor::open(&all.bytes).unwrap();
+    let (mut a, mut b) = (Scratch::default(), Scratch::default());
+    for (text, _) in &rows {
+        let odds = |p: &[f64]| (p[1] / p[0]).ln();
+        let one = odds(refreshed.read(Text::from(text.as_str()), &mut a).unwrap().probabilities);
+        let two = odds(whole.read(Text::from(text.as_str()), &mut b).unwrap().probabilities);
+        // Each was calibrated on its own rows, and weights are rounded to 8 bits.
+        let ratio = base.report.temperature / all.report.temperature;
+        assert!((one * ratio - two).abs() < 0.05 * (1.0 + two.abs()), "{text}: {one} {two}");
+    }
+}
+
+#[test]
+fn a_users_own_terms() {
+    let rows: Vec<(String, &str)> = (0..80)
+        .map(|at| (format!("text {} of {}", word(at), at % 9), ["negative", "positive"][at % 2]))
+        .collect();
+    for algorithm in [Algorithm::NaiveBayes, Algorithm::LogisticRegression] {
+        let base = trained(&options(algorithm), &rows);
+        let own = [("lit".to_owned(), 1.0), ("low key bad".to_owned(), -1.0), ("🗿".to_owned(), -0.8)];
+        let (_, parts) = taught(&base, &[], &own);
+        for (text, wanted) in [
+            ("this is lit", "positive"),
+            ("it is low key bad", "negative"),
+            ("🗿", "negative"),
+            ("not lit", "negative"),
+        ] {
+            assert_eq!(label(&parts, text), wanted, "{text} by {algorithm:?}");
+        }
+        let (_, gone) = taught(&parts, &[], &[]);
+        let (before, after) = (open(&base), open(&gone));
+        let (mut a, mut b) = (Scratch::default(), Scratch::default());
+        let score = |p: &Predictor<'_>, s: &mut Scratch| p.read(Text::from("text is lit"), s).unwrap().score;
+        assert_eq!(score(&before, &mut a), score(&after, &mut b));
+    }
+    for (term, score) in [("", 0.5), ("one two three four", 0.5), ("fine", 1.5), ("fine", f64::NAN)] {
+        assert_eq!(check_term(term, score).unwrap_err().kind(), ErrorKind::Parameter);
+    }
+}
+
+#[test]
+fn a_forest_does_not_go_on_learning() {
+    let base = trained(&options(Algorithm::RandomForest), &rows());
+    let error = refresh(&base[0], &[], &[], &[], &mut |_, _, _| Ok(())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}

@@ -1,0 +1,191 @@
+//! Learning every few seconds: what a refresh costs, who sees it when, that the registry does not grow without end, and the
+//! background worker that does it.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use postgres::Client;
+use sentiment_tests::{Database, Entry, Level, Server, note};
+
+/// Made-up messages of a vocabulary in which a few words are frequent and most are rare; `from` on, `rows` of them.
+fn messages(from: usize, rows: usize) -> String {
+    let last = from + rows - 1;
+    format!(
+        "SELECT (CASE WHEN n % 3 = 0 THEN 'sunny ' WHEN n % 3 = 1 THEN 'rainy ' ELSE 'cloudy ' END)
+                || (SELECT string_agg('w' || floor(exp(10 * abs(hashint8extended(n * 17 + w, 1) % 100000) / 100000.0)), ' ')
+                    FROM generate_series(1, 14) AS w) AS body,
+                (ARRAY['positive', 'negative', 'neutral'])[n % 3 + 1] AS label
+         FROM generate_series({from}::bigint, {last}) AS n"
+    )
+}
+
+fn teach(model: &str, from: usize, rows: usize) -> String {
+    format!("SELECT count(learn_sentiment('{model}', body, label)) FROM ({}) AS m", messages(from, rows))
+}
+
+/// Bytes of WAL written so far.
+const WAL: &str = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint";
+
+/// 1,000 examples on a model of 30,000 rows: at most 1 MB of WAL, and the next statement of another session knows.
+#[test]
+fn what_a_refresh_costs() {
+    let server = Server::start(&["full_page_writes=on", "maintenance_work_mem=1GB"]);
+    let mut database = Database::on(&server);
+    database.run(&format!("CREATE TABLE texts AS {}", messages(1, 30_000)));
+    for (model, algorithm) in [("bayes", "naive_bayes"), ("logistic", "logistic_regression")] {
+        let trained = database.rows(&format!(
+            "SELECT bytes FROM train_sentiment('{model}', 'texts', 'body', 'label', '{algorithm}', '{{\"folds\": 2}}')"
+        ));
+        let bytes: i64 = trained[0].get(0);
+        let mut other = database.connect("postgres");
+        let mut ask = |text: &str| -> String {
+            other.query_one("SELECT sentiment($1, $2)", &[&text, &model]).unwrap().get(0)
+        };
+        ask("a word");
+        let (mut slowest, mut most) = (0.0_f64, 0);
+        for round in 0..5 {
+            database.run(&teach(model, 100_000 * (round + 1), 1_000));
+            database.run(&format!("SELECT learn_sentiment('{model}', 'quokka{round} quokka{round}', 'negative') FROM generate_series(1, 9)"));
+            let before: i64 = database.value(WAL);
+            let row =
+                database.rows(&format!("SELECT rows_used, refresh_ms FROM refresh_sentiment('{model}')"));
+            let wal = database.value::<i64>(WAL) - before;
+            assert_eq!(row[0].get::<_, i64>(0), 1_009);
+            assert_eq!(ask(&format!("quokka{round}")), "negative", "{algorithm}: the next statement knows");
+            slowest = slowest.max(row[0].get(1));
+            most = most.max(wal);
+        }
+        note(&format!(
+            "{algorithm}, {bytes} bytes: a refresh with 1,000 examples took up to {slowest:.1} ms and {most} bytes of WAL"
+        ));
+        assert!(most < 1_000_000, "{algorithm}: {most} bytes of WAL");
+    }
+}
+
+/// Hundreds of refreshes: versions are pruned, deltas are merged and taken into their base, and learning goes on.
+#[test]
+fn the_registry_stays_bounded() {
+    let mut database = Database::new();
+    database.run(&format!("CREATE TABLE texts AS {}", messages(1, 1_000)));
+    for algorithm in ["naive_bayes", "logistic_regression"] {
+        database.run(&format!(
+            "SELECT train_sentiment('m', 'texts', 'body', 'label', '{algorithm}', '{{\"keep_versions\": 5}}')"
+        ));
+        let mut sizes = Vec::new();
+        for round in 1..=240 {
+            database.run(&teach("m", 1_000 * round, 50));
+            database.run("SELECT refresh_sentiment('m')");
+            if round % 40 == 0 {
+                database
+                    .run("VACUUM sentiment.part, sentiment.version, sentiment.deployment, sentiment.model");
+                sizes.push(database.value::<i64>(
+                    "SELECT sum(pg_total_relation_size(r))::bigint FROM unnest(ARRAY['sentiment.part', 'sentiment.version',
+                     'sentiment.deployment', 'sentiment.model']::regclass[]) AS r",
+                ));
+            }
+        }
+        note(&format!("{algorithm}: the registry's size every 40 refreshes: {sizes:?}"));
+        assert!(sizes[5] < sizes[2] + sizes[2] / 2, "{algorithm}: {sizes:?}");
+        let versions = "SELECT count(*) FROM sentiment.version";
+        assert_eq!(database.value::<i64>(versions), 5, "{algorithm}");
+        let parts = "SELECT max(cardinality(parts)) FROM sentiment.version";
+        assert!(database.value::<i32>(parts) <= 12, "{algorithm}");
+        let missing = "SELECT count(*) FROM sentiment.part AS p WHERE NOT EXISTS (
+            SELECT FROM sentiment.version AS v WHERE p.id = ANY (v.parts))";
+        assert_eq!(database.value::<i64>(missing), 0, "{algorithm}: parts that nothing needs are gone");
+        assert_eq!(database.value::<String>("SELECT sentiment('sunny sunny', 'm')"), "positive");
+        database.run("SELECT drop_sentiment('m')");
+    }
+}
+
+/// Shorthand for a question that is asked until it has the right answer.
+fn until(what: &str, client: &mut Client, sql: &str) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !client.query_one(sql, &[]).unwrap().get::<_, bool>(0) {
+        assert!(Instant::now() < end, "{what}: not within a minute");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Preloaded, the library refreshes by itself: the databases that are listed, while they are.
+#[test]
+fn a_background_worker_refreshes() {
+    let server =
+        Server::start(&["shared_preload_libraries=pg_sentiment", "sentiment.refresh_interval=100ms"]);
+    let (mut listed, mut other) = (Database::on(&server), Database::on(&server));
+    let list = |databases: &str| {
+        let mut client = server.connect("postgres", "postgres");
+        client
+            .batch_execute(&format!("ALTER SYSTEM SET sentiment.refresh_databases = '{databases}'"))
+            .unwrap();
+        client.batch_execute("SELECT pg_reload_conf()").unwrap();
+    };
+    for database in [&mut listed, &mut other] {
+        database.run(
+            "CREATE TABLE texts AS SELECT CASE WHEN n % 2 = 0 THEN 'sunny' ELSE 'rainy' END || ' day ' || n AS body,
+                 CASE WHEN n % 2 = 0 THEN 'positive' ELSE 'negative' END AS label FROM generate_series(1, 100) AS n;
+             SELECT train_sentiment('m', 'texts', 'body', 'label', 'naive_bayes');
+             SELECT train_sentiment('forest', 'texts', 'body', 'label', 'random_forest', '{\"trees\": 5}');
+             SELECT learn_sentiment('m', 'foggy', 'negative') FROM generate_series(1, 20);
+             SELECT learn_sentiment('forest', 'foggy', 'negative')",
+        );
+    }
+    list(&format!("{}, nowhere_to_be_found", listed.name()));
+    let refreshed =
+        "SELECT current_version > 1 AND current_version = last_version FROM sentiment.model WHERE name = 'm'";
+    until("a refresh", listed.client(), refreshed);
+    assert_eq!(listed.value::<String>("SELECT sentiment('foggy', 'm')"), "negative");
+    listed.run("SELECT set_sentiment_term('m', 'stellar', 1)");
+    until("a term of the user's own", listed.client(), "SELECT sentiment('stellar', 'm') = 'positive'");
+    let still = "SELECT count(*) FROM sentiment.feedback WHERE used_in IS NULL AND model = 'forest'";
+    assert_eq!(listed.value::<i64>(still), 1, "a forest waits for its next training");
+
+    // What cannot be refreshed is a warning, and the others go on.
+    listed.run("SELECT import_sentiment('broken', export_sentiment('m')); SELECT deploy_sentiment('broken', 1);
+        UPDATE sentiment.part SET payload = set_byte(payload, 1000, 255 - get_byte(payload, 1000))
+        WHERE id = (SELECT parts[1] FROM sentiment.version WHERE model = 'broken');
+        SELECT learn_sentiment('broken', 'foggy', 'negative'); SELECT learn_sentiment('m', 'gusty', 'negative')");
+    until(
+        "a refresh beside a damaged model",
+        listed.client(),
+        "SELECT count(*) = 0 FROM sentiment.feedback WHERE used_in IS NULL AND model = 'm'",
+    );
+    let warned =
+        |entry: &Entry| entry.process == "pg_sentiment refresh" && entry.level == Some(Level::Warning);
+    let warnings: Vec<Entry> = server.log().into_iter().filter(warned).collect();
+    assert_eq!(warnings.len(), 1, "said once a minute, not ten times a second: {warnings:?}");
+    assert!(warnings[0].state == "XX001" && warnings[0].text.contains(listed.name()), "{warnings:?}");
+    // A worker's log lines name no database: both have to account for it.
+    listed.ask(Level::Warning, "XX001");
+    other.ask(Level::Warning, "XX001");
+    let worker = "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pg_sentiment refresh'";
+    until("the worker", listed.client(), worker);
+
+    // A worker that was ended comes back only after a while; one whose database is not listed any more goes.
+    assert_eq!(other.value::<i32>("SELECT current_version FROM sentiment.model WHERE name = 'm'"), 1);
+    list(other.name());
+    until("the other database's turn", other.client(), refreshed);
+    let gone = "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'pg_sentiment refresh' AND datname <> current_database()";
+    until("the end of the first worker", other.client(), gone);
+    list("");
+    until(
+        "the end of the worker",
+        other.client(),
+        "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'pg_sentiment refresh'",
+    );
+    assert!(other.value::<bool>(
+        "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pg_sentiment launcher'"
+    ));
+}
+
+/// Without preloading the settings can be read, and no session can change them.
+#[test]
+fn the_workers_settings_are_the_servers() {
+    let mut database = Database::new();
+    database.run("SELECT sentiment('good')");
+    assert_eq!(database.value::<String>("SELECT current_setting('sentiment.refresh_interval')"), "0");
+    assert_eq!(database.failure("SET sentiment.refresh_interval = 100").state, "55P02");
+    assert_eq!(database.failure("SET sentiment.refresh_databases = 'x'").state, "55P02");
+}
