@@ -74,9 +74,9 @@ models-check: ## train it again and compare it with the one in the tree, byte fo
 	done
 	echo "the shipped models are what $(DATA) makes, byte for byte"
 
-fuzz: ## fuzz the tokenizer and the model reader, SECONDS_EACH (60) each; needs a nightly compiler and cargo-fuzz
+fuzz: ## fuzz whatever reads what is not trusted, SECONDS_EACH (60) each; needs a nightly compiler and cargo-fuzz
 	cd core
-	for fuzz_target in tokenizer model_bytes; do
+	for fuzz_target in tokenizer model_bytes parts options; do
 		cargo +nightly fuzz run "$$fuzz_target" -- -max_total_time=$(SECONDS_EACH) -max_len=4096 -timeout=10
 	done
 
