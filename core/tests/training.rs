@@ -135,7 +135,8 @@ fn it_goes_on_learning() {
     for algorithm in [Algorithm::NaiveBayes, Algorithm::LogisticRegression] {
         for variant in ["multinomial", "complement", "bernoulli"] {
             let options = match algorithm {
-                Algorithm::NaiveBayes => options(algorithm).with("variant", variant),
+                // Few rows ask for less smoothing.
+                Algorithm::NaiveBayes => options(algorithm).with("variant", variant).with("smoothing", 0.5),
                 _ => options(algorithm),
             };
             let base = train(&options, &corpus(&rows()), &mut || Ok(())).unwrap().bytes;
@@ -170,7 +171,10 @@ fn naive_bayes_refreshed_is_naive_bayes_trained_on_all() {
             (format!("w{} w{} w{}", at % 13, at % 7, (at * (class + 1)) % 5), ["negative", "positive"][class])
         })
         .collect();
-    let options = options(Algorithm::NaiveBayes).with("words", 1).with("min_texts", 1);
+    let options = options(Algorithm::NaiveBayes)
+        .with("words", 1)
+        .with("min_texts", 1)
+        .with("calibration", "temperature");
     let (some, rest) = rows.split_at(300);
     let base = train(&options, &corpus(some), &mut || Ok(())).unwrap();
     let all = train(&options, &corpus(&rows), &mut || Ok(())).unwrap();
@@ -226,4 +230,52 @@ fn a_forest_does_not_go_on_learning() {
     let base = train(&options(Algorithm::RandomForest), &corpus(&rows()), &mut || Ok(())).unwrap().bytes;
     let error = refresh(&base, &[], &[], &[], &mut |_, _, _| Ok(())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+/// Rows of two labels, one four times as frequent, that are told apart by a word which is wrong one time in five.
+fn skewed() -> Vec<(String, &'static str)> {
+    let one = |at: usize| {
+        let rare = at.is_multiple_of(5);
+        let told = if (at / 5).is_multiple_of(5) { !rare } else { rare };
+        let sign = if told { "late" } else { "fine" };
+        (format!("{} it is {sign} {}", word(at), word(at * 7 + 3)), if rare { "complaint" } else { "other" })
+    };
+    (0..600).map(one).collect()
+}
+
+/// Log odds of the first label.
+fn odds(base: &[u8], deltas: &[&[u8]], text: &str) -> f64 {
+    let mut scratch = Scratch::default();
+    let predictor = Predictor::open_parts(base, deltas).unwrap();
+    let probabilities = predictor.read(Text::from(text), &mut scratch).unwrap().probabilities;
+    (probabilities[0] / probabilities[1]).ln()
+}
+
+#[test]
+fn calibration_sets_a_bias_that_refreshes_keep_and_explanations_show() {
+    let text = "it is late";
+    for algorithm in Algorithm::ALL {
+        let corpus = corpus(&skewed());
+        let train_by = |calibration: &str| {
+            train(&options(algorithm).with("calibration", calibration), &corpus, &mut || Ok(())).unwrap()
+        };
+        let (vector, temperature) = (train_by("vector"), train_by("temperature"));
+        let predictor = Predictor::open(&vector.bytes).unwrap();
+        let explained: f64 = predictor
+            .explain(Text::from(text), &mut Scratch::default())
+            .iter()
+            .map(|reason| reason.weight)
+            .sum();
+        let before = odds(&vector.bytes, &[], text);
+        assert!((explained - before.abs()).abs() < 1e-9, "{algorithm:?} {explained} {before}");
+        assert!((before - odds(&temperature.bytes, &[], text)).abs() > 0.01, "{algorithm:?}");
+        // The classes count the same, and are told right about as often.
+        let recall = |trained: &Trained| trained.report.confusion.macro_recall();
+        assert!(recall(&vector) >= recall(&temperature) - 0.05, "{algorithm:?} {}", recall(&temperature));
+        if algorithm != Algorithm::RandomForest {
+            let (_, deltas) = taught(&vector.bytes, &[], &[("unheard", "other")], &[]);
+            let parts: Vec<&[u8]> = deltas.iter().map(Vec::as_slice).collect();
+            assert!((odds(&vector.bytes, &parts, text) - before).abs() < 0.01, "{algorithm:?}");
+        }
+    }
 }
