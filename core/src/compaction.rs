@@ -32,7 +32,7 @@ pub(crate) fn compact(base: &[u8], delta: &Delta) -> Result<Option<Vec<u8>>> {
             let totals = delta.totals.as_ref().unwrap_or(totals);
             let counts = Recount { model: &model, parameters, totals, temperature: *temperature };
             let learning = Learning::NaiveBayes {
-                parameters: *parameters,
+                parameters: parameters.clone(),
                 reference: totals.clone(),
                 totals: totals.clone(),
                 temperature: *temperature,

@@ -27,19 +27,6 @@ pub(crate) struct Node {
     pub right: usize,
 }
 
-/// The classes of the rows that came to a leaf, in 65535ths.
-#[derive(Clone, Debug)]
-pub(crate) struct Leaf(Vec<u16>);
-
-impl Leaf {
-    /// A leaf of rows with these weights by class.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    pub fn new(sums: &[f64]) -> Self {
-        let total: f64 = sums.iter().sum();
-        Self(sums.iter().map(|sum| (sum / total * 65_535.0).round() as u16).collect())
-    }
-}
-
 /// Trees that are growing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trees {
@@ -47,7 +34,8 @@ pub(crate) struct Trees {
     pub features: usize,
     pub roots: Vec<usize>,
     pub nodes: Vec<Node>,
-    pub leaves: Vec<Leaf>,
+    /// Leaves x classes: the classes of the rows that came to a leaf, in 65535ths.
+    shares: Vec<u16>,
 }
 
 fn number(value: usize) -> [u8; 4] {
@@ -55,16 +43,38 @@ fn number(value: usize) -> [u8; 4] {
 }
 
 impl Trees {
+    /// None yet.
+    pub fn new(classes: usize, features: usize) -> Self {
+        Self { classes, features, ..Self::default() }
+    }
+
+    /// Bytes of a leaf and the split above it.
+    pub const fn leaf_bytes(classes: usize) -> usize {
+        2 * size_of::<Node>() + 2 * classes
+    }
+
+    /// Adds a leaf of rows with these weights by class.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub fn add_leaf(&mut self, sums: &[f64]) {
+        let total: f64 = sums.iter().sum();
+        self.nodes.push(Node { feature: None, right: self.leaves() });
+        self.shares.extend(sums.iter().map(|sum| (sum / total * 65_535.0).round() as u16));
+    }
+
+    fn leaves(&self) -> usize {
+        self.shares.len() / self.classes.max(1)
+    }
+
     /// Their bytes.
     pub fn write(&self) -> Vec<u8> {
-        let counts = [self.roots.len(), self.nodes.len(), self.leaves.len(), self.features];
+        let counts = [self.roots.len(), self.nodes.len(), self.leaves(), self.features];
         let mut bytes: Vec<u8> =
             counts.into_iter().chain(self.roots.iter().copied()).flat_map(number).collect();
         for node in &self.nodes {
             bytes.extend(node.feature.unwrap_or(LEAF).to_le_bytes());
             bytes.extend(number(node.right));
         }
-        self.leaves.iter().flat_map(|leaf| &leaf.0).for_each(|share| bytes.extend(share.to_le_bytes()));
+        self.shares.iter().for_each(|share| bytes.extend(share.to_le_bytes()));
         bytes
     }
 }
@@ -192,7 +202,8 @@ impl Trees {
             while let Some(feature) = self.nodes[at].feature {
                 at = if present.has(feature) { self.nodes[at].right } else { at + 1 };
             }
-            for (logit, share) in logits.iter_mut().zip(&self.leaves[self.nodes[at].right].0) {
+            let leaf = &self.shares[self.nodes[at].right * self.classes..][..self.classes];
+            for (logit, share) in logits.iter_mut().zip(leaf) {
                 *logit += f64::from(*share);
             }
         }

@@ -236,7 +236,8 @@ impl<'a> Predictor<'a> {
             forest::feature_of(part.entry.record()).into_iter().for_each(|feature| present.set(feature));
         });
         trees.logits(present, logits);
-        logits.iter_mut().for_each(|logit| *logit *= self.card().weight_unit);
+        let unit = self.card().weight_unit;
+        logits.iter_mut().zip(self.bias()).for_each(|(logit, bias)| *logit = *logit * unit + bias);
         tally
     }
 

@@ -16,6 +16,7 @@ mod random_forest;
 mod references;
 mod rows;
 mod table;
+mod term_scales;
 mod vocabulary;
 mod watch;
 
@@ -34,6 +35,7 @@ pub(crate) use vocabulary::TermMap;
 use crate::model::{self, Card, Hashes, Learning};
 use crate::predictor::softmax;
 use crate::{Error, ErrorKind, Result, shipped};
+use calibration::Calibrator;
 use lbfgs::Outcome;
 use linear::Linear;
 use linfa::traits::{Fit as _, PredictInplace};
@@ -172,8 +174,14 @@ impl Training<'_> {
         let held = corpus.size() + examples.capacity() * size_of::<Example<'_>>();
         let vocabulary = Vocabulary::build(&examples, self.kept(), held, memory, watch)?;
         let held = held + vocabulary.size();
-        let rows = Rows::build(&examples, &vocabulary, lexicon, held, memory, watch)?;
-        memory.holds("the fit", held + rows.size() + self.fit_memory(labels.len(), &vocabulary, &rows))?;
+        // What a text says as a whole needs no lexicon, but weights that can be fitted to it.
+        let empty = Lexicon::default();
+        let linear = self.options.algorithm() == Algorithm::LogisticRegression;
+        let shaping = linear.then_some(lexicon.unwrap_or(&empty));
+        let rows = Rows::build(&examples, &vocabulary, shaping, held, memory, watch)?;
+        let held_out = examples.len() * labels.len() * size_of::<f64>();
+        let fit = self.fit_memory(labels.len(), &vocabulary, &rows);
+        memory.holds("the fit", held + rows.size() + held_out + fit)?;
 
         let fits = Fits {
             training: self,
@@ -182,16 +190,21 @@ impl Training<'_> {
             classes: &classes,
             labels: labels.len(),
         };
-        let held_out = fits.cross_validate(&examples, watch)?;
-        let temperature = calibration::temperature(&held_out, &classes, labels.len());
+        let mut held_out = fits.cross_validate(&examples, watch)?;
+        let calibrator = self.calibrator(&mut held_out, &classes, labels.len(), watch)?;
+        let temperature = calibrator.temperature;
         let all = (0..).take(examples.len()).collect();
-        let fit = fits.fit(all, watch)?;
+        let mut fit = fits.fit(all, watch)?;
+        if let Fit::Linear { linear, counts, .. } = &mut fit {
+            linear::add(&mut linear.bias, 1.0, &calibrator.offsets);
+            // A refresh works out the bias anew.
+            counts.iter_mut().for_each(|(parameters, _)| parameters.offsets.clone_from(&calibrator.offsets));
+        }
         let report = report(&held_out, &classes, labels.len(), temperature, &fit);
         let card = self.card(labels, label_scores, &report);
         let bytes = match fit {
             Fit::Linear { linear, counts, .. } => {
                 let card = Card { learning: self.learning(counts.as_ref(), temperature), own_terms, ..card };
-                let empty = Lexicon::default();
                 let fitted = Fitted {
                     vocabulary: &vocabulary,
                     linear: &linear,
@@ -202,9 +215,33 @@ impl Training<'_> {
                 };
                 fitted.write(card, &examples, watch)?
             }
-            Fit::Forest(forest) => forest.write(card, &examples, &vocabulary, temperature, watch)?,
+            Fit::Forest(forest) => forest.write(card, &examples, &vocabulary, &calibrator, watch)?,
         };
         Ok(Trained { bytes, report })
+    }
+
+    /// What makes probabilities of the held-out logits. Where the classes are to count the same, so they do here.
+    #[allow(clippy::cast_precision_loss)]
+    fn calibrator(
+        &self,
+        held_out: &mut [f64],
+        classes: &[usize],
+        labels: usize,
+        watch: &mut dyn Watch,
+    ) -> Result<Calibrator> {
+        let balanced = match self.options.algorithm() {
+            Algorithm::NaiveBayes => self.options.word("prior") == "uniform",
+            _ => self.options.word("class_weight") == "balanced",
+        };
+        let mut weights = vec![1.0; labels];
+        if balanced {
+            let mut sizes = vec![0_u32; labels];
+            classes.iter().for_each(|&class| sizes[class] += 1);
+            weights = sizes.iter().map(|&size| 1.0 / f64::from(size.max(1))).collect();
+        }
+        let weights = (self.options.word("calibration") == "vector").then_some(weights.as_slice());
+        let mut check = || watch.step("calibrating", 0, 1);
+        Calibrator::fit(held_out, classes, labels, weights, &mut check)
     }
 
     fn kept(&self) -> Kept {
@@ -243,7 +280,7 @@ impl Training<'_> {
     fn learning(&self, counts: Option<&(NaiveBayes, Counts)>, temperature: f64) -> Learning {
         match counts {
             Some((parameters, counts)) => Learning::NaiveBayes {
-                parameters: *parameters,
+                parameters: parameters.clone(),
                 reference: parameters.totals(counts),
                 totals: parameters.totals(counts),
                 temperature,
@@ -275,6 +312,9 @@ impl Training<'_> {
     }
 }
 
+/// Rows that are read by a fit between two looks at whoever watches: a large forest reads one in a millisecond.
+const STRIDE: usize = 16;
+
 /// All that fits have in common.
 struct Fits<'f> {
     training: &'f Training<'f>,
@@ -293,7 +333,7 @@ impl Fits<'_> {
         Ok(match options.algorithm() {
             Algorithm::NaiveBayes => {
                 let parameters = NaiveBayes::new(options, self.labels);
-                let counts = Counter { parameters, watch }.fit(&dataset)?;
+                let counts = Counter { parameters: parameters.clone(), watch }.fit(&dataset)?;
                 Fit::Linear {
                     linear: parameters.weigh(&counts),
                     counts: Some((parameters, counts)),
@@ -323,10 +363,14 @@ impl Fits<'_> {
             if test.is_empty() || train.is_empty() {
                 continue;
             }
-            let logits = self.fit(train, watch)?.predict(self.rows, &test);
-            for (at, logits) in test.iter().zip(logits.rows()) {
-                let to = &mut held_out[*at as usize * self.labels..][..self.labels];
-                to.iter_mut().zip(logits).for_each(|(to, logit)| *to = *logit);
+            let fit = self.fit(train, watch)?;
+            for (number, test) in test.chunks(STRIDE).enumerate() {
+                watch.step("measuring", number * STRIDE, examples.len())?;
+                let logits = fit.predict(self.rows, test);
+                for (at, logits) in test.iter().zip(logits.rows()) {
+                    let to = &mut held_out[*at as usize * self.labels..][..self.labels];
+                    to.iter_mut().zip(logits).for_each(|(to, logit)| *to = *logit);
+                }
             }
         }
         Ok(held_out)

@@ -100,9 +100,10 @@ impl Predictor<'_> {
         present.clear(trees.features());
         spans.keys().for_each(|&feature| present.set(feature));
         let mut logits = vec![0.0; self.model.card.labels.len()];
+        let bias = self.bias()[label] - self.bias()[runner_up];
         let mut margin = |present: &Present| {
             trees.logits(present, &mut logits);
-            (logits[label] - logits[runner_up]) * self.model.card.weight_unit
+            (logits[label] - logits[runner_up]) * self.model.card.weight_unit + bias
         };
         let whole = margin(&present);
         let mut reasons = Vec::new();

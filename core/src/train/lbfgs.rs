@@ -120,12 +120,18 @@ fn remember(memory: &mut VecDeque<Pair>, steps: impl Iterator<Item = (f64, f64)>
 }
 
 /// The direction of descent: minus the inverse Hessian, as the remembered pairs tell it, times the gradient.
-fn direct(direction: &mut [f64], gradient: &[f64], memory: &VecDeque<Pair>) {
+fn direct(
+    direction: &mut [f64],
+    gradient: &[f64],
+    memory: &VecDeque<Pair>,
+    check: &mut dyn FnMut() -> Result<()>,
+) -> Result<()> {
     for (d, g) in direction.iter_mut().zip(gradient) {
         *d = -g;
     }
     let mut factors = [0.0; MEMORY];
     for (pair, kept) in memory.iter().rev().zip(&mut factors) {
+        check()?;
         let factor = dot_narrow(&pair.step, direction) / pair.curvature;
         add_narrow(direction, -factor, &pair.change);
         *kept = factor;
@@ -134,21 +140,31 @@ fn direct(direction: &mut [f64], gradient: &[f64], memory: &VecDeque<Pair>) {
         direction.iter_mut().for_each(|d| *d *= last.scale);
     }
     for (pair, factor) in memory.iter().zip(factors[..memory.len()].iter().rev()) {
+        check()?;
         let correction = factor - dot_narrow(&pair.change, direction) / pair.curvature;
         add_narrow(direction, correction, &pair.step);
     }
+    Ok(())
 }
 
-/// Minimises a smooth convex function plus a penalty on absolute values, from `point` on. `evaluate` gets the number of
-/// the iteration and a point, returns the smooth part's value there and fills in its gradient; its error ends the work.
+/// What a minimisation asks for.
+pub(crate) enum Ask<'a> {
+    /// The smooth part's value at a point; its gradient is filled in.
+    Evaluate(&'a [f64], &'a mut [f64]),
+    /// Whether to go on: vectors are long, and several passes over them lie between two evaluations.
+    Check,
+}
+
+/// Minimises a smooth convex function plus a penalty on absolute values, from `point` on. `asked` gets the
+/// number of the iteration and what it is asked for; its error ends the work.
 pub(crate) fn minimise(
     point: &mut Vec<f64>,
     stop: Stop,
     absolute: Absolute,
-    mut evaluate: impl FnMut(u32, &[f64], &mut [f64]) -> Result<f64>,
+    mut asked: impl FnMut(u32, Ask<'_>) -> Result<f64>,
 ) -> Result<Outcome> {
     let mut gradient = vec![0.0; point.len()];
-    let mut value = evaluate(0, point, &mut gradient)? + absolute.value(point);
+    let mut value = asked(0, Ask::Evaluate(point, &mut gradient))? + absolute.value(point);
     let mut smooth = gradient.clone();
     absolute.pseudo_gradient(point, &mut gradient);
     let small = stop.tolerance * dot(&gradient, &gradient).sqrt();
@@ -156,7 +172,7 @@ pub(crate) fn minimise(
     let (mut direction, mut next) = (vec![0.0; point.len()], vec![0.0; point.len()]);
     let mut next_gradient = vec![0.0; point.len()];
     for iteration in 1..=stop.iterations {
-        direct(&mut direction, &gradient, &memory);
+        direct(&mut direction, &gradient, &memory, &mut || asked(iteration, Ask::Check).map(drop))?;
         absolute.align(&mut direction, &gradient);
         let mut length =
             if memory.is_empty() { 1.0 / dot(&gradient, &gradient).sqrt().max(1e-12) } else { 1.0 };
@@ -165,7 +181,8 @@ pub(crate) fn minimise(
                 *n = x + length * d;
             }
             absolute.project(&mut next, point, &gradient);
-            let value_there = evaluate(iteration, &next, &mut next_gradient)? + absolute.value(&next);
+            let value_there =
+                asked(iteration, Ask::Evaluate(&next, &mut next_gradient))? + absolute.value(&next);
             let slope: f64 =
                 next.iter().zip(point.iter()).zip(&gradient).map(|((n, x), g)| (n - x) * g).sum();
             // Armijo's condition; a convex function meets it for a small enough step.
@@ -179,8 +196,10 @@ pub(crate) fn minimise(
                 return Ok(Outcome { iterations: iteration, converged: true });
             }
         }
+        asked(iteration, Ask::Check)?;
         let steps = next.iter().zip(point.iter()).zip(next_gradient.iter().zip(&smooth));
         remember(&mut memory, steps.map(|((n, x), (ng, g))| (n - x, ng - g)));
+        asked(iteration, Ask::Check)?;
         std::mem::swap(point, &mut next);
         smooth.copy_from_slice(&next_gradient);
         std::mem::swap(&mut gradient, &mut next_gradient);
@@ -197,7 +216,8 @@ mod tests {
     use super::*;
 
     /// sum over i of (i + 1) (x_i - i)^2
-    fn bowl(_: u32, x: &[f64], gradient: &mut [f64]) -> Result<f64> {
+    fn bowl(_: u32, ask: Ask<'_>) -> Result<f64> {
+        let Ask::Evaluate(x, gradient) = ask else { return Ok(0.0) };
         let mut value = 0.0;
         for (i, (x, g)) in (0u32..).zip(x.iter().zip(gradient)) {
             let (i, weight) = (f64::from(i), f64::from(i + 1));

@@ -1,8 +1,9 @@
 //! Multinomial logistic regression (softmax) with an elastic net over sparse rows.
 
-use super::lbfgs::{self, Absolute, Outcome, Stop};
+use super::lbfgs::{self, Absolute, Ask, Outcome, Stop};
 use super::linear::{Linear, add, add_shapes};
 use super::rows::{Labelled, Rows, Sample, scale};
+use super::term_scales;
 use super::vocabulary::{TermSort, Vocabulary};
 use super::{Options, Watch};
 use crate::model::Counting;
@@ -13,13 +14,17 @@ use linfa::traits::Fit;
 use ndarray::Array1;
 use std::cell::RefCell;
 
+/// Words between two looks at whoever watches.
+const STRIDE: usize = 4096;
+
 /// Parameters of the fit.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LogisticRegression {
     /// Number of classes.
     pub classes: usize,
-    /// Strength of the penalty on squares, on the mean loss: `l2 / 2 x |w|^2`. Biases are free.
-    pub l2: f64,
+    /// Strength of the penalty on squares, on the mean loss: `l2 / 2 x |w|^2`. Biases are free. Without it, 1 over the
+    /// number of rows: each weight then has a normal prior of variance 1, however many the rows.
+    pub l2: Option<f64>,
     /// Strength of the penalty on absolute values.
     pub l1: f64,
     /// Whether every class counts the same, whatever its share.
@@ -30,6 +35,8 @@ pub(crate) struct LogisticRegression {
     pub tolerance: f64,
     /// The scale of each term: where each sort ends, and its scale.
     pub scales: Vec<(usize, f64)>,
+    /// Whether a term's scale grows with its log-count ratio.
+    pub log_ratios: bool,
 }
 
 impl LogisticRegression {
@@ -37,12 +44,13 @@ impl LogisticRegression {
     pub fn new(options: &Options, classes: usize, vocabulary: &Vocabulary) -> Self {
         Self {
             classes,
-            l2: options.number("l2"),
+            l2: options.number_given("l2"),
             l1: options.number("l1"),
             balanced: options.word("class_weight") == "balanced",
             iterations: options.count("iterations"),
             tolerance: options.number("tolerance"),
             scales: TermSort::ALL.map(|sort| (vocabulary.of_sort(sort).end, scale(sort))).to_vec(),
+            log_ratios: options.word("term_scale") == "log_ratio",
         }
     }
 
@@ -50,7 +58,7 @@ impl LogisticRegression {
     pub fn memory(&self, rows: &Rows) -> usize {
         let shapes = if rows.shapes.is_empty() { 0 } else { SHAPES };
         let variables = (rows.terms + shapes + 1) * self.classes;
-        variables * (lbfgs::BYTES + 24) + 16 * rows.words().len() * self.classes
+        variables * (lbfgs::BYTES + 24) + 16 * rows.words().len() * self.classes + 8 * rows.terms
     }
 
     /// The weight of a row of each class; over the sample they add up to 1.
@@ -100,14 +108,14 @@ impl Solver<'_> {
         let mut point = vec![0.0; free + parameters.classes];
         let stop = Stop { iterations: parameters.iterations, tolerance: parameters.tolerance };
         let absolute = Absolute { strength: parameters.l1, variables: free };
-        let mut pass = Pass::<WIDE>::new(parameters, dataset);
-        let outcome = lbfgs::minimise(&mut point, stop, absolute, |iteration, point, gradient| {
-            let mut watch = self.watch.borrow_mut();
-            pass.evaluate(point, gradient, &mut || {
-                watch.step("fitting", iteration as usize, parameters.iterations as usize)
-            })
+        let mut watch = self.watch.borrow_mut();
+        let mut check = |iteration: u32| watch.step("fitting", iteration as usize, stop.iterations as usize);
+        let mut pass = Pass::<WIDE>::new(parameters, dataset, &mut || check(0))?;
+        let outcome = lbfgs::minimise(&mut point, stop, absolute, |iteration, ask| match ask {
+            Ask::Check => check(iteration).map(|()| 0.0),
+            Ask::Evaluate(point, gradient) => pass.evaluate(point, gradient, &mut || check(iteration)),
         })?;
-        pass.spread(&point);
+        pass.spread(&point, &mut || check(stop.iterations))?;
         let terms = rows.terms * parameters.classes;
         let linear = Linear {
             weights: pass
@@ -128,7 +136,10 @@ impl Solver<'_> {
 struct Pass<'d, const WIDE: usize> {
     parameters: &'d LogisticRegression,
     dataset: &'d Labelled<'d>,
+    l2: f64,
     row_weights: Vec<f64>,
+    /// The scale of each term.
+    scales: Vec<f64>,
     /// What terms and then words weigh: a term's weights times its scale, a word's sum over its n-grams.
     weights: Vec<[f64; WIDE]>,
     gradient: Vec<[f64; WIDE]>,
@@ -139,35 +150,43 @@ fn add_wide<const WIDE: usize>(to: &mut [f64; WIDE], from: &[f64; WIDE]) {
 }
 
 impl<'d, const WIDE: usize> Pass<'d, WIDE> {
-    fn new(parameters: &'d LogisticRegression, dataset: &'d Labelled<'d>) -> Self {
+    fn new(
+        parameters: &'d LogisticRegression,
+        dataset: &'d Labelled<'d>,
+        check: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Self> {
         let rows = dataset.records().rows;
         let entries = rows.terms + rows.words().len();
         let row_weights = parameters.row_weights(dataset.targets());
         let (weights, gradient) = (vec![[0.0; WIDE]; entries], vec![[0.0; WIDE]; entries]);
-        Self { parameters, dataset, row_weights, weights, gradient }
-    }
-
-    /// The scale of each term.
-    fn scales(&self) -> impl Iterator<Item = f64> + 'd {
-        let ends = std::iter::once(0).chain(self.parameters.scales.iter().map(|&(end, _)| end));
-        ends.zip(&self.parameters.scales)
-            .flat_map(|(start, &(end, scale))| std::iter::repeat_n(scale, end - start))
+        let mut scales = term_scales::of_sorts(&parameters.scales);
+        if parameters.log_ratios {
+            term_scales::by_log_ratio(&mut scales, dataset, parameters.classes, check)?;
+        }
+        #[allow(clippy::cast_precision_loss)]
+        let l2 = parameters.l2.unwrap_or(1.0 / dataset.targets().len() as f64);
+        Ok(Self { parameters, dataset, l2, row_weights, scales, weights, gradient })
     }
 
     /// Works out what each term and each word weighs at a point.
-    fn spread(&mut self, point: &[f64]) {
+    fn spread(&mut self, point: &[f64], check: &mut dyn FnMut() -> Result<()>) -> Result<()> {
         let rows = self.dataset.records().rows;
-        let scales = self.scales();
+        let scales = &self.scales;
         for ((to, from), scale) in
             self.weights.iter_mut().zip(point.chunks_exact(self.parameters.classes)).zip(scales)
         {
             to.iter_mut().zip(from).for_each(|(to, from)| *to = scale * from);
         }
+        check()?;
         let (terms, words) = self.weights.split_at_mut(rows.terms);
         for (word, sum) in words.iter_mut().enumerate() {
+            if word % STRIDE == 0 {
+                check()?;
+            }
             *sum = [0.0; WIDE];
             rows.words().grams(word).iter().for_each(|&gram| add_wide(sum, &terms[gram as usize]));
         }
+        Ok(())
     }
 
     fn evaluate(
@@ -177,13 +196,14 @@ impl<'d, const WIDE: usize> Pass<'d, WIDE> {
         check: &mut dyn FnMut() -> Result<()>,
     ) -> Result<f64> {
         check()?;
-        self.spread(point);
+        self.spread(point, check)?;
         gradient.fill(0.0);
         self.gradient.fill([0.0; WIDE]);
         let terms = self.dataset.records().rows.terms * self.parameters.classes;
         let loss = self.pass(&point[terms..], &mut gradient[terms..], check)?;
-        self.collect(gradient);
-        let (l2, free) = (self.parameters.l2, gradient.len() - self.parameters.classes);
+        self.collect(gradient, check)?;
+        check()?;
+        let (l2, free) = (self.l2, gradient.len() - self.parameters.classes);
         for (gradient, weight) in gradient[..free].iter_mut().zip(point) {
             *gradient += l2 * weight;
         }
@@ -233,17 +253,22 @@ impl<'d, const WIDE: usize> Pass<'d, WIDE> {
     }
 
     /// Hands the words' gradients on to their n-grams, and applies the scales.
-    fn collect(&mut self, gradient: &mut [f64]) {
+    fn collect(&mut self, gradient: &mut [f64], check: &mut dyn FnMut() -> Result<()>) -> Result<()> {
         let rows = self.dataset.records().rows;
         let (terms, words) = self.gradient.split_at_mut(rows.terms);
         for (word, sum) in words.iter().enumerate() {
+            if word % STRIDE == 0 {
+                check()?;
+            }
             rows.words().grams(word).iter().for_each(|&gram| add_wide(&mut terms[gram as usize], sum));
         }
-        let scales = self.scales();
+        check()?;
+        let scales = &self.scales;
         for ((to, from), scale) in
             gradient.chunks_exact_mut(self.parameters.classes).zip(&self.gradient[..rows.terms]).zip(scales)
         {
             to.iter_mut().zip(from).for_each(|(to, from)| *to = scale * from);
         }
+        Ok(())
     }
 }

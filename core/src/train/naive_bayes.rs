@@ -22,7 +22,7 @@ pub(crate) enum Variant {
 }
 
 /// Parameters of the fit.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NaiveBayes {
     /// Number of classes.
     pub classes: usize,
@@ -32,6 +32,8 @@ pub(crate) struct NaiveBayes {
     pub smoothing: f64,
     /// Whether the classes are taken to be equally frequent.
     pub uniform: bool,
+    /// What calibration adds to each class's log prior.
+    pub offsets: Vec<f64>,
 }
 
 /// What naive Bayes counts: all it has to know of the rows.
@@ -67,6 +69,7 @@ impl NaiveBayes {
             variant,
             smoothing: options.number("smoothing"),
             uniform: options.word("prior") == "uniform",
+            offsets: vec![0.0; classes],
         }
     }
 
@@ -86,14 +89,17 @@ impl NaiveBayes {
         Totals { texts: counts.texts.clone(), counts: sums, terms }
     }
 
-    /// The log prior of each class. Complement naive Bayes has none where there is more than one class.
+    /// The log prior of each class, calibrated. Complement naive Bayes has no prior where there is more than one class.
     pub fn prior(&self, totals: &Totals) -> Vec<f64> {
         let all: f64 = totals.texts.iter().sum();
         let prior = |texts: &f64| match self.uniform || self.variant == Variant::Complement {
             true => 0.0,
             false => libm::log(texts.max(f64::MIN_POSITIVE) / all),
         };
-        totals.texts.iter().map(prior).collect()
+        // A card is untrusted: an offset may be missing, or no number.
+        let known = |class: usize| self.offsets.get(class).filter(|offset| offset.is_finite());
+        let offset = |class| known(class).map_or(0.0, |offset| offset.clamp(-1e4, 1e4));
+        totals.texts.iter().enumerate().map(|(class, texts)| prior(texts) + offset(class)).collect()
     }
 
     /// The part of every term's weight that does not depend on the term, a class each.
@@ -188,7 +194,7 @@ impl Fit<Sample<'_>, Array1<usize>, Error> for Counter<'_> {
     type Object = Counts;
 
     fn fit(&self, dataset: &Labelled<'_>) -> Result<Counts> {
-        let NaiveBayes { classes, variant, .. } = self.parameters;
+        let NaiveBayes { classes, variant, .. } = self.parameters.clone();
         let Sample { rows, chosen } = dataset.records();
         let mut counts = Counts { terms: vec![0.0; rows.terms * classes], texts: vec![0.0; classes] };
         let mut watch = self.watch.borrow_mut();

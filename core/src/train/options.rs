@@ -73,6 +73,13 @@ pub const OPTIONS: &[OptionSpec] = {
             "The parts that the training rows are cut into to calibrate the probabilities on rows not learned from.",
         ),
         row(
+            "calibration",
+            ALL,
+            Choice(&["vector", "temperature"]),
+            &["\"vector\""],
+            "Whether the folds set a bias of each class and how sure to be, or only how sure to be.",
+        ),
+        row(
             "language",
             ALL,
             Language,
@@ -99,7 +106,7 @@ pub const OPTIONS: &[OptionSpec] = {
             "smoothing",
             NAIVE_BAYES,
             Number(1e-6, 1e6),
-            &["0.5"],
+            &["1"],
             "What is added to each count, so that what was never seen is not impossible.",
         ),
         row(
@@ -109,7 +116,21 @@ pub const OPTIONS: &[OptionSpec] = {
             &["\"uniform\""],
             "Whether classes are taken to be as frequent as in the training rows, or equally frequent.",
         ),
-        row("l2", LOGISTIC, Number(0.0, 1e6), &["5e-5"], "The strength of the penalty on squared weights."),
+        row(
+            "term_scale",
+            LOGISTIC,
+            Choice(&["log_ratio", "none"]),
+            &["\"log_ratio\""],
+            "Whether a term is penalised the less the more it tells the classes apart (its log-count ratio), or as all are.",
+        ),
+        row(
+            "l2",
+            LOGISTIC,
+            Number(0.0, 1e6),
+            &["null"],
+            "The strength of the penalty on squared weights, beside the mean loss of a row; \
+             without it 1 divided by the number of rows.",
+        ),
         row(
             "l1",
             LOGISTIC,
@@ -122,7 +143,7 @@ pub const OPTIONS: &[OptionSpec] = {
             "tolerance",
             LOGISTIC,
             Number(1e-12, 1.0),
-            &["0.01"],
+            &["0.03"],
             "The solver has converged where the gradient is this small beside the first one.",
         ),
         row(
@@ -130,7 +151,7 @@ pub const OPTIONS: &[OptionSpec] = {
             LOGISTIC,
             Choice(&["none", "english"]),
             &["\"none\""],
-            "Whether the shipped English lexicon and features of the text as a whole are added.",
+            "Whether the shipped English lexicon is added.",
         ),
         row(
             "learning_rate",
@@ -139,7 +160,7 @@ pub const OPTIONS: &[OptionSpec] = {
             &["0.5"],
             "How far refresh_sentiment() goes at each new example.",
         ),
-        row("trees", FOREST, Integer(1, 2000), &["100"], "The number of trees."),
+        row("trees", FOREST, Integer(1, 2000), &["60"], "The number of trees."),
         row("depth", FOREST, Integer(1, 1000), &["100"], "The most splits on the way to a leaf."),
         row(
             "features",
@@ -153,14 +174,14 @@ pub const OPTIONS: &[OptionSpec] = {
             FOREST,
             Integer(0, 100_000),
             &["0"],
-            "The terms that are tried at a split; 0 means the square root of all.",
+            "The terms that are tried at a split; 0 means the logarithm of all to the base 2.",
         ),
-        row("min_leaf", FOREST, Integer(1, 1_000_000), &["2"], "The fewest training rows in a leaf."),
+        row("min_leaf", FOREST, Integer(1, 1_000_000), &["1"], "The fewest training rows in a leaf."),
         row(
             "bootstrap",
             FOREST,
             Flag,
-            &["true"],
+            &["false"],
             "Whether each tree sees a sample drawn with replacement, or all rows.",
         ),
     ]
@@ -185,16 +206,21 @@ impl OptionSpec {
         }
     }
 
+    /// Null is what an option without a value of its own has.
     fn accepts(&self, value: &Value) -> bool {
+        if value.is_null() {
+            return self.defaults == ["null"];
+        }
         match self.domain {
             Domain::Integer(low, high) => value.as_i64().is_some_and(|n| (low..=high).contains(&n)),
             Domain::Number(low, high) => value.as_f64().is_some_and(|n| (low..=high).contains(&n)),
             Domain::Flag => value.is_boolean(),
             Domain::Choice(words) => value.as_str().is_some_and(|word| words.contains(&word)),
             Domain::Language => value.as_str().is_some_and(is_language),
-            Domain::LabelScores => value.as_object().is_some_and(|labels| {
-                labels.values().all(|score| score.as_f64().is_some_and(|n| n.abs() <= 1e6))
-            }),
+            Domain::LabelScores => {
+                let number = |score: &Value| score.as_f64().is_some_and(|n| n.abs() <= 1e6);
+                value.as_object().is_some_and(|labels| labels.values().all(number))
+            }
         }
     }
 }
@@ -276,7 +302,12 @@ impl Options {
     }
 
     pub(super) fn number(&self, name: &str) -> f64 {
-        self.values.get(name).and_then(Value::as_f64).unwrap_or_default()
+        self.number_given(name).unwrap_or_default()
+    }
+
+    /// A number, if it was given or has a default.
+    pub(super) fn number_given(&self, name: &str) -> Option<f64> {
+        self.values.get(name).and_then(Value::as_f64)
     }
 
     pub(super) fn count(&self, name: &str) -> u32 {
@@ -337,9 +368,9 @@ mod tests {
             let options = Options::defaults(algorithm);
             for option in OPTIONS.iter().filter(|option| option.algorithms.contains(&algorithm)) {
                 let value = &options.values[option.name];
-                assert!(value.is_null() || option.accepts(value), "{} of {algorithm:?}", option.name);
+                assert!(option.accepts(value), "{} of {algorithm:?}", option.name);
             }
-            let again = Options::parse(algorithm, &options.to_json().replace("\"label_scores\":null,", ""));
+            let again = Options::parse(algorithm, &options.to_json());
             assert_eq!(again.unwrap().to_json(), options.to_json());
         }
     }
@@ -350,7 +381,7 @@ mod tests {
         assert!(refusal(Algorithm::NaiveBayes, r#"{"trees": 3}"#).contains("smoothing"));
         assert!(refusal(Algorithm::RandomForest, r#"{"trees": 0}"#).contains("from 1 to 2000"));
         for wrong in
-            [r#"{"l2": "1"}"#, r#"{"l2": -1}"#, r#"{"l2": null}"#, r#"{"l2": 1e999}"#, "[]", "{", "3"]
+            [r#"{"l2": "1"}"#, r#"{"l2": -1}"#, r#"{"l1": null}"#, r#"{"l2": 1e999}"#, "[]", "{", "3"]
         {
             assert!(Options::parse(Algorithm::LogisticRegression, wrong).is_err(), "{wrong}");
         }

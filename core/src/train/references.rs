@@ -46,10 +46,15 @@ fn naive_bayes_agrees_to_a_millionth() {
             .alpha(0.7)
             .fit(&DatasetBase::new(dense(&counts), Array1::from(targets.clone())))
             .unwrap();
-        let parameters =
-            NaiveBayes { classes, variant: Variant::Multinomial, smoothing: 0.7, uniform: false };
+        let parameters = NaiveBayes {
+            classes,
+            variant: Variant::Multinomial,
+            smoothing: 0.7,
+            uniform: false,
+            offsets: vec![0.0; classes],
+        };
         let mut unwatched = |_: &'static str, _: usize, _: usize| Ok(());
-        let counter = Counter { parameters, watch: RefCell::new(&mut unwatched) };
+        let counter = Counter { parameters: parameters.clone(), watch: RefCell::new(&mut unwatched) };
         let dataset = labelled(&rows, &targets, (0..90).collect());
         let ours = parameters.weigh(&counter.fit(&dataset).unwrap());
         let logits = predict(&ours, dataset.records());
@@ -106,12 +111,13 @@ fn logistic_regression_has_no_higher_loss() {
             .unwrap();
         let parameters = LogisticRegression {
             classes,
-            l2,
+            l2: Some(l2),
             l1: 0.0,
             balanced: false,
             iterations: 500,
             tolerance: 1e-7,
             scales: vec![(terms, 1.0)],
+            log_ratios: false,
         };
         let mut unwatched = |_: &'static str, _: usize, _: usize| Ok(());
         let solver = Solver { parameters, watch: RefCell::new(&mut unwatched) };
@@ -175,4 +181,27 @@ fn a_forest_is_no_less_accurate() {
         .for_each(|(&actual, &predicted)| confusion.add(actual, predicted));
     assert!((f64::from(our_matrix.accuracy()) - confusion.accuracy()).abs() < 1e-6);
     assert!(our_matrix.accuracy() >= their_matrix.accuracy() - 0.01, "{our_matrix:?} {their_matrix:?}");
+}
+
+#[test]
+fn without_a_strength_the_penalty_is_that_of_one_row() {
+    let (counts, targets) = data(120, 6, 2);
+    let rows = Rows::of_counts(&counts);
+    let fit = |l2: Option<f64>| {
+        let parameters = LogisticRegression {
+            classes: 2,
+            l2,
+            l1: 0.0,
+            balanced: false,
+            iterations: 500,
+            tolerance: 1e-7,
+            scales: vec![(6, 1.0)],
+            log_ratios: true,
+        };
+        let mut unwatched = |_: &'static str, _: usize, _: usize| Ok(());
+        let solver = Solver { parameters, watch: RefCell::new(&mut unwatched) };
+        solver.fit(&labelled(&rows, &targets, (0..120).collect())).unwrap().0.weights
+    };
+    assert_eq!(fit(None), fit(Some(1.0 / 120.0)));
+    assert_ne!(fit(None), fit(Some(0.1)));
 }

@@ -65,6 +65,9 @@ impl Rows {
         watch: &mut dyn Watch,
     ) -> Result<Self> {
         let mut rows = Self { terms: vocabulary.len(), ..Self::default() };
+        rows.ends.reserve_exact(examples.len());
+        rows.lengths.reserve_exact(examples.len());
+        rows.shapes.reserve_exact(lexicon.map_or(0, |_| examples.len()));
         let (mut reader, mut grams) = (Reader::default(), GramBuffer::default());
         let mut words: TermMap<u32> = TermMap::default();
         for (at, example) in examples.iter().enumerate() {

@@ -143,17 +143,44 @@ impl Vocabulary {
             memory.holds("the terms", size + counts.capacity() * 25)?;
         }
         drop(sketch);
-        let enough = counts.into_iter().filter(|(_, (sort, texts))| *texts >= kept.least(*sort));
-        let mut terms: Vec<(TermSort, u64)> = enough.map(|(hash, (sort, _))| (sort, hash)).collect();
-        terms.sort_unstable();
+        let mut check = || watch.step("sorting terms", 0, 1);
+        let mut hashes = Vec::new();
         let mut ends = [0; 4];
         for (end, sort) in ends.iter_mut().zip(TermSort::ALL) {
-            *end = u32::try_from(terms.partition_point(|term| term.0 <= sort)).unwrap_or(u32::MAX);
+            let enough =
+                |&(_, &(of, texts)): &(&u64, &(TermSort, u32))| of == sort && texts >= kept.least(sort);
+            hashes.extend(sorted(counts.iter().filter(enough).map(|(&hash, _)| hash), &mut check)?);
+            *end = u32::try_from(hashes.len()).unwrap_or(u32::MAX);
         }
-        let hashes: Vec<u64> = terms.into_iter().map(|(_, hash)| hash).collect();
-        let ids = hashes.iter().copied().zip(0..).collect();
+        drop(counts);
+        let mut ids = TermMap::with_capacity_and_hasher(hashes.len(), BuildHasherDefault::default());
+        for (&hash, id) in hashes.iter().zip(0_u32..) {
+            if id % STRIDE == 0 {
+                check()?;
+            }
+            ids.insert(hash, id);
+        }
         Ok(Self { ids, hashes, ends, kept })
     }
+}
+
+/// Terms between two looks at whoever watches.
+const STRIDE: u32 = 4096;
+
+/// Hashes in ascending order, sorted part by part: a sort of all at once would not be stopped in time.
+fn sorted(hashes: impl Iterator<Item = u64>, check: &mut dyn FnMut() -> Result<()>) -> Result<Vec<u64>> {
+    let mut parts = vec![Vec::new(); 64];
+    for (number, hash) in (0_u32..).zip(hashes) {
+        if number % STRIDE == 0 {
+            check()?;
+        }
+        parts[usize::try_from(hash >> 58).unwrap_or(0)].push(hash);
+    }
+    for part in &mut parts {
+        check()?;
+        part.sort_unstable();
+    }
+    Ok(parts.concat())
 }
 
 /// Counts that may be too high, never too low (a count-min sketch with one row, Cormode and Muthukrishnan 2005).

@@ -39,7 +39,7 @@ fn model(algorithm: &str, options: &str) -> Vec<Vec<u8>> {
         grows: true,
     };
     let base = training.run(&corpus, &corpus.all(), &mut |_, _, _| Ok(())).unwrap().bytes;
-    learned(&[base.clone()], 9).unwrap_or_else(|| vec![base])
+    learned(std::slice::from_ref(&base), 9).unwrap_or_else(|| vec![base])
 }
 
 /// The parts after a refresh with so many lessons; `None` if it is refused.

@@ -2,7 +2,7 @@
 
 use super::{corpus, label, open, options, rows, train, word};
 use sentiment_core::refresh::{Lesson, Refreshed, RefreshedPart, refresh};
-use sentiment_core::train::{Algorithm, Options, check_term};
+use sentiment_core::train::{Algorithm, Options, Trained, check_term};
 use sentiment_core::{ErrorKind, Predictor, Scratch, Text};
 
 /// Refreshes, and puts the parts together as a registry does.
@@ -27,7 +27,9 @@ fn trained(options: &Options, rows: &[(String, &str)]) -> Vec<Vec<u8>> {
 /// Options of every model that goes on learning.
 fn learners() -> Vec<Options> {
     let variants = ["multinomial", "complement", "bernoulli"];
-    let bayes = variants.map(|variant| options(Algorithm::NaiveBayes).with("variant", variant));
+    // Few rows ask for less smoothing.
+    let bayes = options(Algorithm::NaiveBayes).with("smoothing", 0.5);
+    let bayes = variants.map(|variant| bayes.clone().with("variant", variant));
     bayes.into_iter().chain([options(Algorithm::LogisticRegression)]).collect()
 }
 
@@ -104,7 +106,10 @@ fn naive_bayes_refreshed_is_naive_bayes_trained_on_all() {
             (format!("w{} w{} w{}", at % 13, at % 7, (at * (class + 1)) % 5), ["negative", "positive"][class])
         })
         .collect();
-    let options = options(Algorithm::NaiveBayes).with("words", 1).with("min_texts", 1);
+    let options = options(Algorithm::NaiveBayes)
+        .with("words", 1)
+        .with("min_texts", 1)
+        .with("calibration", "temperature");
     let (some, rest) = rows.split_at(300);
     let base = train(&options, &corpus(some), &mut || Ok(())).unwrap();
     let all = train(&options, &corpus(&rows), &mut || Ok(())).unwrap();
@@ -155,4 +160,54 @@ fn a_forest_does_not_go_on_learning() {
     let base = trained(&options(Algorithm::RandomForest), &rows());
     let error = refresh(&base[0], &[], &[], &[], &mut |_, _, _| Ok(())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+/// Rows of two labels, one four times as frequent, that are told apart by a word which is wrong one time in five.
+fn skewed() -> Vec<(String, &'static str)> {
+    let one = |at: usize| {
+        let rare = at.is_multiple_of(5);
+        let told = if (at / 5).is_multiple_of(5) { !rare } else { rare };
+        let sign = if told { "late" } else { "fine" };
+        (format!("{} it is {sign} {}", word(at), word(at * 7 + 3)), if rare { "complaint" } else { "other" })
+    };
+    (0..600).map(one).collect()
+}
+
+/// Log odds of the first label.
+fn odds(parts: &[Vec<u8>], text: &str) -> f64 {
+    let (predictor, mut scratch) = (open(parts), Scratch::default());
+    let probabilities = predictor.read(Text::from(text), &mut scratch).unwrap().probabilities;
+    (probabilities[0] / probabilities[1]).ln()
+}
+
+#[test]
+fn calibration_sets_a_bias_that_refreshes_keep_and_explanations_show() {
+    let text = "it is late";
+    for algorithm in Algorithm::ALL {
+        let corpus = corpus(&skewed());
+        let train_by = |calibration: &str| {
+            train(&options(algorithm).with("calibration", calibration), &corpus, &mut || Ok(())).unwrap()
+        };
+        let (vector, temperature) = (train_by("vector"), train_by("temperature"));
+        let base = vec![vector.bytes.clone()];
+        let predictor = open(&base);
+        let explained: f64 = predictor
+            .explain(Text::from(text), &mut Scratch::default())
+            .iter()
+            .map(|reason| reason.weight)
+            .sum();
+        let before = odds(&base, text);
+        assert!((explained - before.abs()).abs() < 1e-9, "{algorithm:?} {explained} {before}");
+        assert!(
+            (before - odds(std::slice::from_ref(&temperature.bytes), text)).abs() > 0.01,
+            "{algorithm:?}"
+        );
+        // The classes count the same, and are told right about as often.
+        let recall = |trained: &Trained| trained.report.confusion.macro_recall();
+        assert!(recall(&vector) >= recall(&temperature) - 0.05, "{algorithm:?} {}", recall(&temperature));
+        if algorithm != Algorithm::RandomForest {
+            let (_, parts) = taught(&base, &[("unheard".to_owned(), "other")], &[]);
+            assert!((odds(&parts, text) - before).abs() < 0.01, "{algorithm:?}");
+        }
+    }
 }
