@@ -278,3 +278,23 @@ fn memory_of(client: &mut Client) -> (u64, u64) {
     };
     (number("RssAnon:"), number("VmHWM:") - number("RssShmem:") - number("RssFile:"))
 }
+
+/// The same rows, options and seed make the same bytes: in any session, whatever the order of the heap.
+#[test]
+fn the_same_bytes_everywhere() {
+    let mut database = Database::new();
+    database.run(&format!("{MANY}; CREATE TABLE sorted AS SELECT * FROM many WHERE length(body) % 3 > 0 ORDER BY body LIMIT 1500;
+        CREATE TABLE shuffled AS SELECT * FROM sorted ORDER BY md5(body)"));
+    let mut other = database.connect("postgres");
+    for algorithm in ["naive_bayes", "logistic_regression", "random_forest"] {
+        let train = |model: &str, table: &str| {
+            format!(
+                "SET sentiment.train_memory = '256MB'; SELECT train_sentiment('{model}', '{table}', 'body', 'label', '{algorithm}', deploy => 'always')"
+            )
+        };
+        database.run(&train("one", "sorted"));
+        other.batch_execute(&train("two", "shuffled")).unwrap();
+        let same = "SELECT export_sentiment('one') = export_sentiment('two')";
+        assert!(database.value::<bool>(same), "{algorithm}");
+    }
+}
