@@ -32,7 +32,9 @@ pub fn all(session: &Session, model: &str) -> Result<Vec<Filed>> {
 
 /// What was filed for a model and is not in a deployed version yet; the oldest first.
 pub fn new(session: &Session, model: &str, most: i64) -> Result<Vec<Filed>> {
-    let query = c"SELECT id, body, label FROM sentiment.feedback WHERE model = $1 AND used_in IS NULL ORDER BY id LIMIT $2";
+    let query = c"SELECT f.id, f.body, f.label FROM (
+            SELECT feedback FROM sentiment.unlearned WHERE model = $1 ORDER BY feedback LIMIT $2) AS u
+        JOIN sentiment.feedback AS f ON f.id = u.feedback ORDER BY f.id";
     filed(session, query, &[text_value(model), number_value(most)])
 }
 
@@ -62,15 +64,18 @@ pub fn own_terms(session: &Session, model: &str) -> Result<Vec<(String, f64)>> {
     Ok(terms)
 }
 
-/// Notes that examples are in a version. They are named one by one: others may have been filed meanwhile.
-pub fn mark(session: &Session, filed: &[Filed], number: i32) -> Result<()> {
+/// Notes that examples are in a deployed version. They are named one by one: others may have been filed meanwhile.
+pub fn learned(session: &Session, model: &str, filed: &[Filed]) -> Result<()> {
     if filed.is_empty() {
-        return Ok(());
+        // What is left in the queue then is feedback that its owner has deleted.
+        let delete = c"DELETE FROM sentiment.unlearned AS u
+            WHERE u.model = $1 AND NOT EXISTS (SELECT FROM sentiment.feedback AS f WHERE f.id = u.feedback)";
+        return session.execute(delete, &[text_value(model)]).map(drop);
     }
     let ids = filed.iter().map(|filed| filed.id.to_string()).collect::<Vec<_>>().join(",");
-    let update =
-        c"UPDATE sentiment.feedback SET used_in = $2 WHERE id = ANY (string_to_array($1, ',')::bigint[])";
-    session.execute(update, &[text_value(&ids), (pg_sys::INT4OID, number.into())]).map(drop)
+    let delete = c"DELETE FROM sentiment.unlearned
+        WHERE model = $1 AND feedback = ANY (string_to_array($2, ',')::bigint[])";
+    session.execute(delete, &[text_value(model), text_value(&ids)]).map(drop)
 }
 
 /// Notes whether a model's own terms have changed since its deployed version was made.
@@ -89,7 +94,9 @@ fn learn_sentiment(call: &Call) -> Answer {
     let caller = caller();
     as_owner(Access::Write, |session| {
         let insert =
-            c"INSERT INTO sentiment.feedback (model, body, label, created_by) VALUES ($1, $2, $3, $4)";
+            c"WITH filed AS (
+                INSERT INTO sentiment.feedback (model, body, label, created_by) VALUES ($1, $2, $3, $4) RETURNING id)
+            INSERT INTO sentiment.unlearned (model, feedback) SELECT $1, id FROM filed";
         let (body, label) = ((pg_sys::TEXTOID, body), (pg_sys::TEXTOID, label));
         session.execute(insert, &[text_value(&model), body, label, text_value(&caller)])
     })?;

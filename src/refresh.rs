@@ -62,7 +62,7 @@ pub fn learn(session: &Session, model: &str, most: i64, caller: &str) -> Result<
         None => current,
         Some(now) => Version { model, ids: &ids, parts: &parts, now, caller }.store(session)?,
     };
-    feedback::mark(session, &filed, number)?;
+    feedback::learned(session, model, &filed)?;
     feedback::terms_changed(session, model, false)?;
     Ok(Refreshed { number, rows: refreshed.rows_used })
 }

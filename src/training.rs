@@ -213,7 +213,7 @@ impl<'o> Outcome<'o> {
             store::keep_versions(session, &request.model, request.options.keep_versions())?;
             if deploys {
                 store::deploy(session, &request.model, number, "train", &caller)?;
-                feedback::mark(session, filed, number)?;
+                feedback::learned(session, &request.model, filed)?;
                 feedback::terms_changed(session, &request.model, false)?;
             }
             store::prune(session, &request.model, request.options.keep_versions())?;

@@ -145,7 +145,7 @@ fn due() -> Result<Vec<String>> {
         let query = c"SELECT m.name FROM sentiment.model AS m
             JOIN sentiment.version AS v ON v.model = m.name AND v.number = m.current_version
             WHERE v.algorithm <> 'random_forest' AND (m.terms_changed OR EXISTS (
-                SELECT FROM sentiment.feedback AS f WHERE f.model = m.name AND f.used_in IS NULL))
+                SELECT FROM sentiment.unlearned AS u WHERE u.model = m.name))
             ORDER BY m.name";
         session.each(query, &[], 1_000, |[name]| {
             models.push(text_of(name));

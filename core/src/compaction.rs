@@ -1,20 +1,20 @@
 //! Taking deltas into their base: what many refreshes have learned becomes part of the table, and the deltas go.
 
 use crate::Result;
-use crate::delta::{Delta, TermValues};
+use crate::delta::Delta;
 use crate::model::{self, EntryDraft, Hashes, Learning, Model, TermCounts};
-use crate::predictor::{OverlayEntry, entries};
+use crate::predictor::{OverlayEntry, each_entry};
 use crate::train::{NaiveBayes, TermMap, Totals};
 
 /// The most terms that a model grows to by learning; one that was trained with more keeps its number.
 const MOST_TERMS: usize = 1 << 19;
 
 /// A base with its deltas taken in. It answers as they did: to the bit for logistic regression, whose deltas hold weights
-/// already; naive Bayes works its weights out anew from the counts. `None` for a model that does not know its terms' hashes.
+/// already; naive Bayes works its weights out anew from the counts. The bytes, and how many terms they hold; `None` for a model that does not know its terms' hashes.
 ///
 /// # Errors
 /// As opening the parts, which the caller has done; `Limit` for a model beyond 4 GiB.
-pub(crate) fn compact(base: &[u8], delta: &Delta) -> Result<Option<Vec<u8>>> {
+pub(crate) fn compact(base: &[u8], delta: &Delta) -> Result<Option<(Vec<u8>, u64)>> {
     let model = Model::open_unchecked(base)?;
     let Some(terms) = model.terms() else { return Ok(None) };
     let most = terms.len().max(MOST_TERMS);
@@ -43,16 +43,16 @@ pub(crate) fn compact(base: &[u8], delta: &Delta) -> Result<Option<Vec<u8>>> {
             counted
         }
         _ => {
-            for (hash, entry) in entries(&model, Some(delta), &[]) {
-                terms.insert(hash, entry.draft(hash, card.weight_unit));
-            }
+            each_entry(&model, Some(delta), &TermMap::default(), |hash, entry| {
+                entry.draft(hash, card.weight_unit, terms.entry(hash).or_default());
+            });
             TermMap::default()
         }
     };
     let terms = heaviest(terms, most);
     card.terms = terms.len() as u64;
     let tail = write_counts(&counts, &terms);
-    model::write(&card, terms, Hashes::Kept, &tail).map(Some)
+    Ok(Some((model::write(&card, terms, Hashes::Kept, &tail)?, card.terms)))
 }
 
 /// The terms that weigh most, and all that others lean on: those that a longer term begins with or the lexicon has.
@@ -92,21 +92,26 @@ impl Recount<'_> {
     fn counts(&self, delta: &Delta) -> TermMap<Vec<f64>> {
         let base = TermCounts::new(self.model.tail, self.parameters.classes);
         let mut counts: TermMap<Vec<f64>> = base.iter().flat_map(TermCounts::iter).collect();
-        let values = |term: &TermValues| term.values.iter().map(|value| f64::from(*value)).collect();
-        counts.extend(delta.terms.iter().map(|term| (term.hash, values(term))));
+        let values = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect();
+        counts.extend(delta.terms.iter().map(|(hash, counts)| (hash, values(counts))));
         counts
     }
 
     /// Puts the weights of all counted terms into the table; what one unit of them is worth.
     fn weigh(&self, counts: &TermMap<Vec<f64>>, terms: &mut TermMap<EntryDraft>) -> f64 {
-        let weigh =
-            |counts: &[f64]| self.parameters.term_weights(counts, self.totals, self.totals, self.temperature);
+        let denominators = self.parameters.denominators(self.totals);
+        let weigh = |counts: &[f64]| {
+            let mut weights = vec![0.0; self.parameters.classes];
+            self.parameters.term_weights(counts, self.totals, &denominators, self.temperature, &mut weights);
+            weights
+        };
         let weights: TermMap<Vec<f64>> = counts.iter().map(|(&hash, counts)| (hash, weigh(counts))).collect();
         let largest = weights.values().flatten().fold(0.0_f64, |most, weight| most.max(weight.abs()));
         let unit = Hashes::Kept.unit(largest);
         for (hash, weights) in weights {
-            let entry = OverlayEntry { weights, ..OverlayEntry::of(self.model, hash) };
-            terms.insert(hash, entry.draft(hash, unit));
+            let mut entry = OverlayEntry::of(self.model, hash);
+            entry.weights = weights;
+            entry.draft(hash, unit, terms.entry(hash).or_default());
         }
         unit
     }
@@ -166,10 +171,10 @@ mod tests {
             let delta = delta(&base);
             let model = Model::open(&base).unwrap();
             let opened = Delta::open(&delta, model.checksum).unwrap();
-            let compacted = compact(&base, &opened).unwrap().unwrap();
+            let (compacted, terms) = compact(&base, &opened).unwrap().unwrap();
             let (one, two) =
                 (Predictor::open_parts(&base, &[&delta]).unwrap(), Predictor::open(&compacted).unwrap());
-            assert_eq!((one.rows_train(), one.terms() > 0), (two.rows_train(), two.terms() > 0));
+            assert_eq!((one.rows_train(), terms), (two.rows_train(), two.terms()));
             let mut scratch = (Scratch::default(), Scratch::default());
             for text in [
                 "lovely",

@@ -31,7 +31,7 @@ mod writer;
 pub(crate) use counts::{TermCounts, write as write_counts};
 pub(crate) use table::{Entry, Table};
 pub(crate) const LARGEST_WEIGHT: i32 = table::LARGEST_WEIGHT;
-pub(crate) use writer::{EntryDraft, Hashes, restate, write, write_table};
+pub(crate) use writer::{EntryDraft, Hashes, TableWriter, restate, write};
 
 use crate::shape::SHAPES;
 use crate::text::TOKENIZER_VERSION;
@@ -250,14 +250,9 @@ fn learning_fits(learning: &Learning, classes: usize) -> bool {
     let Learning::NaiveBayes { parameters, reference, totals, temperature } = learning else {
         return true;
     };
-    let counts =
-        |values: &[f64]| values.len() == classes && values.iter().all(|value| (0.0..1e15).contains(value));
-    let fits = |totals: &Totals| {
-        counts(&totals.texts) && counts(&totals.counts) && (0.0..1e15).contains(&totals.terms)
-    };
     parameters.classes == classes
         && (1e-6..=1e6).contains(&parameters.smoothing)
         && (1e-6..=1e6).contains(temperature)
-        && fits(reference)
-        && fits(totals)
+        && reference.fit(classes)
+        && totals.fit(classes)
 }

@@ -13,7 +13,7 @@ use crate::terms::{self, GramBuffer};
 use crate::text::{Text, Token, TokenMarks, Tokenized};
 use crate::{Result, hash};
 use overlay::Overlay;
-pub(crate) use overlay::{OverlayEntry, entries};
+pub(crate) use overlay::{OverlayEntry, each_entry};
 
 /// Buffers that every reading reuses, so that a text allocates nothing once they have grown.
 #[derive(Debug, Default)]
@@ -94,7 +94,13 @@ impl<'a> Predictor<'a> {
     }
 
     fn with(model: Model<'a>, deltas: &[&[u8]]) -> Result<Self> {
+        let delta = Delta::open_all(deltas, model.checksum)?;
         let size = model.length + deltas.iter().map(|delta| delta.len()).sum::<usize>();
+        Self::merged(model, delta.as_ref(), size)
+    }
+
+    /// A model with its deltas, which are one already; `size` is that of all bytes.
+    pub(crate) fn merged(model: Model<'a>, delta: Option<&Delta>, size: usize) -> Result<Self> {
         let trees = match model.card.algorithm.as_str() {
             "random_forest" => {
                 let trees = TreesView::new(model.tail, model.card.labels.len());
@@ -102,7 +108,6 @@ impl<'a> Predictor<'a> {
             }
             _ => None,
         };
-        let delta = Delta::open_all(deltas, model.checksum)?;
         let overlay = Overlay::new(&model, delta)?;
         Ok(Self { model, overlay, trees, size })
     }

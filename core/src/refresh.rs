@@ -41,11 +41,19 @@ pub struct Refreshed {
     pub rows_used: u64,
     /// Lessons with nothing to learn: no text, or a label that the model does not have.
     pub rows_skipped: u64,
+    /// Rows that the model has been trained on now, refreshes included.
+    pub rows_train: u64,
+    /// Terms that the model holds now.
+    pub terms: u64,
 }
 
-/// Deltas are taken into their base when together they are larger than this many bytes and than half the base: until then
-/// they cost each reader little, and a new base costs as much as many refreshes.
+/// Deltas are taken into their base when together they are larger than half of it, within these bounds in bytes: until
+/// then they cost each reader little, and a new base costs as much as many refreshes.
 const COMPACT_FROM: usize = 1 << 18;
+const COMPACT_AT_MOST: usize = 1 << 21;
+
+/// Deltas are not merged beyond so many bytes: what one refresh writes stays bounded.
+const MERGE_AT_MOST: usize = 1 << 19;
 
 /// How often the lessons of one refresh are gone through by gradient steps.
 const ROUNDS: usize = 5;
@@ -62,9 +70,11 @@ pub fn refresh(
     own_terms: &[(String, f64)],
     watch: &mut dyn Watch,
 ) -> Result<Refreshed> {
-    let predictor = Predictor::open_parts(base, deltas)?;
-    let model = Model::open_unchecked(base)?;
-    let before = Delta::open_all(deltas, model.checksum)?.unwrap_or_default();
+    let model = Model::open(base)?;
+    let opened = Delta::open_all(deltas, model.checksum)?;
+    let size = base.len() + deltas.iter().map(|delta| delta.len()).sum::<usize>();
+    let predictor = Predictor::merged(model.clone(), opened.as_ref(), size)?;
+    let before = opened.unwrap_or_default();
     if model.card.learning == Learning::No {
         let hint = "Train it again with train_sentiment().";
         let message = format!("a model of algorithm {} does not go on learning", model.card.algorithm);
@@ -77,24 +87,27 @@ pub fn refresh(
     let tasks = pupil.prepare(lessons)?;
     let rows_used = tasks.nsamples() as u64;
     let rows_skipped = lessons.len() as u64 - rows_used;
+    let (rows_train, terms) = (predictor.rows_train() + rows_used, predictor.terms());
+    let unchanged = Refreshed { parts: None, rows_used, rows_skipped, rows_train, terms };
     if rows_used == 0 && own_terms.is_none() {
-        return Ok(Refreshed { parts: None, rows_used, rows_skipped });
+        return Ok(unchanged);
     }
     let mut delta = pupil.fit_with(&before, &tasks)?;
     delta.rows = before.rows + rows_used;
     delta.own_terms = own_terms;
+    let new_terms = delta.terms.iter().filter(|(hash, _)| !predictor.knows(*hash)).count() as u64;
     let mut parts = append(deltas, delta.clone(), model.checksum)?;
     let size = |part: &RefreshedPart| match part {
         RefreshedPart::Kept(at) => deltas.get(at - 1).map_or(0, |bytes| bytes.len()),
         RefreshedPart::New(bytes) => bytes.len(),
     };
-    if parts.iter().map(size).sum::<usize>() > COMPACT_FROM.max(base.len() / 2)
-        && let Some(base) = compact(base, &before.followed_by(delta))?
+    if parts.iter().map(size).sum::<usize>() > (base.len() / 2).clamp(COMPACT_FROM, COMPACT_AT_MOST)
+        && let Some((base, terms)) = compact(base, &before.followed_by(delta))?
     {
-        return Ok(Refreshed { parts: Some(vec![RefreshedPart::New(base)]), rows_used, rows_skipped });
+        return Ok(Refreshed { parts: Some(vec![RefreshedPart::New(base)]), terms, ..unchanged });
     }
     parts.insert(0, RefreshedPart::Kept(0));
-    Ok(Refreshed { parts: Some(parts), rows_used, rows_skipped })
+    Ok(Refreshed { parts: Some(parts), terms: terms + new_terms, ..unchanged })
 }
 
 /// Appends a delta. One that is not much larger than the newer ones is merged with them: there are never more deltas than
@@ -103,7 +116,10 @@ fn append(deltas: &[&[u8]], delta: Delta, base: u32) -> Result<Vec<RefreshedPart
     let mut bytes = delta.write(base)?;
     let mut delta = delta;
     let mut kept = deltas.len();
-    while kept > 0 && deltas[kept - 1].len() <= 2 * bytes.len() {
+    while kept > 0
+        && deltas[kept - 1].len() <= 2 * bytes.len()
+        && deltas[kept - 1].len() + bytes.len() <= MERGE_AT_MOST
+    {
         kept -= 1;
         delta = Delta::open(deltas[kept], base)?.followed_by(delta);
         bytes = delta.write(base)?;
@@ -224,13 +240,18 @@ impl Pupil<'_> {
                 totals.counts[class] += 1.0;
             }
         }
-        let others = before.terms.iter().filter(|term| !counts.contains_key(&term.hash));
-        let others = others.map(|term| term.values.iter().map(|value| f64::from(*value)).collect());
-        let changed = |hash: &u64| counts.contains_key(hash) || earlier(before, *hash).is_some();
+        let others = before.terms.iter().filter(|(hash, _)| !counts.contains_key(hash));
+        let others = others.map(|(_, values)| values.iter().map(|value| f64::from(*value)).collect());
+        let changed = |hash: &u64| counts.contains_key(hash) || before.terms.get(*hash).is_some();
         let untouched = base.iter().filter(|(hash, _)| !changed(hash)).map(|(_, counts)| counts);
         let bias = parameters.bias(&totals, others.chain(counts.values().cloned()).chain(untouched));
         let bias = bias.iter().map(|bias| bias / temperature).collect();
-        Ok(Delta { bias, totals: Some(totals), terms: sorted(counts), ..Delta::default() })
+        Ok(Delta {
+            bias,
+            totals: Some(totals),
+            terms: TermValues::new(classes, counts.into_iter()),
+            ..Delta::default()
+        })
     }
 
     /// Logistic regression: steps against the gradient of each lesson's loss, some rounds.
@@ -265,7 +286,7 @@ impl Pupil<'_> {
                 }
             }
         }
-        Ok(Delta { terms: sorted(weights), ..Delta::default() })
+        Ok(Delta { terms: TermValues::new(classes, weights.into_iter()), ..Delta::default() })
     }
 
     /// What a term weighs now, the user's own terms left aside.
@@ -276,17 +297,5 @@ impl Pupil<'_> {
 
 /// What earlier refreshes made of a term.
 fn earlier(before: &Delta, hash: u64) -> Option<Vec<f64>> {
-    let at = before.terms.binary_search_by_key(&hash, |term| term.hash).ok()?;
-    Some(before.terms[at].values.iter().map(|value| f64::from(*value)).collect())
-}
-
-#[allow(clippy::cast_possible_truncation)]
-fn sorted(values: TermMap<Vec<f64>>) -> Vec<TermValues> {
-    let term = |(hash, values): (u64, Vec<f64>)| TermValues {
-        hash,
-        values: values.iter().map(|value| *value as f32).collect(),
-    };
-    let mut terms: Vec<TermValues> = values.into_iter().map(term).collect();
-    terms.sort_unstable_by_key(|term| term.hash);
-    terms
+    Some(before.terms.get(hash)?.iter().map(|value| f64::from(*value)).collect())
 }

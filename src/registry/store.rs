@@ -253,9 +253,10 @@ pub fn drop_model(session: &Session, model: &str) -> Result<()> {
         return Err(Failure::version_pinned(&found));
     }
     remove(session, "true", &parameters)?;
-    let clean: [&CStr; 3] = [
+    let clean: [&CStr; 4] = [
         c"UPDATE sentiment.model SET current_version = NULL, current_deployment = NULL WHERE name = $1",
         c"DELETE FROM sentiment.feedback WHERE model = $1",
+        c"DELETE FROM sentiment.unlearned WHERE model = $1",
         c"DELETE FROM sentiment.term WHERE model = $1",
     ];
     clean.into_iter().try_for_each(|statement| session.execute(statement, &parameters).map(drop))

@@ -139,7 +139,7 @@ fn a_background_worker_refreshes() {
     assert_eq!(listed.value::<String>("SELECT sentiment('foggy', 'm')"), "negative");
     listed.run("SELECT set_sentiment_term('m', 'stellar', 1)");
     until("a term of the user's own", listed.client(), "SELECT sentiment('stellar', 'm') = 'positive'");
-    let still = "SELECT count(*) FROM sentiment.feedback WHERE used_in IS NULL AND model = 'forest'";
+    let still = "SELECT count(*) FROM sentiment.unlearned WHERE model = 'forest'";
     assert_eq!(listed.value::<i64>(still), 1, "a forest waits for its next training");
 
     // What cannot be refreshed is a warning, and the others go on.
@@ -150,7 +150,7 @@ fn a_background_worker_refreshes() {
     until(
         "a refresh beside a damaged model",
         listed.client(),
-        "SELECT count(*) = 0 FROM sentiment.feedback WHERE used_in IS NULL AND model = 'm'",
+        "SELECT count(*) = 0 FROM sentiment.unlearned WHERE model = 'm'",
     );
     let warned =
         |entry: &Entry| entry.process == "pg_sentiment refresh" && entry.level == Some(Level::Warning);

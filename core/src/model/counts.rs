@@ -44,7 +44,9 @@ impl<'a> TermCounts<'a> {
 
     fn at(&self, at: usize) -> Vec<f64> {
         let counts = self.counts[at * self.classes..][..self.classes].iter();
-        counts.map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect()
+        // Bytes are untrusted: what is no count is none.
+        let count = |bytes: &[u8; 4]| f64::from(f32::from_le_bytes(*bytes));
+        counts.map(count).map(|count| if (0.0..1e9).contains(&count) { count } else { 0.0 }).collect()
     }
 
     /// Every term with its counts.

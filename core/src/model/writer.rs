@@ -110,16 +110,30 @@ pub(crate) fn restate(bytes: &[u8], change: impl FnOnce(&mut Card)) -> Result<Ve
     Ok(changed)
 }
 
-/// A table on its own, and how many buckets it has.
-pub(crate) fn write_table(mut terms: Vec<EntryDraft>, classes: usize) -> (Vec<u8>, usize) {
-    let layout = Layout::new(classes);
-    terms.sort_unstable_by_key(|term| term.hash);
-    let buckets = buckets(terms.len());
-    let mut bytes = vec![0; buckets * layout.bucket];
-    for term in &terms {
-        write_term(&mut bytes, buckets, layout, term);
+/// A table on its own that is being written.
+#[derive(Debug)]
+pub(crate) struct TableWriter {
+    bytes: Vec<u8>,
+    buckets: usize,
+    layout: Layout,
+}
+
+impl TableWriter {
+    /// With room for so many terms, of so many classes.
+    pub fn new(terms: usize, classes: usize) -> Self {
+        let (buckets, layout) = (buckets(terms), Layout::new(classes));
+        Self { bytes: vec![0; buckets * layout.bucket], buckets, layout }
     }
-    (bytes, buckets)
+
+    /// Writes a term; no more than there is room for, and each once.
+    pub fn put(&mut self, term: &EntryDraft) {
+        write_term(&mut self.bytes, self.buckets, self.layout, term);
+    }
+
+    /// The table's bytes, and how many buckets it has.
+    pub fn finish(self) -> (Vec<u8>, usize) {
+        (self.bytes, self.buckets)
+    }
 }
 
 fn too_large() -> Error {

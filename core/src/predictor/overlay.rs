@@ -2,8 +2,8 @@
 
 use crate::Result;
 use crate::delta::Delta;
-use crate::model::{self, EntryDraft, LARGEST_WEIGHT, Learning, Model, Table};
-use crate::train::{OwnTerm, TermMap};
+use crate::model::{EntryDraft, LARGEST_WEIGHT, Learning, Model, Table, TableWriter};
+use crate::train::{MAX_LABELS, NaiveBayes, OwnTerm, TermMap, Totals};
 
 /// A small table that is asked before the model's, and what else has changed.
 #[derive(Clone, Debug)]
@@ -24,22 +24,27 @@ pub(super) struct Overlay {
 
 impl Overlay {
     /// The overlay of a model, if there is anything to lay over it.
-    pub fn new(model: &Model<'_>, delta: Option<Delta>) -> Result<Option<Self>> {
+    pub fn new(model: &Model<'_>, delta: Option<&Delta>) -> Result<Option<Self>> {
         let card = &model.card;
         let classes = card.labels.len();
-        if let Some(delta) = &delta {
+        if let Some(delta) = delta {
             delta.check(classes)?;
         }
-        let own_terms = delta.as_ref().and_then(|delta| delta.own_terms.as_ref()).unwrap_or(&card.own_terms);
-        let shift = term_shift(model, delta.as_ref());
+        let own_terms = delta.and_then(|delta| delta.own_terms.as_ref()).unwrap_or(&card.own_terms);
+        let shift = term_shift(model, delta);
         if delta.is_none() && own_terms.is_empty() && shift.is_empty() {
             return Ok(None);
         }
-        let entries = entries(model, delta.as_ref(), own_terms);
-        let new_terms = entries.keys().filter(|hash| model.table.get(**hash).is_none()).count() as u64;
-        let drafts = entries.into_iter().map(|(hash, entry)| entry.draft(hash, card.weight_unit)).collect();
-        let (bytes, buckets) = model::write_table(drafts, classes);
-        let bias = bias(model, delta.as_ref());
+        let own = own_entries(model, own_terms);
+        let mut table = TableWriter::new(delta.map_or(0, |delta| delta.terms.len()) + own.len(), classes);
+        let (mut new_terms, mut draft) = (0, EntryDraft::default());
+        each_entry(model, delta, &own, |hash, entry| {
+            new_terms += u64::from(!entry.known);
+            entry.draft(hash, card.weight_unit, &mut draft);
+            table.put(&draft);
+        });
+        let (bytes, buckets) = table.finish();
+        let bias = bias(model, delta);
         let rows = delta.map_or(0, |delta| delta.rows);
         Ok(Some(Self { bytes, buckets, classes, bias, term_shift: shift, rows, new_terms }))
     }
@@ -51,63 +56,135 @@ impl Overlay {
 }
 
 /// A term's entry before it is rounded.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct OverlayEntry {
     pub weights: Vec<f64>,
     pub lexicon_value: f64,
     pub left: bool,
+    /// Whether the model's own table has the term.
+    pub known: bool,
+    sums: Vec<i64>,
 }
 
 impl OverlayEntry {
     /// What the model says of a term now.
     pub fn of(model: &Model<'_>, hash: u64) -> Self {
-        let mut sums = vec![0; model.card.labels.len()];
-        let entry = model.table.get(hash);
-        entry.iter().for_each(|entry| entry.add_to(&mut sums));
-        #[allow(clippy::cast_precision_loss)]
-        let weights = sums.iter().map(|&sum| sum as f64 * model.card.weight_unit).collect();
-        let lexicon_value = entry.map_or(0.0, |entry| entry.lexicon_value());
-        Self { weights, lexicon_value, left: entry.is_some_and(|entry| entry.is_left()) }
+        let mut entry = Self::default();
+        entry.take(model, hash);
+        entry
     }
 
+    /// Takes what the model says of a term now, in the same buffers.
+    pub fn take(&mut self, model: &Model<'_>, hash: u64) {
+        self.sums.clear();
+        self.sums.resize(model.card.labels.len(), 0);
+        let entry = model.table.get(hash);
+        entry.iter().for_each(|entry| entry.add_to(&mut self.sums));
+        self.weights.clear();
+        #[allow(clippy::cast_precision_loss)]
+        self.weights.extend(self.sums.iter().map(|&sum| sum as f64 * model.card.weight_unit));
+        self.lexicon_value = entry.map_or(0.0, |entry| entry.lexicon_value());
+        self.left = entry.is_some_and(|entry| entry.is_left());
+        self.known = entry.is_some();
+    }
+
+    /// Rounds it.
     #[allow(clippy::cast_possible_truncation)]
-    pub fn draft(&self, hash: u64, unit: f64) -> EntryDraft {
+    pub fn draft(&self, hash: u64, unit: f64, draft: &mut EntryDraft) {
         let most = f64::from(LARGEST_WEIGHT);
-        let weight = |weight: &f64| (weight / unit).round().clamp(-most, most) as i32;
-        let weights = self.weights.iter().map(weight).collect();
-        EntryDraft { hash, weights, lexicon_value: self.lexicon_value, left: self.left }
+        draft.hash = hash;
+        draft.weights.clear();
+        draft
+            .weights
+            .extend(self.weights.iter().map(|weight| (weight / unit).round().clamp(-most, most) as i32));
+        draft.lexicon_value = self.lexicon_value;
+        draft.left = self.left;
     }
 }
 
-/// The entries of all terms that differ from the model's, with what a delta and the user say.
-pub(crate) fn entries(
-    model: &Model<'_>,
-    delta: Option<&Delta>,
-    own_terms: &[OwnTerm],
-) -> TermMap<OverlayEntry> {
-    let mut entries: TermMap<OverlayEntry> = TermMap::default();
-    let totals = delta.and_then(|delta| delta.totals.as_ref());
-    for term in delta.iter().flat_map(|delta| &delta.terms) {
-        let mut entry = OverlayEntry::of(model, term.hash);
-        let values: Vec<f64> = term.values.iter().map(|value| f64::from(*value)).collect();
-        entry.weights = match &model.card.learning {
-            Learning::NaiveBayes { parameters, reference, totals: then, temperature, .. } => {
-                parameters.term_weights(&values, totals.unwrap_or(then), reference, *temperature)
-            }
-            _ => values,
-        };
-        entries.insert(term.hash, entry);
-    }
+/// What the user's own terms add to a term: to its weights, and whether a longer one begins with it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OwnEntry {
+    weights: Vec<f64>,
+    left: bool,
+}
+
+/// The terms that the user's own change.
+fn own_entries(model: &Model<'_>, own_terms: &[OwnTerm]) -> TermMap<OwnEntry> {
+    let mut entries: TermMap<OwnEntry> = TermMap::default();
+    let empty = || OwnEntry { weights: vec![0.0; model.card.labels.len()], left: false };
     for own in own_terms {
         for &left in &own.lefts {
-            entries.entry(left).or_insert_with(|| OverlayEntry::of(model, left)).left = true;
+            entries.entry(left).or_insert_with(empty).left = true;
         }
         let weights = own.weights(&model.card.label_scores);
         for (hash, factor) in own.entries() {
-            let entry = entries.entry(hash).or_insert_with(|| OverlayEntry::of(model, hash));
+            let entry = entries.entry(hash).or_insert_with(empty);
             entry.weights.iter_mut().zip(&weights).for_each(|(sum, weight)| *sum += factor * weight);
         }
     }
     entries
+}
+
+/// Visits the entry of each term that differs from the model's: by what a delta and the user say of it.
+pub(crate) fn each_entry(
+    model: &Model<'_>,
+    delta: Option<&Delta>,
+    own: &TermMap<OwnEntry>,
+    mut visit: impl FnMut(u64, &OverlayEntry),
+) {
+    let mut entry = OverlayEntry::default();
+    let add = |entry: &mut OverlayEntry, own: &OwnEntry| {
+        entry.weights.iter_mut().zip(&own.weights).for_each(|(sum, weight)| *sum += weight);
+        entry.left |= own.left;
+    };
+    let values_of = TermWeights::new(model, delta);
+    for (hash, values) in delta.iter().flat_map(|delta| delta.terms.iter()) {
+        entry.take(model, hash);
+        values_of.put(values, &mut entry.weights);
+        if let Some(own) = own.get(&hash) {
+            add(&mut entry, own);
+        }
+        visit(hash, &entry);
+    }
+    for (&hash, own) in own {
+        if delta.is_none_or(|delta| delta.terms.get(hash).is_none()) {
+            entry.take(model, hash);
+            add(&mut entry, own);
+            visit(hash, &entry);
+        }
+    }
+}
+
+/// From a delta's values to weights: they are weights, or the counts of naive Bayes.
+enum TermWeights<'w> {
+    Weights,
+    Counts { parameters: &'w NaiveBayes, now: &'w Totals, denominators: Vec<f64>, temperature: f64 },
+}
+
+impl<'w> TermWeights<'w> {
+    fn new(model: &'w Model<'_>, delta: Option<&'w Delta>) -> Self {
+        let Learning::NaiveBayes { parameters, reference, totals, temperature } = &model.card.learning else {
+            return Self::Weights;
+        };
+        let now = delta.and_then(|delta| delta.totals.as_ref()).unwrap_or(totals);
+        let denominators = parameters.denominators(reference);
+        Self::Counts { parameters, now, denominators, temperature: *temperature }
+    }
+
+    fn put(&self, values: &[f32], weights: &mut [f64]) {
+        match self {
+            Self::Weights => {
+                weights.iter_mut().zip(values).for_each(|(weight, value)| *weight = f64::from(*value));
+            }
+            Self::Counts { parameters, now, denominators, temperature } => {
+                let mut counts = [0.0; MAX_LABELS];
+                let counts = &mut counts[..values.len().min(MAX_LABELS)];
+                counts.iter_mut().zip(values).for_each(|(count, value)| *count = f64::from(*value));
+                parameters.term_weights(counts, now, denominators, *temperature, weights);
+            }
+        }
+    }
 }
 
 /// What the growth of the counts since the table was written means for every term alike.

@@ -56,6 +56,21 @@ pub(crate) struct Totals {
     pub terms: f64,
 }
 
+impl Totals {
+    /// Whether they are of so many classes and may have been counted: a card or a delta is untrusted.
+    pub fn fit(&self, classes: usize) -> bool {
+        let counts = |values: &[f64]| {
+            values.len() == classes && values.iter().all(|value| (0.0..1e15).contains(value))
+        };
+        counts(&self.texts) && counts(&self.counts) && (0.0..1e15).contains(&self.terms)
+    }
+}
+
+/// The logarithm of what is above 0 in any honest model.
+fn log(value: f64) -> f64 {
+    libm::log(value.max(f64::MIN_POSITIVE))
+}
+
 impl NaiveBayes {
     /// The parameters that the options ask for.
     pub fn new(options: &Options, classes: usize) -> Self {
@@ -94,7 +109,7 @@ impl NaiveBayes {
         let all: f64 = totals.texts.iter().sum();
         let prior = |texts: &f64| match self.uniform || self.variant == Variant::Complement {
             true => 0.0,
-            false => libm::log(texts.max(f64::MIN_POSITIVE) / all),
+            false => log(texts / all),
         };
         // A card is untrusted: an offset may be missing, or no number.
         let known = |class: usize| self.offsets.get(class).filter(|offset| offset.is_finite());
@@ -106,10 +121,10 @@ impl NaiveBayes {
     pub fn denominators(&self, totals: &Totals) -> Vec<f64> {
         let (all, smoothing) = (totals.counts.iter().sum::<f64>(), self.smoothing);
         let one = |(count, texts): (&f64, &f64)| match self.variant {
-            Variant::Multinomial => -libm::log(count + smoothing * totals.terms),
-            Variant::Complement => libm::log(all - count + smoothing * totals.terms),
+            Variant::Multinomial => -log(count + smoothing * totals.terms),
+            Variant::Complement => log(all - count + smoothing * totals.terms),
             // P(term) over P(no term): the number of texts without the term is nearly that of all texts.
-            Variant::Bernoulli => -libm::log(texts + smoothing),
+            Variant::Bernoulli => -log(texts + smoothing),
         };
         totals.counts.iter().zip(&totals.texts).map(one).collect()
     }
@@ -119,11 +134,10 @@ impl NaiveBayes {
         let (all, smoothing) = (counts.iter().sum::<f64>(), self.smoothing);
         for ((weight, count), texts) in weights.iter_mut().zip(counts).zip(&totals.texts) {
             *weight = match self.variant {
-                Variant::Multinomial => libm::log(count + smoothing),
-                Variant::Complement => -libm::log(all - count + smoothing),
+                Variant::Multinomial => log(count + smoothing),
+                Variant::Complement => -log(all - count + smoothing),
                 Variant::Bernoulli => {
-                    libm::log(count + smoothing)
-                        - libm::log((texts - count + smoothing) / (texts + smoothing))
+                    log(count + smoothing) - log((texts - count + smoothing) / (texts + smoothing))
                 }
             };
         }
@@ -136,31 +150,28 @@ impl NaiveBayes {
             for counts in terms {
                 for ((bias, count), texts) in bias.iter_mut().zip(counts.as_ref()).zip(&totals.texts) {
                     let absent = (texts - count + self.smoothing) / (texts + 2.0 * self.smoothing);
-                    *bias += libm::log(absent);
+                    *bias += log(absent);
                 }
             }
         }
         bias
     }
 
-    /// A term's weights in a model's table, whose other terms are divided by `reference`. What a term says of all
-    /// classes alike says nothing, and is left out.
+    /// A term's weights in a model's table, whose other terms have these `denominators`. What a term says of all classes
+    /// alike says nothing, and is left out.
     pub fn term_weights(
         &self,
         counts: &[f64],
         now: &Totals,
-        reference: &Totals,
+        denominators: &[f64],
         temperature: f64,
-    ) -> Vec<f64> {
-        let mut weights = vec![0.0; self.classes];
-        self.numerators(counts, now, &mut weights);
-        weights
-            .iter_mut()
-            .zip(self.denominators(reference))
-            .for_each(|(weight, denominator)| *weight += denominator);
+        weights: &mut [f64],
+    ) {
+        self.numerators(counts, now, weights);
+        weights.iter_mut().zip(denominators).for_each(|(weight, denominator)| *weight += denominator);
         #[allow(clippy::cast_precision_loss)]
         let mean = weights.iter().sum::<f64>() / weights.len() as f64;
-        weights.iter().map(|weight| (weight - mean) / temperature).collect()
+        weights.iter_mut().for_each(|weight| *weight = (*weight - mean) / temperature);
     }
 
     /// Joint log-probabilities as weights.
