@@ -3,14 +3,13 @@
 use std::time::Instant;
 
 use pgrx::IntoDatum;
-use sentiment_core::Predictor;
 use sentiment_core::refresh::{Lesson, RefreshedPart, refresh};
 
 use crate::call::{Answer, Call, sql_functions};
 use crate::errors::{Failure, Result, Shown};
 use crate::feedback;
 use crate::lifecycle::model_argument;
-use crate::registry::store::{self, NewVersion, Part};
+use crate::registry::store::{self, Part, RefreshedVersion};
 use crate::registry::{as_owner, caller, lookup};
 use crate::result::record;
 use crate::sql::{Access, Session};
@@ -52,7 +51,8 @@ pub fn learn(session: &Session, model: &str, most: i64, caller: &str) -> Result<
     let current = known.current.ok_or_else(|| Failure::not_deployed(Shown(model)))?;
     let ids = lookup::parts(model, current)?.ok_or_else(Failure::registry_damaged)?;
     let parts = ids.iter().map(|&id| lookup::part(id)).collect::<Result<Vec<_>>>()?;
-    let (base, deltas) = apart(&parts)?;
+    let (base, deltas) = parts.split_first().ok_or_else(Failure::registry_damaged)?;
+    let deltas: Vec<&[u8]> = deltas.iter().map(Vec::as_slice).collect();
     let filed = feedback::new(session, model, most)?;
     let lessons: Vec<Lesson<'_>> =
         filed.iter().map(|filed| Lesson { text: filed.body.as_bytes(), label: &filed.label }).collect();
@@ -60,7 +60,24 @@ pub fn learn(session: &Session, model: &str, most: i64, caller: &str) -> Result<
     let refreshed = refresh(base, &deltas, &lessons, &own_terms, &mut interruptible)?;
     let number = match &refreshed.parts {
         None => current,
-        Some(now) => Version { model, ids: &ids, parts: &parts, now, caller }.store(session)?,
+        Some(now) => {
+            let part = |part| match part {
+                &RefreshedPart::Kept(at) => Part::Known(ids[at]),
+                RefreshedPart::New(bytes) => Part::New(bytes),
+            };
+            let version = RefreshedVersion {
+                model,
+                from: current,
+                parts: now.iter().map(part).collect(),
+                rows_train: refreshed.rows_train,
+                terms: refreshed.terms,
+                caller,
+            };
+            let number = store::store_refreshed(session, &version)?;
+            store::deploy(session, model, number, "refresh", caller)?;
+            store::prune_as_set(session, model)?;
+            number
+        }
     };
     feedback::learned(session, model, &filed)?;
     feedback::terms_changed(session, model, false)?;
@@ -71,54 +88,4 @@ pub fn learn(session: &Session, model: &str, most: i64, caller: &str) -> Result<
 fn interruptible(_: &'static str, _: usize, _: usize) -> sentiment_core::Result<()> {
     pgrx::check_for_interrupts!();
     Ok(())
-}
-
-/// The base and the deltas of a version.
-fn apart(parts: &[Vec<u8>]) -> Result<(&[u8], Vec<&[u8]>)> {
-    let (base, deltas) = parts.split_first().ok_or_else(Failure::registry_damaged)?;
-    Ok((base, deltas.iter().map(Vec::as_slice).collect()))
-}
-
-/// A refreshed version that is to be stored.
-struct Version<'v> {
-    model: &'v str,
-    /// The parts of the version before, with their numbers.
-    ids: &'v [i64],
-    parts: &'v [Vec<u8>],
-    /// The parts of this one.
-    now: &'v [RefreshedPart],
-    caller: &'v str,
-}
-
-impl Version<'_> {
-    /// Stores the version and deploys it; its number.
-    fn store(&self, session: &Session) -> Result<i32> {
-        let bytes: Vec<&[u8]> = self.now.iter().map(|part| self.bytes(part)).collect();
-        let (base, deltas) = bytes.split_first().ok_or_else(Failure::registry_damaged)?;
-        let card = Predictor::open_parts(base, deltas)?;
-        let part = |part| match part {
-            &RefreshedPart::Kept(at) => Part::Known(self.ids[at]),
-            RefreshedPart::New(bytes) => Part::New(bytes),
-        };
-        let (options, metrics) = store::current_figures(session, self.model)?;
-        let version = NewVersion {
-            model: self.model,
-            parts: self.now.iter().map(part).collect(),
-            origin: "refresh",
-            options: &options,
-            metrics: &metrics,
-            caller: self.caller,
-        };
-        let number = store::store(session, version, &card)?;
-        store::deploy(session, self.model, number, "refresh", self.caller)?;
-        store::prune_as_set(session, self.model)?;
-        Ok(number)
-    }
-
-    fn bytes<'p>(&'p self, part: &'p RefreshedPart) -> &'p [u8] {
-        match part {
-            RefreshedPart::Kept(at) => &self.parts[*at],
-            RefreshedPart::New(bytes) => bytes,
-        }
-    }
 }

@@ -174,7 +174,9 @@ mod tests {
             let (compacted, terms) = compact(&base, &opened).unwrap().unwrap();
             let (one, two) =
                 (Predictor::open_parts(&base, &[&delta]).unwrap(), Predictor::open(&compacted).unwrap());
-            assert_eq!((one.rows_train(), terms), (two.rows_train(), two.terms()));
+            assert_eq!(one.rows_train(), two.rows_train());
+            // Terms that weighed nothing may weigh something now; the user's own are laid over what was written.
+            assert!(one.terms() <= two.terms() && terms < two.terms());
             let mut scratch = (Scratch::default(), Scratch::default());
             for text in [
                 "lovely",

@@ -174,11 +174,7 @@ impl Training<'_> {
         let held = corpus.size() + examples.capacity() * size_of::<Example<'_>>();
         let vocabulary = Vocabulary::build(&examples, self.kept(), held, memory, watch)?;
         let held = held + vocabulary.size();
-        // What a text says as a whole needs no lexicon, but weights that can be fitted to it.
-        let empty = Lexicon::default();
-        let linear = self.options.algorithm() == Algorithm::LogisticRegression;
-        let shaping = linear.then_some(lexicon.unwrap_or(&empty));
-        let rows = Rows::build(&examples, &vocabulary, shaping, held, memory, watch)?;
+        let rows = Rows::build(&examples, &vocabulary, lexicon, held, memory, watch)?;
         let held_out = examples.len() * labels.len() * size_of::<f64>();
         let fit = self.fit_memory(labels.len(), &vocabulary, &rows);
         memory.holds("the fit", held + rows.size() + held_out + fit)?;
@@ -204,6 +200,7 @@ impl Training<'_> {
         let card = self.card(labels, label_scores, &report);
         let bytes = match fit {
             Fit::Linear { linear, counts, .. } => {
+                let empty = Lexicon::default();
                 let card = Card { learning: self.learning(counts.as_ref(), temperature), own_terms, ..card };
                 let fitted = Fitted {
                     vocabulary: &vocabulary,

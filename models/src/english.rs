@@ -51,5 +51,4 @@ fn settings() -> Options {
         .with("calibration", "temperature")
         .with("term_scale", "none")
         .with("l2", 5e-5)
-        .with("tolerance", 0.01)
 }

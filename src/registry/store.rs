@@ -75,7 +75,7 @@ pub enum Part<'p> {
 pub struct NewVersion<'v> {
     pub model: &'v str,
     pub parts: Vec<Part<'v>>,
-    /// train, refresh or import.
+    /// train or import.
     pub origin: &'v str,
     /// A JSON object.
     pub options: &'v str,
@@ -119,6 +119,44 @@ pub fn store(session: &Session, version: NewVersion<'_>, card: &Predictor<'_>) -
         text_value(version.metrics),
         number_value(card.terms().try_into().unwrap_or(i64::MAX)),
         number_value(card.size().try_into().unwrap_or(i64::MAX)),
+        text_value(version.caller),
+    ];
+    let number = session.query(insert, &parameters, |[number]| integer(number))?;
+    lookup::announce()?;
+    Ok(i32::try_from(number).unwrap_or(i32::MAX))
+}
+
+/// A refreshed version that is to be stored.
+#[derive(Debug)]
+pub struct RefreshedVersion<'v> {
+    pub model: &'v str,
+    /// The version that it was refreshed from.
+    pub from: i32,
+    pub parts: Vec<Part<'v>>,
+    pub rows_train: u64,
+    pub terms: u64,
+    /// Who asked for it.
+    pub caller: &'v str,
+}
+
+/// Stores a refreshed version of a locked model; its number. What is not given is as in the version before.
+pub fn store_refreshed(session: &Session, version: &RefreshedVersion<'_>) -> Result<i32> {
+    let parts = store_parts(session, &version.parts)?;
+    let parts = parts.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+    let insert = c"WITH numbered AS (
+            UPDATE sentiment.model SET last_version = last_version + 1 WHERE name = $1 RETURNING last_version)
+        INSERT INTO sentiment.version (model, number, parts, origin, algorithm, language, labels, options, rows_train,
+            metrics, terms, bytes, created_by)
+        SELECT model, last_version, string_to_array($3, ',')::bigint[], 'refresh', algorithm, language, labels, options, $4,
+            metrics, $5, (SELECT sum(octet_length(payload)) FROM sentiment.part
+                          WHERE id = ANY (string_to_array($3, ',')::bigint[])), $6
+        FROM numbered, sentiment.version WHERE model = $1 AND number = $2 RETURNING number::bigint";
+    let parameters = [
+        text_value(version.model),
+        (pg_sys::INT4OID, version.from.into()),
+        text_value(&parts),
+        number_value(version.rows_train.try_into().unwrap_or(i64::MAX)),
+        number_value(version.terms.try_into().unwrap_or(i64::MAX)),
         text_value(version.caller),
     ];
     let number = session.query(insert, &parameters, |[number]| integer(number))?;
@@ -211,16 +249,6 @@ pub fn keep_versions(session: &Session, model: &str, keep: u32) -> Result<()> {
     let update = c"UPDATE sentiment.model SET keep_versions = $2 WHERE name = $1";
     let keep = (pg_sys::INT4OID, i32::try_from(keep).unwrap_or(i32::MAX).into());
     session.execute(update, &[text_value(model), keep]).map(drop)
-}
-
-/// Options and metrics of the deployed version of a model, as JSON.
-pub fn current_figures(session: &Session, model: &str) -> Result<(String, String)> {
-    let query = c"SELECT v.options::text, v.metrics::text FROM sentiment.version AS v
-        JOIN sentiment.model AS m ON m.name = v.model AND m.current_version = v.number WHERE m.name = $1";
-    session.query(query, &[text_value(model)], |columns: [Option<pg_sys::Datum>; 2]| {
-        let [options, metrics] = columns.map(text_of);
-        (options, metrics)
-    })
 }
 
 /// A text that a query returned.

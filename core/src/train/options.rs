@@ -143,7 +143,7 @@ pub const OPTIONS: &[OptionSpec] = {
             "tolerance",
             LOGISTIC,
             Number(1e-12, 1.0),
-            &["0.03"],
+            &["0.01"],
             "The solver has converged where the gradient is this small beside the first one.",
         ),
         row(
@@ -151,7 +151,7 @@ pub const OPTIONS: &[OptionSpec] = {
             LOGISTIC,
             Choice(&["none", "english"]),
             &["\"none\""],
-            "Whether the shipped English lexicon is added.",
+            "Whether the shipped English lexicon and features of the text as a whole are added.",
         ),
         row(
             "learning_rate",

@@ -8,6 +8,10 @@ use crate::model::{self, Card, EntryDraft, Hashes};
 use crate::shape::SHAPES;
 use crate::terms::{self, GramBuffer};
 use crate::{Result, hash};
+use std::hash::BuildHasherDefault;
+
+/// Terms between two looks at whoever watches.
+const STRIDE: u32 = 4096;
 
 /// A fit, ready to be written.
 pub(super) struct Fitted<'f> {
@@ -37,7 +41,7 @@ struct Sum {
 impl Fitted<'_> {
     /// Writes the model: card and table.
     pub fn write(&self, mut card: Card, examples: &[Example<'_>], watch: &mut dyn Watch) -> Result<Vec<u8>> {
-        let mut table = self.terms();
+        let mut table = self.terms(watch)?;
         let mut reader = Reader::default();
         let mut grams = GramBuffer::default();
         // Every word of the training texts gets its entry, those below the threshold too: they are the likeliest.
@@ -57,7 +61,7 @@ impl Fitted<'_> {
         card.bias = self.linear.bias.iter().map(|bias| bias / self.temperature).collect();
         card.shape_weights = self.linear.shapes.iter().map(|weight| weight / self.temperature).collect();
         card.shape_weights.resize(SHAPES * card.bias.len(), 0.0);
-        let (unit, drafts) = round(table, self.hashes);
+        let (unit, drafts) = round(table, self.hashes, watch)?;
         card.weight_unit = unit;
         card.terms = drafts.len() as u64;
         let state = self.counts.map(|counts| model::write_counts(&self.vocabulary.hashes, counts));
@@ -73,15 +77,22 @@ impl Fitted<'_> {
     }
 
     /// Every kept term with its own weights.
-    fn terms(&self) -> TermMap<Sum> {
+    fn terms(&self, watch: &mut dyn Watch) -> Result<TermMap<Sum>> {
         let units = self.vocabulary.of_sort(TermSort::Unit);
-        let terms = self.vocabulary.hashes.iter().zip(0..);
         let sum = |id: u32| Sum {
             weights: self.fitted(id).collect(),
             word: units.contains(&(id as usize)),
             ..Sum::default()
         };
-        terms.map(|(&hash, id)| (hash, sum(id))).collect()
+        let mut table =
+            TermMap::with_capacity_and_hasher(self.vocabulary.len(), BuildHasherDefault::default());
+        for (&hash, id) in self.vocabulary.hashes.iter().zip(0..) {
+            if id % STRIDE == 0 {
+                watch.step("writing", 0, 1)?;
+            }
+            table.insert(hash, sum(id));
+        }
+        Ok(table)
     }
 
     fn empty(&self) -> Sum {
@@ -140,8 +151,9 @@ const WORTH: f64 = 0.01;
 
 /// Rounds the weights: what one unit is worth, and the terms that are worth their place.
 #[allow(clippy::cast_possible_truncation)]
-fn round(mut table: TermMap<Sum>, hashes: Hashes) -> (f64, Vec<EntryDraft>) {
+fn round(mut table: TermMap<Sum>, hashes: Hashes, watch: &mut dyn Watch) -> Result<(f64, Vec<EntryDraft>)> {
     let largest = |sum: &Sum| sum.weights.iter().fold(0.0_f64, |most, weight| most.max(weight.abs()));
+    watch.step("writing", 0, 1)?;
     table.retain(|_, sum| sum.word || sum.left || sum.lexicon_value != 0.0 || largest(sum) > WORTH);
     let unit = hashes.unit(table.values().map(largest).fold(0.0, f64::max));
     let draft = |(hash, sum): (u64, Sum)| EntryDraft {
@@ -150,5 +162,12 @@ fn round(mut table: TermMap<Sum>, hashes: Hashes) -> (f64, Vec<EntryDraft>) {
         lexicon_value: sum.lexicon_value,
         left: sum.left,
     };
-    (unit, table.into_iter().map(draft).collect())
+    let mut drafts = Vec::with_capacity(table.len());
+    for (at, term) in (0_u32..).zip(table) {
+        if at % STRIDE == 0 {
+            watch.step("writing", 0, 1)?;
+        }
+        drafts.push(draft(term));
+    }
+    Ok((unit, drafts))
 }
