@@ -17,7 +17,8 @@
 //!               table: buckets, each zero-padded to a multiple of 16:
 //!                   eight 4-byte fingerprints, 0 where the slot is free
 //!                   eight records: weights (i8), then lexicon value (5 bits), shift (2) and flag (1)
-//!               what follows the table: of a naive Bayes model the counts that it was made from, of a forest its trees
+//!               what follows the table: of a naive Bayes model the counts that it was made from, of a forest its trees, of a
+//!               convolutional network what is not linear
 //! ```
 //!
 //! With two or three classes a bucket is one cache line.
@@ -29,7 +30,7 @@ mod writer;
 pub(crate) use counts::{TermCounts, write as write_counts};
 pub(crate) use table::{Entry, Table};
 pub(crate) const LARGEST_WEIGHT: i32 = table::LARGEST_WEIGHT;
-pub(crate) use writer::{EntryDraft, write, write_table};
+pub(crate) use writer::{EntryDraft, assemble, record, too_large, write, write_table};
 
 use crate::shape::SHAPES;
 use crate::text::TOKENIZER_VERSION;

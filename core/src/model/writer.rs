@@ -28,15 +28,28 @@ pub(crate) struct EntryDraft {
 pub(crate) fn write(card: &Card, mut terms: Vec<EntryDraft>, tail: &[u8]) -> Result<Vec<u8>> {
     let classes = card.labels.len();
     let weights = terms.first().map_or(classes, |term| term.weights.len());
-    let layout = Layout::new(weights);
     terms.sort_unstable_by_key(|term| term.hash);
     terms.dedup_by_key(|term| term.hash);
-    let buckets = buckets(terms.len());
+    let (table, buckets) = write_table(terms, weights);
+    assemble(card, weights, (&table, buckets), tail)
+}
+
+/// The bytes of a model whose table is written; `weights` in a record of it.
+///
+/// # Errors
+/// As [`write`].
+pub(crate) fn assemble(
+    card: &Card,
+    weights: usize,
+    (table, buckets): (&[u8], usize),
+    tail: &[u8],
+) -> Result<Vec<u8>> {
+    let classes = card.labels.len();
     let encoded =
         bincode::serde::encode_to_vec(card, bincode::config::standard()).map_err(|_| too_large())?;
     let table_start = HEADER + encoded.len().next_multiple_of(64);
-    let tail_start = table_start + buckets * layout.bucket;
-    let mut bytes = vec![0; tail_start];
+    let mut bytes = vec![0; table_start];
+    bytes.extend_from_slice(table);
     bytes.extend_from_slice(tail);
 
     let number = |value: usize| u32::try_from(value).map(u32::to_le_bytes).map_err(|_| too_large());
@@ -51,9 +64,6 @@ pub(crate) fn write(card: &Card, mut terms: Vec<EntryDraft>, tail: &[u8]) -> Res
     bytes[40..44].copy_from_slice(&number(tail.len())?);
     bytes[48..52].copy_from_slice(&number(if weights == classes { 0 } else { weights })?);
     bytes[HEADER..HEADER + encoded.len()].copy_from_slice(&encoded);
-    for term in &terms {
-        write_term(&mut bytes[table_start..tail_start], buckets, layout, term);
-    }
     let sum = checksum(&bytes);
     bytes[CHECKSUM].copy_from_slice(&sum.to_le_bytes());
     Ok(bytes)
@@ -69,7 +79,14 @@ pub(crate) fn write_table(mut terms: Vec<EntryDraft>, classes: usize) -> (Vec<u8
     (bytes, buckets)
 }
 
-fn too_large() -> Error {
+/// A record on its own.
+pub(crate) fn record(term: &EntryDraft) -> Vec<u8> {
+    let mut record = vec![0; Layout::new(term.weights.len()).record];
+    write_record(&mut record, &term.weights, term.lexicon_value, term.left);
+    record
+}
+
+pub(crate) fn too_large() -> Error {
     Error::new(
         ErrorKind::Limit,
         "the model would be larger than 4 GiB",
