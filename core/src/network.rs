@@ -16,7 +16,6 @@
 //! ```
 
 use crate::Result;
-use crate::hash;
 use crate::model::{self, Entry, EntryDraft, Table};
 use crate::terms;
 use crate::text::Token;
@@ -224,6 +223,7 @@ fn add(to: &mut [i16], from: &[i16]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hash;
     use crate::text::{Text, Tokenized};
 
     /// Two filters a width, two classes: tokens `a` and `b` and the rest.

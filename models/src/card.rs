@@ -1,83 +1,12 @@
 //! A model's card: what it was trained on, how good it is, what it is bad at.
 
-use crate::data::Labelled;
 use crate::english::Trained;
-use sentiment_core::train::{Calibration, Confusion};
-use sentiment_core::{Predictor, Scratch, Text};
+use crate::measure::measure;
+use sentiment_core::Predictor;
 use sha2::{Digest, Sha256};
 use std::error::Error;
 use std::fmt::Write;
 use std::path::Path;
-
-/// The labels in class order.
-const LABELS: [&str; 3] = ["negative", "neutral", "positive"];
-
-/// The class of a label.
-fn class(label: &str) -> Option<usize> {
-    LABELS.iter().position(|&known| known == label)
-}
-
-/// What a model scored on a file that it was not trained on.
-struct Measured {
-    rows: usize,
-    confusion: Confusion,
-    calibration: Calibration,
-}
-
-/// Reads every text of a file. A text with nothing to score counts as neutral: so must a reader take it.
-fn measure(predictor: &Predictor<'_>, path: &Path) -> Result<Measured, Box<dyn Error>> {
-    let data = Labelled::open(path)?;
-    let mut scratch = Scratch::default();
-    let mut measured =
-        Measured { rows: 0, confusion: Confusion::new(LABELS.len()), calibration: Calibration::default() };
-    for (label, text) in data.rows() {
-        let Some(actual) = class(label) else { continue };
-        let reading = predictor.read(Text::from(text), &mut scratch);
-        let (predicted, confidence) = reading.map_or((1, 1.0 / 3.0), |r| (r.label, r.probabilities[r.label]));
-        measured.rows += 1;
-        measured.confusion.add(actual, predicted);
-        measured.calibration.add(confidence, actual == predicted);
-    }
-    Ok(measured)
-}
-
-impl Measured {
-    fn summary(&self, name: &str) -> String {
-        let f1pn = (self.confusion.f1(0) + self.confusion.f1(2)) / 2.0;
-        format!(
-            "| {name} | {} | {:.4} | {f1pn:.4} | {:.4} | {:.4} |\n",
-            self.rows,
-            self.confusion.macro_recall(),
-            self.confusion.accuracy(),
-            self.calibration.error()
-        )
-    }
-
-    fn classes(&self) -> String {
-        let mut table = String::from(
-            "| class | precision | recall | F1 | read as negative | as neutral | as positive |\n\
-             | --- | --- | --- | --- | --- | --- | --- |\n",
-        );
-        for (at, label) in LABELS.iter().enumerate() {
-            let c = &self.confusion;
-            let (precision, recall, f1) = (c.precision(at), c.recall(at), c.f1(at));
-            let [negative, neutral, positive] = [0, 1, 2].map(|predicted| c.count(at, predicted));
-            let row = format!(
-                "| {label} | {precision:.3} | {recall:.3} | {f1:.3} | {negative} | {neutral} | {positive} |\n"
-            );
-            table.push_str(&row);
-        }
-        table
-    }
-
-    fn bins(&self) -> String {
-        let mut table = String::from("| mean confidence | right | texts |\n| --- | --- | --- |\n");
-        for (confidence, right, texts) in self.calibration.bins() {
-            table.push_str(&format!("| {confidence:.3} | {right:.3} | {texts} |\n"));
-        }
-        table
-    }
-}
 
 /// The card of a trained `english@1`, in Markdown.
 pub fn english(trained: &Trained, data: &Path) -> Result<String, Box<dyn Error>> {

@@ -1,11 +1,20 @@
 //! Trains the shipped models: `sentiment-models DATA [FOLDER]` reads the data files under DATA and writes each model
-//! with its card into FOLDER (`models` unless given).
+//! with its card into FOLDER (`models` unless given). `sentiment-models accuracy DATA` trains on the training tweets alone
+//! and prints what that reaches on others.
 
+mod accuracy;
+mod calibration;
 mod card;
+mod convolution;
 mod data;
+mod eigen;
+mod embedding;
 mod emoji;
 mod english;
 mod lexicon;
+mod measure;
+mod mixture;
+mod random;
 
 use data::Labelled;
 use sentiment_core::train::Lexicon;
@@ -14,13 +23,24 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
-    let Some(data) = arguments.next() else { return complain("usage: sentiment-models DATA [FOLDER]") };
+    let mut arguments = std::env::args_os().skip(1).map(PathBuf::from).peekable();
+    let accuracy = arguments.next_if(|first| first.as_os_str() == "accuracy").is_some();
+    let Some(data) = arguments.next() else {
+        return complain("usage: sentiment-models [accuracy] DATA [FOLDER]");
+    };
     let folder = arguments.next().unwrap_or_else(|| PathBuf::from("models"));
-    match write_english(&data, &folder) {
+    let done = if accuracy { print_accuracy(&data) } else { write_english(&data, &folder) };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&error.to_string()),
     }
+}
+
+#[allow(clippy::print_stdout)]
+fn print_accuracy(data: &Path) -> Result<(), Box<dyn Error>> {
+    let lexicon = lexicon_lines(data)?;
+    print!("{}", accuracy::table(data, &Lexicon::parse(&lexicon))?);
+    Ok(())
 }
 
 #[allow(clippy::print_stderr)]
@@ -30,7 +50,8 @@ fn complain(what: &str) -> ExitCode {
 }
 
 fn write_english(data: &Path, folder: &Path) -> Result<(), Box<dyn Error>> {
-    let lexicon = write_lexicon(data, folder)?;
+    let lexicon = lexicon_lines(data)?;
+    std::fs::write(folder.join("english-lexicon.tsv"), &lexicon)?;
     let trained = english::train(data, &Lexicon::parse(&lexicon))?;
     let card = card::english(&trained, data)?;
     std::fs::write(folder.join("english-1.bin"), &trained.bytes)?;
@@ -38,12 +59,10 @@ fn write_english(data: &Path, folder: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Writes the lexicon of the words that occur in the tweets.
-fn write_lexicon(data: &Path, folder: &Path) -> Result<String, Box<dyn Error>> {
+/// The lexicon of the words that occur in the tweets.
+fn lexicon_lines(data: &Path) -> Result<String, Box<dyn Error>> {
     let labelled = Labelled::open(&data.join("en/tweets_train.tsv.gz"))?;
     let unlabelled = data::lines(&data.join("en/tweets_unlabelled.txt.gz"))?;
     let texts = labelled.rows().map(|(_, text)| text).chain(unlabelled.iter().map(String::as_str));
-    let lines = lexicon::of_words(texts);
-    std::fs::write(folder.join("english-lexicon.tsv"), &lines)?;
-    Ok(lines)
+    Ok(lexicon::of_words(texts))
 }

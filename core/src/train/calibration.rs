@@ -6,8 +6,11 @@ use crate::predictor::softmax;
 /// loss has one minimum in it. One number, so that it changes no label, whatever the classes' shares.
 ///
 /// A few rows that are all told right say nothing of how sure to be: the targets are those of one more row of each
-/// answer (Platt 1999).
+/// answer (Platt 1999). Where no row was held out (one fold), all logits are 0 and the temperature is 1.
 pub(super) fn temperature(logits: &[f64], classes: &[usize], wide: usize) -> f64 {
+    if logits.iter().all(|logit| *logit == 0.0) {
+        return 1.0;
+    }
     let mut probabilities = vec![0.0; wide];
     #[allow(clippy::cast_precision_loss)]
     let (rows, others) = (classes.len() as f64, wide as f64 - 1.0);

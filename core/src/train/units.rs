@@ -3,7 +3,6 @@
 use super::lexicon::{Lexicon, lexicon_value};
 use super::rows;
 use super::vocabulary::{Reader, is_negated};
-use crate::predictor::length_scale;
 use crate::terms;
 use crate::text::Token;
 
@@ -14,8 +13,8 @@ pub struct Units {
     pub terms: Vec<u64>,
     /// The lexicon value of each token, 0 if it has none.
     pub values: Vec<f64>,
-    /// What sums over the text are scaled by.
-    pub length: f64,
+    /// Whether each token stands under negation.
+    pub negated: Vec<bool>,
     /// The shape features.
     pub shape: Vec<f64>,
 }
@@ -41,7 +40,7 @@ impl UnitReader {
         Units {
             terms: tokens.iter().map(terms::unit).collect(),
             values: tokens.iter().map(value).collect(),
-            length: length_scale(tokens.len()),
+            negated: tokens.iter().map(is_negated).collect(),
             shape: rows::shape(&self.reader, lexicon).to_vec(),
         }
     }
