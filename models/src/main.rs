@@ -17,6 +17,7 @@ mod mixture;
 mod random;
 
 use data::Labelled;
+use mixture::{Row, Trainer};
 use sentiment_core::train::Lexicon;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -52,10 +53,28 @@ fn complain(what: &str) -> ExitCode {
 fn write_english(data: &Path, folder: &Path) -> Result<(), Box<dyn Error>> {
     let lexicon = lexicon_lines(data)?;
     std::fs::write(folder.join("english-lexicon.tsv"), &lexicon)?;
-    let trained = english::train(data, &Lexicon::parse(&lexicon))?;
+    let lexicon = Lexicon::parse(&lexicon);
+    let trained = english::train(data, &lexicon)?;
     let card = card::english(&trained, data)?;
     std::fs::write(folder.join("english-1.bin"), &trained.bytes)?;
     std::fs::write(folder.join("english-1.md"), card)?;
+    write_english_2(data, folder, &lexicon)
+}
+
+/// Measures on the tweets that are held out, and then learns from them as well.
+fn write_english_2(data: &Path, folder: &Path, lexicon: &Lexicon) -> Result<(), Box<dyn Error>> {
+    let trainer = Trainer::new(data, lexicon)?;
+    let mut rows = mixture::rows(&data.join("en/tweets_train.tsv.gz"))?;
+    let calibrated = trainer.calibrate(&rows)?;
+    let train = |rows: &[Row]| -> Result<Vec<u8>, Box<dyn Error>> {
+        trainer.write(&trainer.train(&rows.iter().collect::<Vec<_>>(), 2)?, &calibrated)
+    };
+    let measured = train(&rows)?;
+    rows.extend(mixture::rows(&data.join("en/tweets_dev.tsv.gz"))?);
+    let shipped = train(&rows)?;
+    let card = card::english_2(&shipped, &measured, &calibrated, data)?;
+    std::fs::write(folder.join("english-2.bin"), &shipped)?;
+    std::fs::write(folder.join("english-2.md"), card)?;
     Ok(())
 }
 
