@@ -10,6 +10,7 @@ mod error;
 mod forest;
 mod hash;
 mod model;
+mod network;
 mod predictor;
 pub mod refresh;
 mod shape;

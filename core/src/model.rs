@@ -19,7 +19,8 @@
 //!                   eight 4-byte fingerprints, 0 where the slot is free
 //!                   eight records: weights (i8), then lexicon value (5 bits), shift (2) and flag (1)
 //!               what follows the table: of a model that takes in what it learns, four bytes a slot, the upper half of its
-//!               term's hash; then of a naive Bayes model the counts that it was made from, of a forest its trees
+//!               term's hash; then of a naive Bayes model the counts that it was made from, of a forest its trees, of a
+//!               convolutional network what is not linear
 //! ```
 //!
 //! With two or three classes a bucket is one cache line.
@@ -31,7 +32,7 @@ mod writer;
 pub(crate) use counts::{TermCounts, write as write_counts};
 pub(crate) use table::{Entry, Table};
 pub(crate) const LARGEST_WEIGHT: i32 = table::LARGEST_WEIGHT;
-pub(crate) use writer::{EntryDraft, Hashes, TableWriter, restate, write};
+pub(crate) use writer::{EntryDraft, Hashes, TableWriter, assemble, record, restate, too_large, write};
 
 use crate::shape::SHAPES;
 use crate::text::TOKENIZER_VERSION;

@@ -8,6 +8,7 @@ pub use explain::{Reason, TokenView};
 use crate::delta::Delta;
 use crate::forest::{self, Present, TreesView};
 use crate::model::{Card, Counting, Entry, Model, Table, damaged};
+use crate::network::{self, NetworkView};
 use crate::shape::{SHAPES, Shape};
 use crate::terms::{self, GramBuffer};
 use crate::text::{Text, Token, TokenMarks, Tokenized};
@@ -24,6 +25,7 @@ pub struct Scratch {
     probabilities: Vec<f64>,
     present: Present,
     seen: Vec<usize>,
+    network: network::Buffers,
 }
 
 /// An opened model: a borrowed view of its bytes. It never changes.
@@ -34,6 +36,8 @@ pub struct Predictor<'a> {
     overlay: Option<Overlay>,
     /// The trees of a forest.
     trees: Option<TreesView<'a>>,
+    /// What a convolutional network adds to its linear part.
+    network: Option<NetworkView<'a>>,
     size: usize,
 }
 
@@ -108,8 +112,15 @@ impl<'a> Predictor<'a> {
             }
             _ => None,
         };
+        let network = match model.card.algorithm.as_str() {
+            network::ALGORITHM => {
+                let network = NetworkView::new(model.tail, model.card.labels.len());
+                Some(network.ok_or_else(|| damaged("its network does not hold together"))?)
+            }
+            _ => None,
+        };
         let overlay = Overlay::new(&model, delta)?;
-        Ok(Self { model, overlay, trees, size })
+        Ok(Self { model, overlay, trees, network, size })
     }
 
     fn card(&self) -> &Card {
@@ -187,7 +198,7 @@ impl<'a> Predictor<'a> {
 
     /// The logits of the text in `scratch`: a sum over its terms.
     fn add_up(&self, scratch: &mut Scratch) -> Tally {
-        let Scratch { text, grams, sums, probabilities: logits, seen, .. } = scratch;
+        let Scratch { text, grams, sums, probabilities: logits, seen, network, .. } = scratch;
         let card = self.card();
         let classes = card.labels.len();
         sums.clear();
@@ -226,6 +237,9 @@ impl<'a> Predictor<'a> {
             for (logit, weight) in logits.iter_mut().zip(weights) {
                 *logit += feature * weight;
             }
+        }
+        if let Some(view) = &self.network {
+            view.add_to(logits, text.tokens(), length, network);
         }
         tally
     }

@@ -8,6 +8,7 @@ mod linear;
 mod logistic_regression;
 mod memory;
 mod metrics;
+mod mixture;
 mod naive_bayes;
 mod options;
 mod own_terms;
@@ -17,16 +18,20 @@ mod references;
 mod rows;
 mod table;
 mod term_scales;
+mod units;
 mod vocabulary;
 mod watch;
 
 pub use corpus::{Corpus, Example, MAX_LABEL_BYTES, MAX_LABELS, Split};
 pub use lexicon::Lexicon;
 pub use metrics::{Calibration, ClassFigures, Confusion, Evaluation};
+pub use mixture::Mixture;
 pub use options::{Domain, OPTIONS, OptionSpec, Options};
 pub use own_terms::{MOST_OWN_TERMS, check as check_term};
+pub use units::{UnitReader, Units};
 pub use watch::Watch;
 
+pub use crate::network::Network;
 pub(crate) use memory::Memory;
 pub(crate) use naive_bayes::{NaiveBayes, Totals};
 pub(crate) use own_terms::OwnTerm;

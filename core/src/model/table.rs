@@ -95,6 +95,11 @@ impl<'a> Table<'a> {
         fills.then_some(Self { bytes, buckets, layout })
     }
 
+    /// Its bytes, and how many buckets they are.
+    pub fn parts(&self) -> (&'a [u8], usize) {
+        (self.bytes, self.buckets)
+    }
+
     /// The record of a term, if the model knows it.
     pub fn get(&self, hash: u64) -> Option<Entry<'a>> {
         let (mut bucket, fingerprint) = place(hash, self.buckets);
@@ -156,6 +161,19 @@ impl<'a> Entry<'a> {
 
     fn last(&self) -> u8 {
         self.0.last().copied().unwrap_or(0)
+    }
+
+    /// The entry of a record's bytes.
+    pub fn of(record: &'a [u8]) -> Self {
+        Self(record)
+    }
+
+    /// Spreads the weights out. (With 16 bits: no weight has more.)
+    pub fn spread(&self, to: &mut [i16]) {
+        let shift = self.last() & SHIFT;
+        for (to, weight) in to.iter_mut().zip(self.0) {
+            *to = i16::from(weight.cast_signed()) << shift;
+        }
     }
 
     /// Adds the weights to the sums, one a class.

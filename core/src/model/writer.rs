@@ -49,24 +49,39 @@ const USERS_SAY: f64 = 12.0;
 pub(crate) fn write(card: &Card, mut terms: Vec<EntryDraft>, hashes: Hashes, tail: &[u8]) -> Result<Vec<u8>> {
     let classes = card.labels.len();
     let weights = terms.first().map_or(classes, |term| term.weights.len());
-    let layout = Layout::new(weights);
     terms.sort_unstable_by_key(|term| term.hash);
     terms.dedup_by_key(|term| term.hash);
-    let buckets = buckets(terms.len());
-    let encoded =
-        bincode::serde::encode_to_vec(card, bincode::config::standard()).map_err(|_| too_large())?;
-    let table_start = HEADER + encoded.len().next_multiple_of(64);
-    let tail_start = table_start + buckets * layout.bucket;
-    let mut bytes = vec![0; tail_start];
-    let mut halves = if hashes == Hashes::Kept { vec![[0; 4]; buckets * SLOTS] } else { Vec::new() };
+    let mut table = TableWriter::new(terms.len(), weights);
+    let mut halves = if hashes == Hashes::Kept { vec![[0; 4]; table.buckets * SLOTS] } else { Vec::new() };
     for term in &terms {
-        let slot = write_term(&mut bytes[table_start..], buckets, layout, term);
+        let slot = table.put(term);
         if let Some(half) = halves.get_mut(slot) {
             let [_, _, _, _, rest @ ..] = term.hash.to_le_bytes();
             *half = rest;
         }
     }
-    bytes.extend_from_slice(halves.as_flattened());
+    let (table, buckets) = table.finish();
+    assemble(card, weights, (&table, buckets), hashes, &[halves.as_flattened(), tail].concat())
+}
+
+/// The bytes of a model whose table is written; `weights` in a record of it. Where hashes are kept, `tail` begins with their
+/// upper halves.
+///
+/// # Errors
+/// As [`write`].
+pub(crate) fn assemble(
+    card: &Card,
+    weights: usize,
+    (table, buckets): (&[u8], usize),
+    hashes: Hashes,
+    tail: &[u8],
+) -> Result<Vec<u8>> {
+    let classes = card.labels.len();
+    let encoded =
+        bincode::serde::encode_to_vec(card, bincode::config::standard()).map_err(|_| too_large())?;
+    let table_start = HEADER + encoded.len().next_multiple_of(64);
+    let mut bytes = vec![0; table_start];
+    bytes.extend_from_slice(table);
     bytes.extend_from_slice(tail);
 
     let number = |value: usize| u32::try_from(value).map(u32::to_le_bytes).map_err(|_| too_large());
@@ -78,7 +93,7 @@ pub(crate) fn write(card: &Card, mut terms: Vec<EntryDraft>, hashes: Hashes, tai
     bytes[28..32].copy_from_slice(&number(encoded.len())?);
     bytes[32..36].copy_from_slice(&number(buckets)?);
     bytes[36..40].copy_from_slice(&number(classes)?);
-    bytes[40..44].copy_from_slice(&number(4 * halves.len() + tail.len())?);
+    bytes[40..44].copy_from_slice(&number(tail.len())?);
     bytes[48..52].copy_from_slice(&number(if weights == classes { 0 } else { weights })?);
     bytes[HALVES..HALVES + 4].copy_from_slice(&number(usize::from(hashes == Hashes::Kept))?);
     bytes[HEADER..HEADER + encoded.len()].copy_from_slice(&encoded);
@@ -125,9 +140,9 @@ impl TableWriter {
         Self { bytes: vec![0; buckets * layout.bucket], buckets, layout }
     }
 
-    /// Writes a term; no more than there is room for, and each once.
-    pub fn put(&mut self, term: &EntryDraft) {
-        write_term(&mut self.bytes, self.buckets, self.layout, term);
+    /// Writes a term, no more than there is room for and each once; the number of its slot.
+    pub fn put(&mut self, term: &EntryDraft) -> usize {
+        write_term(&mut self.bytes, self.buckets, self.layout, term)
     }
 
     /// The table's bytes, and how many buckets it has.
@@ -136,7 +151,14 @@ impl TableWriter {
     }
 }
 
-fn too_large() -> Error {
+/// A record on its own.
+pub(crate) fn record(term: &EntryDraft) -> Vec<u8> {
+    let mut record = vec![0; Layout::new(term.weights.len()).record];
+    write_record(&mut record, &term.weights, term.lexicon_value, term.left);
+    record
+}
+
+pub(crate) fn too_large() -> Error {
     Error::new(
         ErrorKind::Limit,
         "the model would be larger than 4 GiB",

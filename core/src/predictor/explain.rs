@@ -70,6 +70,11 @@ impl Predictor<'_> {
                 unit * to_float(sums[label] - sums[runner_up]) + shift;
         });
         let tokens = scratch.text.tokens();
+        if let Some(network) = &self.network {
+            network.explain(tokens, length, &mut scratch.network, |span, logits| {
+                *parts.entry(span).or_default() += margin(logits);
+            });
+        }
         let words = self.lexicon_words(tokens);
         let mut reasons = Vec::new();
         let weights = card.shape_weights.chunks_exact(classes).map(margin);

@@ -59,7 +59,12 @@ fn targets(rows: usize, wide: usize) -> (f64, f64) {
 
 /// The temperature that makes held-out probabilities fit best (Guo and others 2017), by golden-section search: the
 /// loss has one minimum in it. One number, so that it changes no label, whatever the classes' shares.
+///
+/// Where no row was held out (one fold), all logits are 0 and the temperature is 1.
 pub(super) fn temperature(logits: &[f64], classes: &[usize], wide: usize, check: Check<'_>) -> Result<f64> {
+    if logits.iter().all(|logit| *logit == 0.0) {
+        return Ok(1.0);
+    }
     let mut probabilities = vec![0.0; wide];
     let (right, other) = targets(classes.len(), wide);
     let mut loss = |log_temperature: f64| -> Result<f64> {

@@ -162,7 +162,7 @@ fn length(tokens: usize) -> f32 {
 }
 
 /// The shape features of the last text.
-fn shape(reader: &Reader, lexicon: &Lexicon) -> [f64; SHAPES] {
+pub(super) fn shape(reader: &Reader, lexicon: &Lexicon) -> [f64; SHAPES] {
     let mut shape = Shape::default();
     let text = reader.tokenized();
     for token in text.tokens() {
