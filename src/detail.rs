@@ -15,7 +15,7 @@ sql_functions!(sentiment_detail, sentiment_json, sentiment_batch);
 fn sentiment_detail(call: &Call) -> Answer {
     let Some(body) = call.text(0) else { return Ok(None) };
     let model = Model::named(call.text(1))?;
-    let columns = model.read(body, |reading| detail(&model, &reading)).unwrap_or_default();
+    let columns = model.read(body, |model, reading| detail(model, &reading)).unwrap_or_default();
     record(call, columns).map(Some)
 }
 
@@ -35,7 +35,7 @@ fn detail(model: &Model, reading: &Reading<'_>) -> Columns<7> {
 fn sentiment_json(call: &Call) -> Answer {
     let Some(body) = call.text(0) else { return Ok(None) };
     let model = Model::named(call.text(1))?;
-    Ok(model.read(body, |reading| json::datum(&object(&model, &reading))).flatten())
+    Ok(model.read(body, |model, reading| json::datum(&object(model, &reading))).flatten())
 }
 
 fn object(model: &Model, reading: &Reading<'_>) -> String {
@@ -70,7 +70,7 @@ fn sentiment_batch(call: &Call) -> Answer {
     // SAFETY: the install script declares the argument as text[].
     for (ord, body) in (1..).zip(unsafe { elements(bodies) }) {
         let columns = body.and_then(|body| {
-            model.read(body, |reading| {
+            model.read(body, |_, reading| {
                 let label = labels.get(reading.label).copied();
                 [label, reading.score.into_datum(), confidence(&reading).into_datum()]
             })

@@ -24,7 +24,7 @@ fn drift_sentiment(call: &Call) -> Answer {
     let mut profile = Profile::new(labels.len());
     source.each_text(|body| {
         if let Some(body) = body {
-            model.read(body, |reading| profile.add(&reading));
+            model.read(body, |_, reading| profile.add(&reading));
         }
         Ok(())
     })?;

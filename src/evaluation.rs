@@ -23,7 +23,7 @@ fn evaluation(call: &Call) -> Result<Evaluation> {
     source.each(|body, label| {
         let (Some(body), Some(label)) = (body, label) else { return Ok(()) };
         let label = label.read(|label| label.to_str().into_owned());
-        let added = model.read(body, |reading| evaluation.add(&label, &reading));
+        let added = model.read(body, |_, reading| evaluation.add(&label, &reading));
         added.unwrap_or(Ok(())).map_err(Failure::from)
     })?;
     Ok(evaluation)

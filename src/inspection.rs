@@ -23,11 +23,11 @@ fn sentiment_explain(call: &Call) -> Answer {
         Some(Err(_)) => return Err(Failure::top_k_negative(top_k.unwrap_or_default())),
     };
     body.read(|body| {
-        let positions = body.positions();
+        let (positions, model) = (body.positions(), model.reader(body));
         let mut terms = model.explain(body);
         let bias = terms.pop();
         for reason in terms.iter().take(most).chain(&bias) {
-            rows.push(reason_columns(&model, reason, &positions));
+            rows.push(reason_columns(model, reason, &positions));
         }
     });
     Ok(None)
@@ -49,7 +49,7 @@ fn sentiment_tokens(call: &Call) -> Answer {
     let model = Model::named(call.text(1))?;
     body.read(|body| {
         let positions = body.positions();
-        for (ord, token) in (1..).zip(model.tokens(body)) {
+        for (ord, token) in (1..).zip(model.reader(body).tokens(body)) {
             rows.push(token_columns(ord, &token, &positions));
         }
     });

@@ -33,6 +33,57 @@ pub enum ModelRef {
     Shipped(&'static Model),
     /// What was trained lives as long as somebody uses it.
     Trained(Rc<Model>),
+    /// English, or the model of many languages for a text that is not.
+    Auto { english: &'static Model, others: &'static Model },
+}
+
+/// The name that stands for [`ModelRef::Auto`].
+pub const AUTO: &str = "auto";
+
+/// A text is taken for English if the English model knows this share of its words: 98 of 100 English tweets are above it, and
+/// of tweets in French, Italian, Portuguese and Spanish two of 100, in German five. It costs nothing, for English reads first.
+const KNOWN_IN_ENGLISH: f64 = 0.8;
+
+impl ModelRef {
+    /// Reads a text, and hands what it comes to and the model that read it to `answer`. `None` where the text holds nothing to
+    /// score.
+    pub fn read<T>(&self, text: StoredText, answer: impl FnOnce(&Model, Reading<'_>) -> T) -> Option<T> {
+        text.read(|body| {
+            let Self::Auto { english, others } = self else {
+                return self.read_body(body, answer);
+            };
+            SCRATCH.with_borrow_mut(|scratch| match english.read_with(body, scratch) {
+                Some(reading) if reading.coverage < KNOWN_IN_ENGLISH => {
+                    others.read_body(body, |model, reading| answer(model, reading))
+                }
+                reading => reading.map(|reading| answer(english, reading)),
+            })
+        })
+    }
+
+    /// The model that reads this text.
+    pub fn reader(&self, body: Body<'_>) -> &Model {
+        match self {
+            Self::Auto { english, others } => {
+                let coverage = english.read_body(body, |_, reading| reading.coverage);
+                if coverage.is_some_and(|coverage| coverage < KNOWN_IN_ENGLISH) { others } else { english }
+            }
+            model => model.deref(),
+        }
+    }
+
+    /// The versions that may answer, the usual one first.
+    pub fn versions(&self) -> Vec<&str> {
+        match self {
+            Self::Auto { english, others } => vec![english.version_name(), others.version_name()],
+            model => vec![model.version_name()],
+        }
+    }
+
+    /// What names this model to a function: a version, or `auto`.
+    pub fn reference(&self) -> &str {
+        if matches!(self, Self::Auto { .. }) { AUTO } else { self.version_name() }
+    }
 }
 
 impl Deref for ModelRef {
@@ -42,6 +93,7 @@ impl Deref for ModelRef {
         match self {
             Self::Shipped(model) => model,
             Self::Trained(model) => model,
+            Self::Auto { english, .. } => english,
         }
     }
 }
@@ -49,6 +101,8 @@ impl Deref for ModelRef {
 thread_local! {
     /// Buffers that every reading of this session reuses.
     static SCRATCH: RefCell<Scratch> = RefCell::default();
+    /// The same, for a text that is read a second time.
+    static FURTHER_SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 impl Model {
@@ -140,12 +194,19 @@ impl Model {
         class.ok_or_else(|| Failure::unknown_label(Shown(label), &self.version_name))
     }
 
-    /// Reads a text and hands what it comes to to `answer`. `None` where the text holds nothing to score.
-    pub fn read<T>(&self, text: StoredText, answer: impl FnOnce(Reading<'_>) -> T) -> Option<T> {
-        self.texts.store(self.texts() + 1, Ordering::Relaxed);
-        text.read(|body| {
-            SCRATCH.with_borrow_mut(|scratch| self.predictor.read(body.text(), scratch).map(answer))
+    /// Reads a text and hands what it comes to to `answer`.
+    fn read_body<T>(&self, body: Body<'_>, answer: impl FnOnce(&Self, Reading<'_>) -> T) -> Option<T> {
+        let read = |scratch: &mut Scratch| self.read_with(body, scratch).map(|reading| answer(self, reading));
+        SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
+            Ok(mut scratch) => read(&mut scratch),
+            // The text was just read by another model, whose reading is still held.
+            Err(_) => FURTHER_SCRATCH.with_borrow_mut(read),
         })
+    }
+
+    fn read_with<'s>(&self, body: Body<'_>, scratch: &'s mut Scratch) -> Option<Reading<'s>> {
+        self.texts.store(self.texts() + 1, Ordering::Relaxed);
+        self.predictor.read(body.text(), scratch)
     }
 
     /// Why a text gets its label.
@@ -194,6 +255,13 @@ impl<'a> Reference<'a> {
     /// The version asked for, or the current one of the name. Shipped names are looked for first: they cost nothing, and
     /// nothing in the registry has one of them.
     fn find(&self, written: &str) -> Result<ModelRef> {
+        if self.name == AUTO && self.number.is_none() {
+            let newest = |name: &str| {
+                let found = shipped()?.iter().rev().find(|model| model.predictor.name() == name);
+                found.ok_or_else(|| Failure::unknown_model(Shown(name)))
+            };
+            return Ok(ModelRef::Auto { english: newest("english")?, others: newest("multilingual")? });
+        }
         let mut versions = shipped()?.iter().rev().filter(|model| model.predictor.name() == self.name);
         let Some(newest) = versions.clone().next() else {
             return cache::find(self, written).map(ModelRef::Trained);

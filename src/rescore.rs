@@ -19,13 +19,12 @@ sql_functions!(stale_sentiment, rescore_sentiment);
 fn stale_sentiment(call: &Call) -> Answer {
     let target = Target::named(call)?;
     let scorings = scorings(&target)?;
-    let conditions: Vec<_> = (1..).zip(&scorings).map(|(number, scoring)| scoring.is_stale(number)).collect();
+    let conditions: Vec<_> = scorings.iter().map(Scoring::is_stale).collect();
     let query = compose(
         "SELECT pg_catalog.count(*) FROM % AS t WHERE %",
         &[&sql::relation(target.oid)?, &sql::join(&conditions, " OR ")],
     );
-    let versions: Vec<_> = scorings.iter().map(Scoring::version).collect();
-    Session::run(Access::Read, |session| session.query(&query, &versions, |[count]| count))
+    Session::run(Access::Read, |session| session.query(&query, &[], |[count]| count))
 }
 
 /// `rescore_sentiment(target, batch)`: scores stale rows, and commits after each batch of them.

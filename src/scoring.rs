@@ -35,7 +35,7 @@ fn sentiment_probability(call: &Call) -> Answer {
     let (Some(body), Some(label)) = (call.text(0), call.text(1)) else { return Ok(None) };
     let model = Model::named(call.text(2))?;
     let class = label.read(|label| model.class(&label.to_str()))?;
-    Ok(model.read(body, |reading| reading.probabilities[class].into_datum()).flatten())
+    Ok(model.read(body, |_, reading| reading.probabilities[class].into_datum()).flatten())
 }
 
 fn label(model: &Model, reading: Reading<'_>) -> Option<pg_sys::Datum> {
@@ -54,5 +54,5 @@ fn scored(
 ) -> Answer {
     let Some(body) = call.text(0) else { return Ok(None) };
     let model = find(call.text(1))?;
-    Ok(model.read(body, |reading| answer(&model, reading)).flatten())
+    Ok(model.read(body, answer).flatten())
 }

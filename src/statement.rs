@@ -6,7 +6,7 @@ use pgrx::pg_sys;
 
 use crate::errors::Result;
 use crate::models::ModelRef;
-use crate::sql::{self, Parameter, Session, compose, identifier};
+use crate::sql::{self, Parameter, Session, compose, identifier, literal};
 use crate::text;
 use crate::wiring::{Output, Wiring};
 
@@ -30,28 +30,37 @@ impl Scoring {
         session.execute(&statement, &[self.version()])
     }
 
-    /// The current version, as a statement's parameter. Statements name it, so that all rows of a batch get the same.
+    /// The current version, or what chooses among several, as a statement's parameter. Statements name it, so that all rows
+    /// of a batch get the same.
     pub fn version(&self) -> Parameter {
-        (pg_sys::TEXTOID, text::datum(self.model.version_name()))
+        (pg_sys::TEXTOID, text::datum(self.model.reference()))
     }
 
-    /// The condition that row `t` has not been seen by the version in parameter `number`.
+    /// The versions that may answer, as an array of constants, and the usual one.
+    fn versions(&self) -> (CString, CString) {
+        let versions: Vec<_> =
+            self.model.versions().into_iter().map(|version| literal(&text::c_string(version))).collect();
+        let usual = versions.first().cloned().unwrap_or_default();
+        (compose("ARRAY[%]::pg_catalog.text[]", &[&sql::join(&versions, ", ")]), usual)
+    }
+
+    /// The condition that row `t` has not been seen by a current version.
     ///
     /// `IS DISTINCT FROM` would look for its operator in the caller's search_path.
-    pub fn is_stale(&self, number: usize) -> CString {
+    pub fn is_stale(&self) -> CString {
         let column =
             self.wiring.output(Output::Version).map(|column| identifier(&column.name)).unwrap_or_default();
-        let template = format!("(t.%::pg_catalog.text OPERATOR(pg_catalog.=) ${number}) IS NOT TRUE");
-        compose(&template, &[&column])
+        let template = "(t.%::pg_catalog.text OPERATOR(pg_catalog.=) ANY (%)) IS NOT TRUE";
+        compose(template, &[&column, &self.versions().0])
     }
 
-    /// What `UPDATE ... AS t SET` sets, with the version in parameter 1.
+    /// What `UPDATE ... AS t SET` sets, by the model in parameter 1.
     fn assignments(&self, schema: &CStr) -> CString {
         let names: Vec<_> = self.wiring.outputs.iter().map(|(_, column)| identifier(&column.name)).collect();
         let value = |(output, _): &(Output, _)| match output {
             Output::Label => c"d.label".to_owned(),
             Output::Score => c"d.score".to_owned(),
-            Output::Version => c"$1".to_owned(),
+            Output::Version => compose("COALESCE(d.model_version, %)", &[&self.versions().1]),
         };
         let values: Vec<_> = self.wiring.outputs.iter().map(value).collect();
         compose(
@@ -67,12 +76,12 @@ impl Scoring {
 
     /// All stale rows in one statement: the version is parameter 1.
     pub fn at_once(&self, schema: &CStr, table: &CStr) -> CString {
-        compose("UPDATE % AS t SET % WHERE %", &[table, &self.assignments(schema), &self.is_stale(1)])
+        compose("UPDATE % AS t SET % WHERE %", &[table, &self.assignments(schema), &self.is_stale()])
     }
 
     /// One batch: the next stale rows after the place in parameter 2, at most as many as parameter 3 says.
     pub fn batch(&self, schema: &CStr, table: &CStr) -> CString {
-        let stale = &self.is_stale(1);
+        let stale = &self.is_stale();
         compose(
             "WITH picked AS MATERIALIZED ( \
                  SELECT pg_catalog.array_agg(s.ctid) AS rows, pg_catalog.max(s.ctid) AS last, pg_catalog.count(*) AS found \

@@ -7,6 +7,7 @@ use pgrx::{IntoDatum, pg_sys};
 
 use crate::call::{Answer, Call, sql_functions};
 use crate::errors::{Failure, Result};
+use crate::models::Model;
 use crate::result::Columns;
 use crate::settings::OnError;
 use crate::table::{Table, trigger_arguments};
@@ -72,25 +73,26 @@ fn row_to_write(event: &pg_sys::TriggerData) -> Result<pg_sys::HeapTuple> {
 /// The version says which model looked at the text, also where it found nothing to score.
 fn score(wiring: &Wiring, table: Table, row: pg_sys::HeapTuple) -> Result<Columns<3>> {
     let model = wiring.arguments.model()?;
-    let version = model.version_name();
-    if let Some(column) = wiring.output(Output::Version) {
-        column.fits(version)?;
-    }
     let mut null = false;
     // SAFETY: the row is of the table, and the wiring found the column there; it is stored like text.
     let body = unsafe {
         let datum = pg_sys::heap_getattr(row, wiring.text.number, table.descriptor(), &mut null);
         (!null).then(|| StoredText::new(datum))
     };
-    let answer: Option<Result<Columns<2>>> = body.and_then(|body| {
-        model.read(body, |reading| {
+    let version = |model: &Model| -> Result<Option<pg_sys::Datum>> {
+        let version = model.version_name();
+        wiring.output(Output::Version).map_or(Ok(()), |column| column.fits(version))?;
+        Ok(Some(text::datum(version)))
+    };
+    let answer: Option<Result<Columns<3>>> = body.and_then(|body| {
+        model.read(body, |model, reading| {
             let label = model.label(reading.label);
             wiring.output(Output::Label).map_or(Ok(()), |column| column.fits(label))?;
-            Ok([Some(text::datum(label)), reading.score.and_then(|score| number(wiring, score))])
+            let score = reading.score.and_then(|score| number(wiring, score));
+            Ok([Some(text::datum(label)), score, version(model)?])
         })
     });
-    let [label, score] = answer.transpose()?.unwrap_or_default();
-    Ok([label, score, Some(text::datum(version))])
+    answer.unwrap_or_else(|| Ok([None, None, version(&model)?]))
 }
 
 /// A score as its column stores it.

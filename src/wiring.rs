@@ -170,11 +170,11 @@ impl Wiring {
     }
 
     /// Makes sure that whatever `model` may answer fits the columns.
-    pub fn fits(&self, model: &Model) -> Result<()> {
+    pub fn fits(&self, model: &ModelRef) -> Result<()> {
         for (output, column) in &self.outputs {
             match output {
                 Output::Label => model.card().labels().iter().try_for_each(|label| column.fits(label))?,
-                Output::Version => column.fits(model.version_name())?,
+                Output::Version => model.versions().iter().try_for_each(|version| column.fits(version))?,
                 Output::Score => {}
             }
         }

@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 /// The SHA-256 of a model, in hexadecimal.
-fn checksum(bytes: &[u8]) -> String {
+pub fn checksum(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex

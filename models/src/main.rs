@@ -14,6 +14,7 @@ mod english;
 mod lexicon;
 mod measure;
 mod mixture;
+mod multilingual;
 mod random;
 
 use data::Labelled;
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
         return complain("usage: sentiment-models [accuracy] DATA [FOLDER]");
     };
     let folder = arguments.next().unwrap_or_else(|| PathBuf::from("models"));
-    let done = if accuracy { print_accuracy(&data) } else { write_english(&data, &folder) };
+    let done = if accuracy { print_accuracy(&data) } else { write_all(&data, &folder) };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&error.to_string()),
@@ -50,7 +51,7 @@ fn complain(what: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn write_english(data: &Path, folder: &Path) -> Result<(), Box<dyn Error>> {
+fn write_all(data: &Path, folder: &Path) -> Result<(), Box<dyn Error>> {
     let lexicon = lexicon_lines(data)?;
     std::fs::write(folder.join("english-lexicon.tsv"), &lexicon)?;
     let lexicon = Lexicon::parse(&lexicon);
@@ -58,6 +59,10 @@ fn write_english(data: &Path, folder: &Path) -> Result<(), Box<dyn Error>> {
     let card = card::english(&trained, data)?;
     std::fs::write(folder.join("english-1.bin"), &trained.bytes)?;
     std::fs::write(folder.join("english-1.md"), card)?;
+    let trained = multilingual::train(data, &lexicon)?;
+    let card = multilingual::card(&trained, data)?;
+    std::fs::write(folder.join("multilingual-1.bin"), &trained.bytes)?;
+    std::fs::write(folder.join("multilingual-1.md"), card)?;
     write_english_2(data, folder, &lexicon)
 }
 
