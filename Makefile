@@ -23,7 +23,7 @@ feature=pg_sentiment/pg$$(scripts/pg_config --major)
 export PGRX_PG_CONFIG_PATH
 endef
 
-.PHONY: build install demo demo-stop test lint models models-check fuzz bench requirements prefix clean help
+.PHONY: build install demo demo-stop test lint models models-check accuracy fuzz bench requirements prefix clean help
 
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
@@ -73,6 +73,9 @@ models-check: ## train it again and compare it with the one in the tree, byte fo
 		cmp "$$file" "$(target)/models/$${file##*/}"
 	done
 	echo "the shipped models are what $(DATA) makes, byte for byte"
+
+accuracy: ## train on the training tweets of DATA alone and print the targets with what that reaches on others
+	cargo run --release --locked -p sentiment-models -- accuracy "$(DATA)"
 
 fuzz: ## fuzz whatever reads what is not trusted, SECONDS_EACH (60) each; needs a nightly compiler and cargo-fuzz
 	cd core

@@ -101,6 +101,9 @@ pub(crate) struct Buffers {
     found: Vec<i16>,
     largest: Vec<i16>,
     sums: Vec<i32>,
+    /// Where the record of each token stands.
+    places: Vec<usize>,
+    pooled: Vec<f64>,
 }
 
 /// A network read where it lies.
@@ -111,7 +114,7 @@ pub(crate) struct NetworkView<'a> {
     table: Table<'a>,
     unknown: Entry<'a>,
     bias: Vec<i16>,
-    /// Pooled findings x classes, in logits a unit.
+    /// Classes x pooled findings, in logits a unit.
     output: Vec<f64>,
 }
 
@@ -133,7 +136,9 @@ impl<'a> NetworkView<'a> {
         let head = bytes.len() - rest.len() + unknown.len();
         let table = Table::new(bytes.get(head.next_multiple_of(64)..)?, buckets, PLACES * filters)?;
         let bias = bias.as_chunks().0.iter().map(|four| i16::try_from(i32::from_le_bytes(*four)).ok());
-        let output = output.as_chunks().0.iter().map(|eight| f64::from_le_bytes(*eight) * unit);
+        let output = output.as_chunks().0;
+        let weight = |at: usize| f64::from_le_bytes(output[at]) * unit;
+        let output = (0..classes).flat_map(|class| (class..output.len()).step_by(classes).map(weight));
         let (bias, output) = (bias.collect::<Option<Vec<i16>>>()?, output.collect::<Vec<f64>>());
         let in_range = output.iter().all(|weight| weight.abs() <= 1e9);
         in_range.then(|| Self { filters, classes, table, unknown: Entry::of(unknown), bias, output })
@@ -153,10 +158,12 @@ impl<'a> NetworkView<'a> {
                 *sum = sum.wrapping_add(i32::from(*found));
             }
         });
-        let pooled = largest.iter().map(|&found| f64::from(found));
-        let pooled = pooled.chain(sums.iter().map(|&sum| f64::from(sum) * length));
-        for (pooled, weights) in pooled.zip(self.output.chunks_exact(self.classes)) {
-            logits.iter_mut().zip(weights).for_each(|(logit, weight)| *logit += pooled * weight);
+        let pooled = &mut buffers.pooled;
+        pooled.clear();
+        pooled.extend(largest.iter().map(|&found| f64::from(found)));
+        pooled.extend(sums.iter().map(|&sum| f64::from(sum) * length));
+        for (logit, weights) in logits.iter_mut().zip(self.output.chunks_exact(pooled.len())) {
+            *logit += dot(pooled, weights);
         }
         buffers.largest = largest;
         buffers.sums = sums;
@@ -173,9 +180,8 @@ impl<'a> NetworkView<'a> {
     ) {
         let mut largest = vec![(0, 0); self.bias.len()];
         let mut logits = vec![0.0; self.classes];
-        let (of_largest, of_sums) = self.output.split_at(self.bias.len() * self.classes);
-        let give = |filter: usize, at: usize, pooled: f64, weights: &[f64], logits: &mut [f64]| {
-            let weights = &weights[filter * self.classes..];
+        let give = |filter: usize, at: usize, pooled: f64, finding: usize, logits: &mut [f64]| {
+            let weights = self.output.iter().skip(finding).step_by(2 * self.bias.len());
             logits.iter_mut().zip(weights).for_each(|(logit, weight)| *logit = pooled * weight);
             (at.saturating_sub(filter / self.filters), at)
         };
@@ -185,32 +191,44 @@ impl<'a> NetworkView<'a> {
                     *largest = (found, at);
                 }
                 if found > 0 {
-                    let span = give(filter, at, f64::from(found) * length, of_sums, &mut logits);
+                    let finding = self.bias.len() + filter;
+                    let span = give(filter, at, f64::from(found) * length, finding, &mut logits);
                     visit(span, &logits);
                 }
             }
         });
         for (filter, &(found, at)) in largest.iter().enumerate() {
-            let span = give(filter, at, f64::from(found), of_largest, &mut logits);
+            let span = give(filter, at, f64::from(found), filter, &mut logits);
             visit(span, &logits);
         }
     }
 
+    /// Finds the records of a text's tokens. The reads of memory of each round overlap: they are prefetches for the next.
+    fn locate(&self, tokens: &[Token], places: &mut Vec<usize>) {
+        let touched = tokens.iter().fold(0, |all, token| all ^ self.table.touch(terms::unit(token)));
+        places.clear();
+        places.extend(tokens.iter().map(|token| self.table.find(terms::unit(token)).unwrap_or(usize::MAX)));
+        let ends = |place: &usize| {
+            let record = self.table.at(*place).map_or(&[][..], |entry| entry.record());
+            record.first().copied().unwrap_or(0) ^ record.last().copied().unwrap_or(0)
+        };
+        std::hint::black_box(places.iter().fold(touched, |all, place| all ^ ends(place)));
+    }
+
     /// Calls `visit` with the number of each token and what the filters find in the windows that end with it.
     fn slide(&self, tokens: &[Token], buffers: &mut Buffers, mut visit: impl FnMut(usize, &[i16])) {
-        let Buffers { products, found, .. } = buffers;
+        let Buffers { products, found, places, .. } = buffers;
         let filters = self.filters;
         for products in &mut *products {
             products.clear();
             products.resize(PLACES * filters, 0);
         }
         let [now, last, earlier] = products;
-        let touched = tokens.iter().fold(0, |all, token| all ^ self.table.touch(terms::unit(token)));
-        std::hint::black_box(touched);
-        for (at, token) in tokens.iter().enumerate() {
+        self.locate(tokens, places);
+        for (at, place) in places.iter().enumerate() {
             std::mem::swap(last, earlier);
             std::mem::swap(now, last);
-            self.table.get(terms::unit(token)).unwrap_or(self.unknown).spread(now);
+            self.table.at(*place).unwrap_or(self.unknown).spread(now);
             found.clear();
             found.extend_from_slice(&self.bias);
             add(found, &now[..3 * filters]);
@@ -220,6 +238,18 @@ impl<'a> NetworkView<'a> {
             visit(at, found);
         }
     }
+}
+
+/// The sum of the products, in four parts that do not wait for each other.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let (a, a_rest) = a.as_chunks::<4>();
+    let (b, b_rest) = b.as_chunks::<4>();
+    let mut sums = [0.0; 4];
+    for (a, b) in a.iter().zip(b) {
+        sums.iter_mut().zip(a).zip(b).for_each(|((sum, a), b)| *sum += a * b);
+    }
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
 }
 
 fn add(to: &mut [i16], from: &[i16]) {

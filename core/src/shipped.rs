@@ -9,13 +9,14 @@ use std::sync::LazyLock;
 struct Aligned<T: ?Sized>(T);
 
 static ENGLISH_1: &Aligned<[u8]> = &Aligned(*include_bytes!("../../models/english-1.bin"));
+static ENGLISH_2: &Aligned<[u8]> = &Aligned(*include_bytes!("../../models/english-2.bin"));
 
 static MULTILINGUAL_1: &Aligned<[u8]> = &Aligned(*include_bytes!("../../models/multilingual-1.bin"));
 
 /// Every shipped version as `(name, number, bytes)`; of one name, the newest last.
 pub fn all() -> &'static [(&'static str, u32, &'static [u8])] {
     static ALL: &[(&str, u32, &[u8])] =
-        &[("english", 1, &ENGLISH_1.0), ("multilingual", 1, &MULTILINGUAL_1.0)];
+        &[("english", 1, &ENGLISH_1.0), ("english", 2, &ENGLISH_2.0), ("multilingual", 1, &MULTILINGUAL_1.0)];
     ALL
 }
 

@@ -1,10 +1,16 @@
 //! The shipped English model reads what nobody would read otherwise. (Its scores are on its card.)
+#![allow(clippy::unwrap_used)]
 
 use sentiment_core::{Predictor, Scratch, Text, shipped};
 
 #[test]
 fn repetition_keeps_the_label() {
-    let predictor = Predictor::open(shipped::all()[0].2).unwrap();
+    for &(_, _, bytes) in shipped::all() {
+        keeps_the_label(&Predictor::open(bytes).unwrap());
+    }
+}
+
+fn keeps_the_label(predictor: &Predictor<'_>) {
     let mut scratch = Scratch::default();
     for (wanted, text) in [
         ("negative", "so bad "),
@@ -21,7 +27,12 @@ fn repetition_keeps_the_label() {
 
 #[test]
 fn plain_cases() {
-    let predictor = Predictor::open(shipped::all()[0].2).unwrap();
+    for &(_, _, bytes) in shipped::all() {
+        reads_plain_cases(&Predictor::open(bytes).unwrap());
+    }
+}
+
+fn reads_plain_cases(predictor: &Predictor<'_>) {
     let mut scratch = Scratch::default();
     for (wanted, texts) in [
         (

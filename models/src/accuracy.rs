@@ -55,10 +55,10 @@ pub fn table(data: &Path, lexicon: &Lexicon) -> Result<String, Box<dyn Error>> {
         let vader = if vader[at].is_nan() { "-".to_owned() } else { format!("{:.4}", vader[at]) };
         writeln!(table, "| {what} | {vader} | {:.4} | {:.4} | {must} | {aim} |", old[at], new[at])?;
     }
-    let (held_out, bias) = (&calibrated.confusion, calibrated.bias);
+    let (held_out, bias) = (&calibrated.confusion, calibrated.bias[2]);
     writeln!(
         table,
-        "\nOn five held-out runs of the training rows: AvgRec {:.4}, F1pn {:.4}, calibration error {:.4}; bias {bias:?}, \
+        "\nOn five held-out runs of the training rows: AvgRec {:.4}, F1pn {:.4}, calibration error {:.4}; bias {bias}, \
          temperature {:.3}. A text costs {new_cost:.2} microseconds here.",
         held_out.macro_recall(),
         f1pn(held_out),

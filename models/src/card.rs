@@ -35,7 +35,7 @@ pub fn english_2(
     let (classes, bins) = (dev.classes(), dev.bins());
     let (folds_rec, folds_f1) = (calibrated.confusion.macro_recall(), f1pn(&calibrated.confusion));
     let (folds_ece, temperature) = (calibrated.calibration.error(), calibrated.temperature);
-    let [negative, _, positive] = calibrated.bias;
+    let [.., positive] = calibrated.bias;
     let (linear, network) = (mixture::linear_options().to_json(), mixture::described());
     Ok(format!(
         "# english@2\n\n\
@@ -53,7 +53,7 @@ pub fn english_2(
          Convolutional networks (Kim 2014) over word vectors, which share them with the tasks of the reviews and the emotions:\n\
          {network}. The vectors begin as the singular value decomposition of the words' positive pointwise mutual\n\
          information in all these texts.\n\n\
-         Five runs of the training rows (about a year each) were held out in turn to choose a bias of {negative} for negative and\n\
+         Five runs of the training rows (about a year each) were held out in turn to choose a bias of\n\
          {positive} for positive, by the sum of AvgRec and F1 of positive and negative, and a temperature of {temperature:.3}.\n\n\
          ## Scores\n\n\
          Of the model that has learned from the tweets without the 2016 test (`make accuracy`):\n\n\

@@ -103,7 +103,7 @@ impl Convolution {
             dimensions,
             filters,
         };
-        let mut adam = Adam::new(&network.weights, dimensions);
+        let mut adam = Adam::new(&network.weights);
         let mut pass = Pass::new(&network, settings);
         let mut order: Vec<usize> = (0..samples.len()).collect();
         let steps = epochs * samples.len().div_ceil(BATCH);
@@ -241,7 +241,7 @@ impl Weights {
         }
     }
 
-    /// The parts that every text uses; with each, whether large weights cost.
+    /// The parts beside the vectors; with each, whether large weights cost.
     fn dense(&mut self) -> Vec<(&mut Vec<f32>, bool)> {
         let mut parts = vec![(&mut self.filters, true), (&mut self.bias, false)];
         for head in &mut self.heads {

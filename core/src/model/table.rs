@@ -102,6 +102,17 @@ impl<'a> Table<'a> {
 
     /// The record of a term, if the model knows it.
     pub fn get(&self, hash: u64) -> Option<Entry<'a>> {
+        self.find(hash).and_then(|place| self.at(place))
+    }
+
+    /// The record at a place that [`Table::find`] gave.
+    pub fn at(&self, place: usize) -> Option<Entry<'a>> {
+        self.bytes.get(place..)?.get(..self.layout.record).map(Entry)
+    }
+
+    /// Where the record of a term stands, if the model knows it.
+    #[inline]
+    pub fn find(&self, hash: u64) -> Option<usize> {
         let (mut bucket, fingerprint) = place(hash, self.buckets);
         // A full bucket spills into the next: damaged bytes without a free slot end after one round.
         for _ in 0..self.buckets {
@@ -113,7 +124,7 @@ impl<'a> Table<'a> {
             });
             if hits != 0 {
                 let slot = usize::try_from(hits.trailing_zeros()).unwrap_or(0);
-                return line.get(self.layout.record(slot)).map(Entry);
+                return Some(bucket * self.layout.bucket + self.layout.record(slot).start);
             }
             if slots[SLOTS - 1] == [0; 4] {
                 return None;

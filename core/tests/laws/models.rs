@@ -71,7 +71,7 @@ pub static MODELS: LazyLock<Vec<Model>> = LazyLock::new(|| {
 });
 
 pub fn english() -> Predictor<'static> {
-    let (_, _, bytes) = shipped::all()[0];
+    let (_, _, bytes) = shipped::all().last().unwrap();
     Predictor::open_unchecked(bytes).unwrap()
 }
 

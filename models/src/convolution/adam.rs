@@ -1,4 +1,5 @@
-//! Adam (Kingma and Ba 2015). Vectors are moved when one of a batch's texts holds their token, and rest otherwise.
+//! Adam (Kingma and Ba 2015). All vectors go on moving for a while after a text with their token: so those of rare words
+//! come far enough.
 
 use super::Weights;
 use super::pass::Pass;
@@ -39,17 +40,16 @@ impl Schedule {
 pub(super) struct Adam {
     means: Weights,
     squares: Weights,
-    dimensions: usize,
 }
 
 impl Adam {
-    pub fn new(weights: &Weights, dimensions: usize) -> Self {
-        Self { means: Weights::like(weights), squares: Weights::like(weights), dimensions }
+    pub fn new(weights: &Weights) -> Self {
+        Self { means: Weights::like(weights), squares: Weights::like(weights) }
     }
 
     /// Moves the weights against the gradient of a pass.
     pub fn step(&mut self, weights: &mut Weights, pass: &mut Pass, schedule: Schedule) {
-        let (gradient, touched) = pass.gradient();
+        let gradient = pass.gradient();
         let states = self.means.dense().into_iter().zip(self.squares.dense());
         for (((weights, costs), (gradient, _)), ((means, _), (squares, _))) in
             weights.dense().into_iter().zip(gradient.dense()).zip(states)
@@ -57,11 +57,8 @@ impl Adam {
             let l2 = if costs { 2.0 * schedule.l2 } else { 0.0 };
             move_all(weights, gradient, (means, squares), l2, schedule);
         }
-        for &number in touched {
-            let range = number as usize * self.dimensions..(number as usize + 1) * self.dimensions;
-            let state = (&mut self.means.vectors[range.clone()], &mut self.squares.vectors[range.clone()]);
-            move_all(&mut weights.vectors[range.clone()], &gradient.vectors[range], state, 0.0, schedule);
-        }
+        let state = (&mut self.means.vectors[..], &mut self.squares.vectors[..]);
+        move_all(&mut weights.vectors, &gradient.vectors, state, 0.0, schedule);
     }
 }
 

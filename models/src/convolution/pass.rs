@@ -54,7 +54,9 @@ impl Pass {
             self.is_touched[number as usize] = false;
         }
         self.touched.clear();
-        self.gradient.dense().into_iter().for_each(|(part, _)| part.fill(0.0));
+        for (part, _) in self.gradient.dense() {
+            part.fill(0.0);
+        }
         let wide = PLACES * self.settings.filters;
         for (at, row) in network.weights.filters.chunks_exact(wide).enumerate() {
             row.iter()
@@ -63,9 +65,9 @@ impl Pass {
         }
     }
 
-    /// The batch's gradient, and which vectors it is about.
-    pub(super) fn gradient(&mut self) -> (&mut Weights, &[u32]) {
-        (&mut self.gradient, &self.touched)
+    /// The batch's gradient.
+    pub(super) fn gradient(&mut self) -> &mut Weights {
+        &mut self.gradient
     }
 
     /// The logits of a text, all of which is seen.
