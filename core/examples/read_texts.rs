@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../demo/messages.tsv").into());
     let content = std::fs::read_to_string(file)?;
     let texts: Vec<&str> = content.lines().filter_map(|line| line.rsplit('\t').next()).collect();
-    let (_, _, bytes) = *shipped::all().last().ok_or("no model")?;
+    let (_, _, bytes) = *shipped::all().iter().rfind(|model| model.0 == "english").ok_or("no model")?;
     let predictor = Predictor::open_unchecked(bytes)?;
     let mut scratch = Scratch::default();
     let mut sum = 0.0;

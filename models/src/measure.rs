@@ -113,6 +113,20 @@ impl Measured {
         for (confidence, right, texts) in self.calibration.bins() {
             table.push_str(&format!("| {confidence:.3} | {right:.3} | {texts} |\n"));
         }
-        table
+        table + &self.reliability()
+    }
+
+    /// The same as a plot: how often it was right, and where it would be if it were as sure as it is right.
+    fn reliability(&self) -> String {
+        let list = |of: fn((f64, f64, u64)) -> f64| {
+            let values: Vec<String> = self.calibration.bins().map(|bin| format!("{:.3}", of(bin))).collect();
+            values.join(", ")
+        };
+        let (confidence, right) = (list(|bin| bin.0), list(|bin| bin.1));
+        format!(
+            "\n```mermaid\nxychart-beta\n    title \"How often it was right, against how sure it was\"\n    \
+             x-axis \"mean confidence\" [{confidence}]\n    y-axis \"share right\" 0.3 --> 1\n    bar [{right}]\n    \
+             line [{confidence}]\n```\n"
+        )
     }
 }

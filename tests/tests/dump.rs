@@ -23,17 +23,17 @@ const OBJECTS: &str = "
     CREATE TABLE messages (
         id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         body text,
-        label_at text GENERATED ALWAYS AS (public.sentiment_at(body, 'english@1')) STORED,
-        score_at float8 GENERATED ALWAYS AS (public.sentiment_score_at(body, 'english@1')) STORED
+        label_at text GENERATED ALWAYS AS (public.sentiment_at(body, 'english@2')) STORED,
+        score_at float8 GENERATED ALWAYS AS (public.sentiment_score_at(body, 'english@2')) STORED
     );
     SELECT enable_sentiment('messages', 'body');
     INSERT INTO messages (body) VALUES ('so happy, great'), ('so sad, terrible'), ('the train at six'), (''), (NULL);
-    CREATE INDEX messages_label ON messages (sentiment_at(body, 'english@1'));
-    CREATE INDEX messages_score ON messages (sentiment_score_at(body, 'english@1')) WHERE sentiment_at(body, 'english@1') IS NOT NULL;
+    CREATE INDEX messages_label ON messages (sentiment_at(body, 'english@2'));
+    CREATE INDEX messages_score ON messages (sentiment_score_at(body, 'english@2')) WHERE sentiment_at(body, 'english@2') IS NOT NULL;
     CREATE MATERIALIZED VIEW labels AS
-        SELECT sentiment_at(body, 'english@1') AS label, count(*) AS messages FROM messages GROUP BY 1;
+        SELECT sentiment_at(body, 'english@2') AS label, count(*) AS messages FROM messages GROUP BY 1;
     CREATE VIEW current_labels AS SELECT id, sentiment(body) AS label FROM messages;
-    ALTER TABLE messages ADD CONSTRAINT scored CHECK (sentiment_score_at(body, 'english@1') BETWEEN -1 AND 1)";
+    ALTER TABLE messages ADD CONSTRAINT scored CHECK (sentiment_score_at(body, 'english@2') BETWEEN -1 AND 1)";
 
 const CONTENT: &str = "
     SELECT (SELECT string_agg(m::text, E'\\n' ORDER BY id) FROM messages AS m) || E'\\n' ||
@@ -61,7 +61,7 @@ fn assert_restored(source: &mut Database<'_>, copy: &mut Database<'_>) {
     let index = "SET enable_seqscan = off; SET enable_bitmapscan = off";
     copy.run(index);
     let used =
-        "EXPLAIN (COSTS OFF) SELECT id FROM messages WHERE sentiment_at(body, 'english@1') = 'negative'";
+        "EXPLAIN (COSTS OFF) SELECT id FROM messages WHERE sentiment_at(body, 'english@2') = 'negative'";
     let plan: Vec<String> = copy.rows(used).iter().map(|row| row.get(0)).collect();
     assert!(plan[0].contains("messages_label"), "{plan:?}");
     copy.run("INSERT INTO messages (body) VALUES ('so sad, terrible'); REFRESH MATERIALIZED VIEW labels");
@@ -75,7 +75,7 @@ fn assert_restored(source: &mut Database<'_>, copy: &mut Database<'_>) {
     let refreshed: String = copy.value("SELECT model_version FROM refresh_sentiment('mood')");
     assert_eq!(refreshed, "mood@3");
     assert_eq!(copy.value::<String>("SELECT rollback_sentiment('mood')"), "mood@2");
-    let same = "SELECT count(*) FROM messages WHERE sentiment_at(body, 'english@1') = 'negative'
+    let same = "SELECT count(*) FROM messages WHERE sentiment_at(body, 'english@2') = 'negative'
                 AND label_at = 'negative' AND sentiment = 'negative' AND score_at = sentiment_score";
     assert_eq!(copy.value::<i64>(same), 2);
 }

@@ -63,7 +63,7 @@ fn direct_call() {
             row.unwrap_or_else(|error| panic!("{name}: {call}: {error}"));
         }
         let row = database.client().query_one(
-            "SELECT sentiment($1) IS NOT NULL, sentiment($1) IS NOT DISTINCT FROM sentiment_at($1, 'english@1'),
+            "SELECT sentiment($1) IS NOT NULL, sentiment($1) IS NOT DISTINCT FROM sentiment_at($1, 'english@2'),
                     (sentiment_score($1) BETWEEN -1 AND 1) IS NOT false",
             &[&text],
         );
@@ -95,7 +95,7 @@ fn insert_and_copy() {
     writer.finish().unwrap();
     let different = database.rows(
         "SELECT way || ': ', name FROM messages
-         WHERE sentiment IS DISTINCT FROM sentiment(body) OR sentiment IS NULL OR sentiment_version <> 'english@1'",
+         WHERE sentiment IS DISTINCT FROM sentiment(body) OR sentiment IS NULL OR sentiment_version <> 'english@2'",
     );
     let different: Vec<String> = different.iter().map(|row| row.get::<_, String>(0) + row.get(1)).collect();
     assert!(different.is_empty(), "{different:?}");
