@@ -39,8 +39,8 @@ const SEEDS: [u64; 2] = [1, 2];
 const SETTINGS: Settings =
     Settings { filters: 8, epochs: 4, rate: 1e-3, word_dropout: 0.15, dropout: 0.25, l2: 1e-4, seed: 0 };
 
-/// Parts that rows are held out in. They are runs of the file, which has the tweets year by year: so it is measured what a
-/// model makes of tweets from another year than those that it learned from.
+/// Parts that rows are held out in. They are runs of the file, which has the tweets about in the order of the years: so it
+/// is measured what a model makes of tweets from another time than those that it learned from.
 const FOLDS: usize = 5;
 
 /// A labelled tweet.
