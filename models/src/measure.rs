@@ -6,7 +6,7 @@ use crate::mixture::LABELS;
 use sentiment_core::train::{Calibration, Confusion};
 use sentiment_core::{Predictor, Scratch, Text};
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use vader_sentimental::SentimentIntensityAnalyzer;
 
@@ -23,34 +23,43 @@ pub struct Measured {
     pub calibration: Calibration,
 }
 
-/// What a reader makes of every text of a file: it gives a text's class and how sure it is of it.
-fn measure_by(path: &Path, mut read: impl FnMut(&str) -> (usize, f64)) -> Result<Measured, Box<dyn Error>> {
-    let data = Labelled::open(path)?;
+/// What a reader makes of every text of some files: it gives a text's class and how sure it is of it.
+fn measure_by(
+    paths: &[PathBuf],
+    mut read: impl FnMut(&str) -> (usize, f64),
+) -> Result<Measured, Box<dyn Error>> {
     let (confusion, calibration) = (Confusion::new(LABELS.len()), Calibration::default());
     let mut measured = Measured { rows: 0, confusion, calibration };
-    for (label, text) in data.rows() {
-        let Some(actual) = class(label) else { continue };
-        let (predicted, confidence) = read(text);
-        measured.rows += 1;
-        measured.confusion.add(actual, predicted);
-        measured.calibration.add(confidence, actual == predicted);
+    for path in paths {
+        for (label, text) in Labelled::open(path)?.rows() {
+            let Some(actual) = class(label) else { continue };
+            let (predicted, confidence) = read(text);
+            measured.rows += 1;
+            measured.confusion.add(actual, predicted);
+            measured.calibration.add(confidence, actual == predicted);
+        }
     }
     Ok(measured)
 }
 
-/// Reads every text of a file. A text with nothing to score counts as neutral: so must a reader take it.
-pub fn measure(predictor: &Predictor<'_>, path: &Path) -> Result<Measured, Box<dyn Error>> {
+/// As [`measure`], over several files together.
+pub fn measure_all(predictor: &Predictor<'_>, paths: &[PathBuf]) -> Result<Measured, Box<dyn Error>> {
     let mut scratch = Scratch::default();
-    measure_by(path, |text| {
+    measure_by(paths, |text| {
         let reading = predictor.read(Text::from(text), &mut scratch);
         reading.map_or((1, 1.0 / 3.0), |r| (r.label, r.probabilities[r.label]))
     })
 }
 
+/// Reads every text of a file. A text with nothing to score counts as neutral: so must a reader take it.
+pub fn measure(predictor: &Predictor<'_>, path: &Path) -> Result<Measured, Box<dyn Error>> {
+    measure_all(predictor, &[path.to_owned()])
+}
+
 /// What VADER makes of every text of a file, at its authors' thresholds. It gives no probabilities.
 pub fn measure_vader(path: &Path) -> Result<Measured, Box<dyn Error>> {
     let vader = SentimentIntensityAnalyzer::new();
-    measure_by(path, |text| {
+    measure_by(&[path.to_owned()], |text| {
         let compound = vader.polarity_scores(text).compound;
         (if compound >= 0.05 { 2 } else { usize::from(compound > -0.05) }, 1.0)
     })
@@ -120,12 +129,13 @@ impl Measured {
     fn reliability(&self) -> String {
         let list = |of: fn((f64, f64, u64)) -> f64| {
             let values: Vec<String> = self.calibration.bins().map(|bin| format!("{:.3}", of(bin))).collect();
-            values.join(", ")
+            values
         };
-        let (confidence, right) = (list(|bin| bin.0), list(|bin| bin.1));
+        let (confidence, right) = (list(|bin| bin.0), list(|bin| bin.1).join(", "));
+        let (names, confidence) = (confidence.join("\", \""), confidence.join(", "));
         format!(
             "\n```mermaid\nxychart-beta\n    title \"How often it was right, against how sure it was\"\n    \
-             x-axis \"mean confidence\" [{confidence}]\n    y-axis \"share right\" 0.3 --> 1\n    bar [{right}]\n    \
+             x-axis \"mean confidence\" [\"{names}\"]\n    y-axis \"share right\" 0.3 --> 1\n    bar [{right}]\n    \
              line [{confidence}]\n```\n"
         )
     }

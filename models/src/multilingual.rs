@@ -2,7 +2,7 @@
 
 use crate::card::checksum;
 use crate::data::Labelled;
-use crate::measure::{Measured, measure};
+use crate::measure::{Measured, measure, measure_all};
 use crate::mixture::LABELS;
 use sentiment_core::Predictor;
 use sentiment_core::train::{Algorithm, Corpus, Lexicon, Options, Training};
@@ -71,8 +71,11 @@ pub fn card(trained: &Trained, data: &Path) -> Result<String, Box<dyn Error>> {
     );
     let mut mean = [0.0; 2];
     let mut all = Vec::new();
+    let mut files = Vec::new();
     for (language, fast_text) in LANGUAGES {
-        let measured = measure(&predictor, &data.join(format!("umsab/{language}_dev.tsv.gz")))?;
+        let file = data.join(format!("umsab/{language}_dev.tsv.gz"));
+        let measured = measure(&predictor, &file)?;
+        files.push(file);
         let confusion = &measured.confusion;
         let figures = [confusion.macro_f1(), confusion.macro_recall(), confusion.accuracy()];
         let [f1, recall, accuracy] = figures;
@@ -87,6 +90,8 @@ pub fn card(trained: &Trained, data: &Path) -> Result<String, Box<dyn Error>> {
     let (size, terms, rows) = (trained.bytes.len(), predictor.terms(), trained.rows);
     let (checksum, settings, confusions) = (checksum(&trained.bytes), &trained.settings, confusions(&all)?);
     let [mean_f1, mean_recall] = mean;
+    let together = measure_all(&predictor, &files)?;
+    let (classes, bins) = (together.classes(), together.bins());
     Ok(format!(
         "# multilingual@1\n\n\
          Labels `negative`, `neutral`, `positive`; scores -1, 0, +1. Written by `make models DATA=...`; the same data give\n\
@@ -100,6 +105,8 @@ pub fn card(trained: &Trained, data: &Path) -> Result<String, Box<dyn Error>> {
          chosen beside a dozen others on the development sets below: the figures are a little better than those of other tweets.\n\n\
          ## Scores\n\n{table}\n\
          On average: macro-F1 {mean_f1:.4}, AvgRec {mean_recall:.4}. fastText's figures are those published for the test sets.\n\n\
+         All languages together, class by class:\n\n{classes}\n\
+         How sure it was and how often it was right there:\n\n{bins}\n\
          Rows by their label, and what they were read as:\n\n{confusions}\n\
          ## Known weaknesses\n\n\
          1,800 tweets a language are few: most of what it knows of a word it knows from the word's parts. Hindi here is mostly\n\
