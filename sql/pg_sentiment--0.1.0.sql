@@ -148,6 +148,8 @@ CREATE TABLE sentiment.deployment (
     deployed_at timestamptz NOT NULL DEFAULT now(),
     deployed_by text NOT NULL
 );
+CREATE INDEX deployment_model ON sentiment.deployment (model);
+COMMENT ON INDEX sentiment.deployment_model IS 'the history of a model, which every refresh looks through';
 COMMENT ON TABLE sentiment.deployment IS 'history of deployments; follows is what a rollback goes back to';
 
 CREATE TABLE sentiment.feedback (

@@ -144,7 +144,7 @@ fn due() -> Result<Vec<String>> {
     as_owner(Access::Read, |session| {
         let query = c"SELECT m.name FROM sentiment.model AS m
             JOIN sentiment.version AS v ON v.model = m.name AND v.number = m.current_version
-            WHERE v.algorithm <> 'random_forest' AND (m.terms_changed OR EXISTS (
+            WHERE v.algorithm IN ('naive_bayes', 'logistic_regression') AND (m.terms_changed OR EXISTS (
                 SELECT FROM sentiment.unlearned AS u WHERE u.model = m.name))
             ORDER BY m.name";
         session.each(query, &[], 1_000, |[name]| {

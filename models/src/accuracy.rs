@@ -32,7 +32,7 @@ pub fn table(data: &Path, lexicon: &Lexicon) -> Result<String, Box<dyn Error>> {
     let rows = rows(&data.join("en/tweets_train.tsv.gz"))?;
     let trainer = Trainer::new(data, lexicon)?;
     let calibrated = trainer.calibrate(&rows)?;
-    let bytes = trainer.write(&trainer.train(&rows.iter().collect::<Vec<_>>(), 2)?, &calibrated)?;
+    let bytes = trainer.write(&trainer.train(&rows.iter().collect::<Vec<_>>(), 2)?, &calibrated, "{}")?;
     let (tweets, sms) = (data.join("en/tweets_dev.tsv.gz"), data.join("en/sms_dev.tsv"));
     let first = shipped::all().iter().find(|model| (model.0, model.1) == ("english", 1));
     let first = first.ok_or("english@1 is not shipped")?.2;

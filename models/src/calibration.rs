@@ -13,8 +13,6 @@ pub struct Calibrated {
     pub confusion: Confusion,
     /// Confidence and accuracy.
     pub calibration: Calibration,
-    /// Mean negative log probability of the right class.
-    pub log_loss: f64,
 }
 
 /// Mean F1 of positive and negative.
@@ -45,26 +43,7 @@ impl Calibrated {
             let label = largest(&p);
             calibration.add(p[label], label == class);
         }
-        Self {
-            bias,
-            temperature,
-            confusion: confusion(logits, classes, bias),
-            calibration,
-            log_loss: loss(logits, classes, bias, temperature),
-        }
-    }
-
-    /// The measures as the text of a JSON object.
-    pub fn metrics(&self) -> String {
-        format!(
-            "{{\"accuracy\": {:.4}, \"macro_f1\": {:.4}, \"macro_recall\": {:.4}, \"log_loss\": {:.4}, \
-             \"calibration_error\": {:.4}, \"measured_on\": \"5 held-out runs of the training rows\"}}",
-            self.confusion.accuracy(),
-            self.confusion.macro_f1(),
-            self.confusion.macro_recall(),
-            self.log_loss,
-            self.calibration.error()
-        )
+        Self { bias, temperature, confusion: confusion(logits, classes, bias), calibration }
     }
 }
 

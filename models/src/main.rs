@@ -19,6 +19,7 @@ mod random;
 
 use data::Labelled;
 use mixture::{Row, Trainer};
+use sentiment_core::Predictor;
 use sentiment_core::train::Lexicon;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -71,12 +72,15 @@ fn write_english_2(data: &Path, folder: &Path, lexicon: &Lexicon) -> Result<(), 
     let trainer = Trainer::new(data, lexicon)?;
     let mut rows = mixture::rows(&data.join("en/tweets_train.tsv.gz"))?;
     let calibrated = trainer.calibrate(&rows)?;
-    let train = |rows: &[Row]| -> Result<Vec<u8>, Box<dyn Error>> {
-        trainer.write(&trainer.train(&rows.iter().collect::<Vec<_>>(), 2)?, &calibrated)
+    let train = |rows: &[Row], metrics: &str| -> Result<Vec<u8>, Box<dyn Error>> {
+        trainer.write(&trainer.train(&rows.iter().collect::<Vec<_>>(), 2)?, &calibrated, metrics)
     };
-    let measured = train(&rows)?;
-    rows.extend(mixture::rows(&data.join("en/tweets_dev.tsv.gz"))?);
-    let shipped = train(&rows)?;
+    let measured = train(&rows, "{}")?;
+    let dev = data.join("en/tweets_dev.tsv.gz");
+    let measured_on = "tweets of the SemEval 2016 task 4A test, before it learned from them";
+    let metrics = measure::metrics(&Predictor::open(&measured)?, std::slice::from_ref(&dev), measured_on)?;
+    rows.extend(mixture::rows(&dev)?);
+    let shipped = train(&rows, &metrics)?;
     let card = card::english_2(&shipped, &measured, &calibrated, data)?;
     std::fs::write(folder.join("english-2.bin"), &shipped)?;
     std::fs::write(folder.join("english-2.md"), card)?;

@@ -3,7 +3,8 @@
 use crate::calibration::f1pn;
 use crate::data::Labelled;
 use crate::mixture::LABELS;
-use sentiment_core::train::{Calibration, Confusion};
+use sentiment_core::drift::Profile;
+use sentiment_core::train::{Calibration, Confusion, Evaluation};
 use sentiment_core::{Predictor, Scratch, Text};
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -54,6 +55,27 @@ pub fn measure_all(predictor: &Predictor<'_>, paths: &[PathBuf]) -> Result<Measu
 /// Reads every text of a file. A text with nothing to score counts as neutral: so must a reader take it.
 pub fn measure(predictor: &Predictor<'_>, path: &Path) -> Result<Measured, Box<dyn Error>> {
     measure_all(predictor, &[path.to_owned()])
+}
+
+/// What a model says of itself after it was measured on files that it was not trained on: its figures, and what its answers
+/// looked like, which `drift_sentiment()` compares with.
+pub fn metrics(
+    predictor: &Predictor<'_>,
+    paths: &[PathBuf],
+    measured_on: &str,
+) -> Result<String, Box<dyn Error>> {
+    let mut evaluation = Evaluation::new(predictor.labels());
+    let mut profile = Profile::new(predictor.labels().len());
+    let mut scratch = Scratch::default();
+    for path in paths {
+        for (label, text) in Labelled::open(path)?.rows() {
+            if let Some(reading) = predictor.read(Text::from(text), &mut scratch) {
+                evaluation.add(label, &reading)?;
+                profile.add(&reading);
+            }
+        }
+    }
+    Ok(profile.metrics(&evaluation, predictor.labels(), measured_on))
 }
 
 /// What VADER makes of every text of a file, at its authors' thresholds. It gives no probabilities.

@@ -181,8 +181,13 @@ impl<'l> Trainer<'l> {
         Ok(Calibrated::new(&logits, &classes))
     }
 
-    /// The bytes of a model.
-    pub fn write(&self, parts: &Parts, calibrated: &Calibrated) -> Result<Vec<u8>, Box<dyn Error>> {
+    /// The bytes of a model, which says these measures of itself.
+    pub fn write(
+        &self,
+        parts: &Parts,
+        calibrated: &Calibrated,
+        metrics: &str,
+    ) -> Result<Vec<u8>, Box<dyn Error>> {
         let (network, shapes, bias) = convolution::mean(&parts.networks, &self.terms);
         let factor = (1.0 - LINEAR_SHARE) / calibrated.temperature;
         let bias = bias.iter().zip(calibrated.bias);
@@ -194,7 +199,7 @@ impl<'l> Trainer<'l> {
             network_factor: factor,
             shape_weights: &shapes,
             bias: &bias,
-            metrics: &calibrated.metrics(),
+            metrics,
         };
         Ok(mixture.write()?)
     }

@@ -2,13 +2,13 @@
 
 use crate::card::checksum;
 use crate::data::Labelled;
-use crate::measure::{Measured, measure, measure_all};
+use crate::measure::{Measured, measure, measure_all, metrics};
 use crate::mixture::LABELS;
 use sentiment_core::Predictor;
 use sentiment_core::train::{Algorithm, Corpus, Lexicon, Options, Training};
 use std::error::Error;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Memory that training may use.
 const MEMORY: u64 = 1 << 30;
@@ -58,8 +58,16 @@ pub fn train(data: &Path, lexicon: &Lexicon) -> Result<Trained, Box<dyn Error>> 
         memory: MEMORY,
         grows: false,
     };
-    let trained = training.run(&corpus, &corpus.all(), &mut |_, _, _| Ok(()))?;
+    let mut trained = training.run(&corpus, &corpus.all(), &mut |_, _, _| Ok(()))?;
+    let files = dev_files(data);
+    let metrics = metrics(&Predictor::open(&trained.bytes)?, &files, "the UMSAB development sets")?;
+    trained.state_metrics(&metrics)?;
     Ok(Trained { bytes: trained.bytes, rows: corpus.len(), settings: options.to_json() })
+}
+
+/// The development sets, one a language.
+fn dev_files(data: &Path) -> Vec<PathBuf> {
+    LANGUAGES.map(|(language, _)| data.join(format!("umsab/{language}_dev.tsv.gz"))).to_vec()
 }
 
 /// The card of the trained model, in Markdown.
@@ -71,11 +79,9 @@ pub fn card(trained: &Trained, data: &Path) -> Result<String, Box<dyn Error>> {
     );
     let mut mean = [0.0; 2];
     let mut all = Vec::new();
-    let mut files = Vec::new();
-    for (language, fast_text) in LANGUAGES {
-        let file = data.join(format!("umsab/{language}_dev.tsv.gz"));
-        let measured = measure(&predictor, &file)?;
-        files.push(file);
+    let files = dev_files(data);
+    for ((language, fast_text), file) in LANGUAGES.into_iter().zip(&files) {
+        let measured = measure(&predictor, file)?;
         let confusion = &measured.confusion;
         let figures = [confusion.macro_f1(), confusion.macro_recall(), confusion.accuracy()];
         let [f1, recall, accuracy] = figures;

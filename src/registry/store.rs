@@ -203,24 +203,32 @@ pub fn roll_back(session: &Session, model: &str, caller: &str) -> Result<Option<
 /// Removes versions: those that `which` (a condition on `v`) says, of the model in parameter 1. The rest of the registry
 /// forgets them.
 fn remove(session: &Session, which: &str, parameters: &[Parameter]) -> Result<u64> {
-    let sql = format!("DELETE FROM sentiment.version AS v WHERE v.model = $1 AND {which}");
-    let removed = session.execute(&statement(&sql), parameters)?;
+    // Parts are shared by versions of one model only: what others have need not be looked at.
+    let sql = format!(
+        "WITH gone AS (
+            DELETE FROM sentiment.version AS v WHERE v.model = $1 AND {which} RETURNING v.number, v.parts),
+        unused AS (
+            SELECT part FROM gone, unnest(gone.parts) AS part
+            EXCEPT SELECT unnest(v.parts) FROM sentiment.version AS v
+            WHERE v.model = $1 AND v.number NOT IN (SELECT number FROM gone)),
+        dropped AS (DELETE FROM sentiment.part WHERE id IN (SELECT part FROM unused))
+        SELECT count(*) FROM gone"
+    );
+    let removed = session.query(&statement(&sql), parameters, |[count]| integer(count))?;
     if removed > 0 {
         let model = &parameters[..1];
-        let clean: [&CStr; 3] = [
+        let clean: [&CStr; 2] = [
             c"DELETE FROM sentiment.deployment AS d WHERE d.model = $1 AND NOT EXISTS (
                 SELECT FROM sentiment.version AS v WHERE v.model = d.model AND v.number = d.number)",
             c"UPDATE sentiment.deployment AS d SET follows = NULL WHERE d.model = $1 AND d.follows IS NOT NULL
                 AND NOT EXISTS (SELECT FROM sentiment.deployment AS f WHERE f.id = d.follows)",
-            c"DELETE FROM sentiment.part AS p WHERE NOT EXISTS (
-                SELECT FROM sentiment.version AS v WHERE p.id = ANY (v.parts)) AND $1 IS NOT NULL",
         ];
         for statement in clean {
             session.execute(statement, model)?;
         }
     }
     lookup::announce()?;
-    Ok(removed)
+    Ok(u64::try_from(removed).unwrap_or_default())
 }
 
 /// Removes the versions of a locked model beyond the newest `keep`; never the current one, the one that a rollback goes

@@ -4,7 +4,7 @@
 mod growth;
 
 use super::calibration::Calibrator;
-use super::rows::{Labelled, Rows, Sample};
+use super::rows::{Labelled, Rows, Sample, texts_by_class};
 use super::vocabulary::Vocabulary;
 use super::{Example, Options, Watch};
 use crate::forest::{self, Trees};
@@ -160,11 +160,11 @@ impl Fit<Sample<'_>, Array1<usize>, Error> for Grower<'_> {
     type Object = Forest;
 
     fn fit(&self, dataset: &Labelled<'_>) -> Result<Forest> {
-        let Sample { rows, chosen } = dataset.records();
+        let rows = dataset.records().rows;
         let mut watch = self.watch.borrow_mut();
         let trees = self.parameters.trees;
         let mut check = || watch.step("choosing terms", 0, trees);
-        let terms = select(rows, chosen, dataset.targets(), &self.parameters, &mut check)?;
+        let terms = select(dataset, &self.parameters, &mut check)?;
         let mut features = vec![None; rows.terms];
         for (feature, &term) in (0..).zip(&terms) {
             features[term as usize] = Some(feature);
@@ -181,28 +181,9 @@ impl Fit<Sample<'_>, Array1<usize>, Error> for Grower<'_> {
 
 /// The terms that tell the classes apart best, by chi-squared over the texts that have them.
 #[allow(clippy::cast_precision_loss)]
-fn select(
-    rows: &Rows,
-    chosen: &[u32],
-    targets: &Array1<usize>,
-    parameters: &RandomForest,
-    check: Check<'_>,
-) -> Result<Vec<u32>> {
+fn select(dataset: &Labelled<'_>, parameters: &RandomForest, check: Check<'_>) -> Result<Vec<u32>> {
     let classes = parameters.classes;
-    let mut counts = vec![0u32; rows.terms * classes];
-    let mut sizes = vec![0.0_f64; classes];
-    let mut seen = Vec::new();
-    for (number, (&at, &class)) in chosen.iter().zip(targets).enumerate() {
-        if number % 1024 == 0 {
-            check()?;
-        }
-        sizes[class] += 1.0;
-        seen.clear();
-        rows.each_term(at, |id| seen.push(id as usize));
-        seen.sort_unstable();
-        seen.dedup();
-        seen.iter().for_each(|id| counts[id * classes + class] += 1);
-    }
+    let (counts, sizes) = texts_by_class(dataset, classes, check)?;
     let total: f64 = sizes.iter().sum();
     let score = |counts: &[u32]| -> f64 {
         let texts: f64 = counts.iter().map(|&count| f64::from(count)).sum();
@@ -212,7 +193,7 @@ fn select(
         };
         counts.iter().zip(&sizes).map(cell).sum()
     };
-    let mut scored: Vec<(f64, u32)> = Vec::with_capacity(rows.terms);
+    let mut scored: Vec<(f64, u32)> = Vec::with_capacity(counts.len() / classes.max(1));
     for (term, counts) in (0..).zip(counts.chunks_exact(classes)) {
         if term % 4096 == 0 {
             check()?;

@@ -147,6 +147,29 @@ impl Rows {
     }
 }
 
+/// How many texts of each class have each term, terms x classes, and how many texts there are of each class.
+pub(super) fn texts_by_class(
+    dataset: &Labelled<'_>,
+    classes: usize,
+    check: &mut dyn FnMut() -> Result<()>,
+) -> Result<(Vec<u32>, Vec<f64>)> {
+    let Sample { rows, chosen } = dataset.records();
+    let (mut texts, mut sizes) = (vec![0_u32; rows.terms * classes], vec![0.0_f64; classes]);
+    let mut seen = Vec::new();
+    for (number, (&at, &class)) in chosen.iter().zip(dataset.targets()).enumerate() {
+        if number % 1024 == 0 {
+            check()?;
+        }
+        sizes[class] += 1.0;
+        seen.clear();
+        rows.each_term(at, |id| seen.push(id as usize));
+        seen.sort_unstable();
+        seen.dedup();
+        seen.iter().for_each(|id| texts[id * classes + class] += 1);
+    }
+    Ok((texts, sizes))
+}
+
 impl Words {
     fn add(&mut self, vocabulary: &Vocabulary, form: &str, buffer: &mut GramBuffer) -> u32 {
         terms::grams(form, buffer, |gram| self.grams.extend(vocabulary.id(gram)));

@@ -1,7 +1,7 @@
 //! How strongly each term of a logistic regression speaks: what a term's counts are multiplied by in training, and its
 //! weight with them. A larger scale is a weaker penalty; a model that is fitted knows nothing of it.
 
-use super::rows::{Labelled, Sample};
+use super::rows::{Labelled, texts_by_class};
 use crate::Result;
 
 /// Texts between two looks at whoever watches.
@@ -26,22 +26,8 @@ pub(super) fn by_log_ratio(
     classes: usize,
     check: &mut dyn FnMut() -> Result<()>,
 ) -> Result<()> {
-    let Sample { rows, chosen } = dataset.records();
-    let mut texts = vec![0_u32; scales.len() * classes];
-    let mut sizes = vec![0.0_f64; classes];
-    let mut seen = Vec::new();
-    for (number, (&at, &class)) in chosen.iter().zip(dataset.targets()).enumerate() {
-        if number % STRIDE == 0 {
-            check()?;
-        }
-        sizes[class] += 1.0;
-        seen.clear();
-        rows.each_term(at, |id| seen.push(id as usize));
-        seen.sort_unstable();
-        seen.dedup();
-        seen.iter().for_each(|id| texts[id * classes + class] += 1);
-    }
-    let shares: Vec<f64> = sizes.iter().map(|size| size / chosen.len() as f64).collect();
+    let (texts, sizes) = texts_by_class(dataset, classes, check)?;
+    let shares: Vec<f64> = sizes.iter().map(|size| size / dataset.targets().len() as f64).collect();
     for (term, (scale, texts)) in scales.iter_mut().zip(texts.chunks_exact(classes)).enumerate() {
         if term % STRIDE == 0 {
             check()?;

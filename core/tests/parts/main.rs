@@ -9,7 +9,7 @@ use tampering::survive;
 
 #[test]
 fn what_nobody_has_changed_is_whole() {
-    for model in 0..6 {
+    for model in 0..7 {
         survive(model, &[], 9);
         survive(model, &[], 6_000);
     }
@@ -19,7 +19,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn changed_on_purpose(model in 0..6usize, changes in prop::collection::vec(any::<(u16, u8)>(), 1..12)) {
+    fn changed_on_purpose(model in 0..7usize, changes in prop::collection::vec(any::<(u16, u8)>(), 1..12)) {
         survive(model, &changes, 20);
     }
 

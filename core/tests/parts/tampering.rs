@@ -1,7 +1,7 @@
 //! Models whose bytes somebody has changed on purpose, checksums made right again: what an import may be given.
 
 use sentiment_core::refresh::{Lesson, RefreshedPart, refresh};
-use sentiment_core::train::{Algorithm, Corpus, Options, Training};
+use sentiment_core::train::{Algorithm, Corpus, Mixture, Network, Options, Training};
 use sentiment_core::{Predictor, Scratch, Text, bundle};
 use std::sync::LazyLock;
 
@@ -17,8 +17,32 @@ static MODELS: LazyLock<Vec<Vec<Vec<u8>>>> = LazyLock::new(|| {
         ("logistic_regression", r#"{"lexicon": "english", "chars": false}"#),
         ("random_forest", r#"{"trees": 3}"#),
     ];
-    options.map(|(algorithm, options)| model(algorithm, options)).to_vec()
+    let mut models = options.map(|(algorithm, options)| model(algorithm, options)).to_vec();
+    models.push(vec![convolution(&models[4][0])]);
+    models
 });
+
+/// A network beside a linear model, with products that some token always meets.
+fn convolution(linear: &[u8]) -> Vec<u8> {
+    let products: Vec<f32> = (0..12_u8).map(|at| f32::from(at) / 8.0 - 0.7).collect();
+    let network = Network {
+        filters: 2,
+        tokens: Vec::new(),
+        unknown: products,
+        bias: vec![0.1, -0.2, 0.0, 0.3, -0.1, 0.05],
+        output: (0..36_u8).map(|at| f32::from(at % 5) / 5.0 - 0.4).collect(),
+    };
+    let mixture = Mixture {
+        linear,
+        linear_factor: 0.5,
+        network: &network,
+        network_factor: 0.5,
+        shape_weights: &[],
+        bias: &[0.0; 3],
+        metrics: "{}",
+    };
+    mixture.write().unwrap()
+}
 
 fn model(algorithm: &str, options: &str) -> Vec<Vec<u8>> {
     let mut corpus = Corpus::new(1 << 24);

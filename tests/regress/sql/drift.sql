@@ -25,6 +25,10 @@ SELECT sentiment('sunny', 'mood'), sentiment('rainy', 'copy@1'), sentiment('fine
 SELECT model_version, shipped, bytes > 0 AS bytes, texts > 0 AS texts FROM sentiment.cache ORDER BY model_version;
 SELECT * FROM sentiment.training_progress;
 
+-- Shipped models say what their answers looked like, too.
+SELECT measure, training IS NOT NULL AS training, current IS NOT NULL AS current FROM drift_sentiment('english', 'texts', 'body');
+SELECT count(training) FROM drift_sentiment('multilingual', 'texts', 'body');
+
 -- Refusals.
 SELECT drift_sentiment(NULL, 'texts', 'body');
 SELECT drift_sentiment('nobody', 'texts', 'body');
