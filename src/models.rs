@@ -220,6 +220,16 @@ impl Model {
     }
 }
 
+/// The bytes of a base that is to be refreshed.
+pub fn base(part: i64) -> Result<Arc<Vec<u8>>> {
+    cache::base(part)
+}
+
+/// Keeps them for the next refresh; their checksum was seen to hold.
+pub fn keep_base(part: i64, bytes: Arc<Vec<u8>>) {
+    cache::keep_base(part, bytes);
+}
+
 /// The versions that this session has used or opened.
 pub fn in_use() -> Result<Vec<ModelRef>> {
     let used = shipped()?.iter().filter(|model| model.texts() > 0).map(ModelRef::Shipped);

@@ -9,6 +9,7 @@ use crate::call::{Answer, Call, sql_functions};
 use crate::errors::{Failure, Result, Shown};
 use crate::feedback;
 use crate::lifecycle::model_argument;
+use crate::models;
 use crate::registry::store::{self, Part, RefreshedVersion};
 use crate::registry::{as_owner, caller, lookup};
 use crate::result::record;
@@ -50,14 +51,16 @@ pub fn learn(session: &Session, model: &str, most: i64, caller: &str) -> Result<
     let known = store::lock_known(session, model)?;
     let current = known.current.ok_or_else(|| Failure::not_deployed(Shown(model)))?;
     let ids = lookup::parts(model, current)?.ok_or_else(Failure::registry_damaged)?;
-    let parts = ids.iter().map(|&id| lookup::part(id)).collect::<Result<Vec<_>>>()?;
-    let (base, deltas) = parts.split_first().ok_or_else(Failure::registry_damaged)?;
+    let (&base_id, delta_ids) = ids.split_first().ok_or_else(Failure::registry_damaged)?;
+    let base = models::base(base_id)?;
+    let deltas = delta_ids.iter().map(|&id| lookup::part(id)).collect::<Result<Vec<_>>>()?;
     let deltas: Vec<&[u8]> = deltas.iter().map(Vec::as_slice).collect();
     let filed = feedback::new(session, model, most)?;
     let lessons: Vec<Lesson<'_>> =
         filed.iter().map(|filed| Lesson { text: filed.body.as_bytes(), label: &filed.label }).collect();
     let own_terms = feedback::own_terms(session, model)?;
-    let refreshed = refresh(base, &deltas, &lessons, &own_terms, &mut interruptible)?;
+    let refreshed = refresh(&base, &deltas, &lessons, &own_terms, &mut interruptible)?;
+    models::keep_base(base_id, base);
     let number = match &refreshed.parts {
         None => current,
         Some(now) => {

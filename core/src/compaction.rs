@@ -4,17 +4,21 @@ use crate::Result;
 use crate::delta::Delta;
 use crate::model::{self, EntryDraft, Hashes, Learning, Model, TermCounts};
 use crate::predictor::{OverlayEntry, each_entry};
-use crate::train::{NaiveBayes, TermMap, Totals};
+use crate::train::{NaiveBayes, TermMap, Totals, Watch};
 
 /// The most terms that a model grows to by learning; one that was trained with more keeps its number.
 const MOST_TERMS: usize = 1 << 19;
 
+/// Terms between two looks at whoever watches.
+const STRIDE: usize = 4096;
+
 /// A base with its deltas taken in. It answers as they did: to the bit for logistic regression, whose deltas hold weights
-/// already; naive Bayes works its weights out anew from the counts. The bytes, and how many terms they hold; `None` for a model that does not know its terms' hashes.
+/// already; naive Bayes works its weights out anew from the counts. The bytes, and how many terms they hold; `None` for a model
+/// that does not know its terms' hashes.
 ///
 /// # Errors
-/// As opening the parts, which the caller has done; `Limit` for a model beyond 4 GiB.
-pub(crate) fn compact(base: &[u8], delta: &Delta) -> Result<Option<(Vec<u8>, u64)>> {
+/// As opening the parts, which the caller has done; `Limit` for a model beyond 4 GiB; what `watch` returns.
+pub(crate) fn compact(base: &[u8], delta: &Delta, watch: &mut dyn Watch) -> Result<Option<(Vec<u8>, u64)>> {
     let model = Model::open_unchecked(base)?;
     let Some(terms) = model.terms() else { return Ok(None) };
     let most = terms.len().max(MOST_TERMS);
@@ -27,35 +31,23 @@ pub(crate) fn compact(base: &[u8], delta: &Delta) -> Result<Option<(Vec<u8>, u64
         card.own_terms.clone_from(own_terms);
     }
     let mut terms: TermMap<EntryDraft> = terms.into_iter().map(|term| (term.hash, term)).collect();
-    let counts = match &model.card.learning {
-        Learning::NaiveBayes { parameters, totals, temperature, .. } => {
-            let totals = delta.totals.as_ref().unwrap_or(totals);
-            let counts = Recount { model: &model, parameters, totals, temperature: *temperature };
-            let learning = Learning::NaiveBayes {
-                parameters: parameters.clone(),
-                reference: totals.clone(),
-                totals: totals.clone(),
-                temperature: *temperature,
-            };
-            let counted = counts.counts(delta);
-            card.weight_unit = counts.weigh(&counted, &mut terms);
-            card.learning = learning;
-            counted
-        }
-        _ => {
-            each_entry(&model, Some(delta), &TermMap::default(), |hash, entry| {
-                entry.draft(hash, card.weight_unit, terms.entry(hash).or_default());
-            });
-            TermMap::default()
-        }
-    };
+    let recount = Recount::new(&model, delta);
+    if let Some(recount) = &recount {
+        card.weight_unit = recount.weigh(&mut terms, watch)?;
+        card.learning = recount.learning();
+    } else {
+        each_entry(&model, Some(delta), &TermMap::default(), |hash, entry| {
+            entry.draft(hash, card.weight_unit, terms.entry(hash).or_default());
+        });
+    }
     let terms = heaviest(terms, most);
     card.terms = terms.len() as u64;
-    let tail = write_counts(&counts, &terms);
-    Ok(Some((model::write(&card, terms, Hashes::Kept, &tail)?, card.terms)))
+    let tail = recount.map(|recount| recount.write(&terms, watch)).transpose()?.unwrap_or_default();
+    Ok(Some((model::write(&card, terms, Hashes::Kept, &tail, watch)?, card.terms)))
 }
 
-/// The terms that weigh most, and all that others lean on: those that a longer term begins with or the lexicon has.
+/// The terms that weigh most, and all that others lean on: those that a longer term begins with or the lexicon has. By
+/// ascending hash.
 fn heaviest(terms: TermMap<EntryDraft>, most: usize) -> Vec<EntryDraft> {
     let mut terms: Vec<EntryDraft> = terms.into_values().collect();
     if terms.len() > most {
@@ -63,57 +55,105 @@ fn heaviest(terms: TermMap<EntryDraft>, most: usize) -> Vec<EntryDraft> {
             let largest = term.weights.iter().map(|weight| weight.abs()).max().unwrap_or(0);
             if term.left || term.lexicon_value != 0.0 { i32::MAX } else { largest }
         };
-        terms.sort_unstable_by_key(|term| (std::cmp::Reverse(weight(term)), term.hash));
+        terms.select_nth_unstable_by_key(most, |term| (std::cmp::Reverse(weight(term)), term.hash));
         terms.truncate(most);
     }
+    terms.sort_unstable_by_key(|term| term.hash);
     terms
 }
 
-/// The counts of the terms that are kept, as they follow a table; nothing where there are none.
-fn write_counts(counts: &TermMap<Vec<f64>>, terms: &[EntryDraft]) -> Vec<u8> {
-    if counts.is_empty() {
-        return Vec::new();
-    }
-    let kept = terms.iter().filter_map(|term| Some((term.hash, counts.get(&term.hash)?)));
-    let (hashes, counts): (Vec<u64>, Vec<&Vec<f64>>) = kept.unzip();
-    model::write_counts(&hashes, &counts.into_iter().flatten().copied().collect::<Vec<_>>())
-}
-
-/// Naive Bayes weights from all counts there are now.
+/// Naive Bayes weights from all counts there are now: the base's, and over them the delta's.
 struct Recount<'r> {
     model: &'r Model<'r>,
+    delta: &'r Delta,
+    base: Option<TermCounts<'r>>,
     parameters: &'r NaiveBayes,
     totals: &'r Totals,
     temperature: f64,
 }
 
-impl Recount<'_> {
-    /// The counts of every term: the base's, and over them the delta's.
-    fn counts(&self, delta: &Delta) -> TermMap<Vec<f64>> {
-        let base = TermCounts::new(self.model.tail, self.parameters.classes);
-        let mut counts: TermMap<Vec<f64>> = base.iter().flat_map(TermCounts::iter).collect();
-        let values = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect();
-        counts.extend(delta.terms.iter().map(|(hash, counts)| (hash, values(counts))));
-        counts
+impl<'r> Recount<'r> {
+    /// That of a model, if it is one of naive Bayes.
+    fn new(model: &'r Model<'r>, delta: &'r Delta) -> Option<Self> {
+        let Learning::NaiveBayes { parameters, totals, temperature, .. } = &model.card.learning else {
+            return None;
+        };
+        let totals = delta.totals.as_ref().unwrap_or(totals);
+        let base = TermCounts::new(model.tail, parameters.classes);
+        Some(Self { model, delta, base, parameters, totals, temperature: *temperature })
+    }
+
+    /// What the compacted model goes on learning from.
+    fn learning(&self) -> Learning {
+        Learning::NaiveBayes {
+            parameters: self.parameters.clone(),
+            reference: self.totals.clone(),
+            totals: self.totals.clone(),
+            temperature: self.temperature,
+        }
+    }
+
+    /// Visits every counted term with its counts, by ascending hash.
+    fn each(&self, watch: &mut dyn Watch, mut visit: impl FnMut(u64, &[f64])) -> Result<()> {
+        let mut counts = Vec::new();
+        let mut give = |hash, values: &[f32], number: usize| -> Result<()> {
+            if number.is_multiple_of(STRIDE) {
+                watch.step("compacting", 0, 1)?;
+            }
+            counts.clear();
+            counts.extend(values.iter().map(|value| f64::from(*value)));
+            visit(hash, &counts);
+            Ok(())
+        };
+        let mut newer = self.delta.terms.iter().peekable();
+        let mut number = 0;
+        for (hash, older) in self.base.iter().flat_map(TermCounts::iter) {
+            while let Some((new, values)) = newer.next_if(|(new, _)| *new < hash) {
+                give(new, values, number)?;
+                number += 1;
+            }
+            match newer.next_if(|(new, _)| *new == hash) {
+                Some((_, values)) => give(hash, values, number)?,
+                None => give(hash, &older, number)?,
+            }
+            number += 1;
+        }
+        newer.try_for_each(|(new, values)| give(new, values, 1))
     }
 
     /// Puts the weights of all counted terms into the table; what one unit of them is worth.
-    fn weigh(&self, counts: &TermMap<Vec<f64>>, terms: &mut TermMap<EntryDraft>) -> f64 {
+    fn weigh(&self, terms: &mut TermMap<EntryDraft>, watch: &mut dyn Watch) -> Result<f64> {
         let denominators = self.parameters.denominators(self.totals);
-        let weigh = |counts: &[f64]| {
-            let mut weights = vec![0.0; self.parameters.classes];
-            self.parameters.term_weights(counts, self.totals, &denominators, self.temperature, &mut weights);
-            weights
+        let weigh = |counts: &[f64], weights: &mut [f64]| {
+            self.parameters.term_weights(counts, self.totals, &denominators, self.temperature, weights);
         };
-        let weights: TermMap<Vec<f64>> = counts.iter().map(|(&hash, counts)| (hash, weigh(counts))).collect();
-        let largest = weights.values().flatten().fold(0.0_f64, |most, weight| most.max(weight.abs()));
+        let (mut weights, mut largest) = (vec![0.0; self.parameters.classes], 0.0_f64);
+        self.each(watch, |_, counts| {
+            weigh(counts, &mut weights);
+            largest = weights.iter().fold(largest, |most, weight| most.max(weight.abs()));
+        })?;
         let unit = Hashes::Kept.unit(largest);
-        for (hash, weights) in weights {
-            let mut entry = OverlayEntry::of(self.model, hash);
-            entry.weights = weights;
+        let mut entry = OverlayEntry::default();
+        self.each(watch, |hash, counts| {
+            entry.take(self.model, hash);
+            weigh(counts, &mut entry.weights);
             entry.draft(hash, unit, terms.entry(hash).or_default());
-        }
-        unit
+        })?;
+        Ok(unit)
+    }
+
+    /// The counts of the terms that are kept, as they follow a table.
+    fn write(&self, terms: &[EntryDraft], watch: &mut dyn Watch) -> Result<Vec<u8>> {
+        let (mut hashes, mut all) = (Vec::new(), Vec::new());
+        let mut kept = terms.iter().map(|term| term.hash).peekable();
+        self.each(watch, |hash, counts| {
+            while kept.next_if(|kept| *kept < hash).is_some() {}
+            if kept.peek() == Some(&hash) {
+                hashes.push(hash);
+                all.extend_from_slice(counts);
+            }
+        })?;
+        Ok(model::write_counts(&hashes, &all))
     }
 }
 
@@ -171,7 +211,7 @@ mod tests {
             let delta = delta(&base);
             let model = Model::open(&base).unwrap();
             let opened = Delta::open(&delta, model.checksum).unwrap();
-            let (compacted, terms) = compact(&base, &opened).unwrap().unwrap();
+            let (compacted, terms) = compact(&base, &opened, &mut |_, _, _| Ok(())).unwrap().unwrap();
             let (one, two) =
                 (Predictor::open_parts(&base, &[&delta]).unwrap(), Predictor::open(&compacted).unwrap());
             assert_eq!(one.rows_train(), two.rows_train());
@@ -206,12 +246,12 @@ mod tests {
         let terms =
             [term(1, 5, false), term(2, 0, true), term(3, -9, false), term(4, 7, false), term(5, 5, false)];
         let kept = heaviest(terms.into_iter().map(|term| (term.hash, term)).collect(), 4);
-        assert_eq!(kept.iter().map(|term| term.hash).collect::<Vec<_>>(), [2, 3, 4, 1]);
+        assert_eq!(kept.iter().map(|term| term.hash).collect::<Vec<_>>(), [1, 2, 3, 4]);
     }
 
     #[test]
     fn a_model_without_hashes_keeps_its_deltas() {
         let (_, _, english) = crate::shipped::all()[0];
-        assert_eq!(compact(english, &Delta::default()).unwrap(), None);
+        assert_eq!(compact(english, &Delta::default(), &mut |_, _, _| Ok(())).unwrap(), None);
     }
 }

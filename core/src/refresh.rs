@@ -47,10 +47,11 @@ pub struct Refreshed {
     pub terms: u64,
 }
 
-/// Deltas are taken into their base when together they are larger than half of it, within these bounds in bytes: until
-/// then they cost each reader little, and a new base costs as much as many refreshes.
-const COMPACT_FROM: usize = 1 << 18;
-const COMPACT_AT_MOST: usize = 1 << 21;
+/// How large deltas may become together before they are taken into their base. Each reader takes all of them in after each
+/// refresh, and a new base costs what the model is large: the mean of both is least near the root of their product.
+fn compact_from(base: usize) -> usize {
+    base.saturating_mul(1 << 20).isqrt().max(1 << 18)
+}
 
 /// Deltas are not merged beyond so many bytes: what one refresh writes stays bounded.
 const MERGE_AT_MOST: usize = 1 << 19;
@@ -101,8 +102,8 @@ pub fn refresh(
         RefreshedPart::Kept(at) => deltas.get(at - 1).map_or(0, |bytes| bytes.len()),
         RefreshedPart::New(bytes) => bytes.len(),
     };
-    if parts.iter().map(size).sum::<usize>() > (base.len() / 2).clamp(COMPACT_FROM, COMPACT_AT_MOST)
-        && let Some((base, terms)) = compact(base, &before.followed_by(delta))?
+    if parts.iter().map(size).sum::<usize>() > compact_from(base.len())
+        && let Some((base, terms)) = compact(base, &before.followed_by(delta), *pupil.watch.borrow_mut())?
     {
         return Ok(Refreshed { parts: Some(vec![RefreshedPart::New(base)]), terms, ..unchanged });
     }
@@ -243,7 +244,8 @@ impl Pupil<'_> {
         let others = before.terms.iter().filter(|(hash, _)| !counts.contains_key(hash));
         let others = others.map(|(_, values)| values.iter().map(|value| f64::from(*value)).collect());
         let changed = |hash: &u64| counts.contains_key(hash) || before.terms.get(*hash).is_some();
-        let untouched = base.iter().filter(|(hash, _)| !changed(hash)).map(|(_, counts)| counts);
+        let wide = |counts: Vec<f32>| counts.into_iter().map(f64::from).collect();
+        let untouched = base.iter().filter(|(hash, _)| !changed(hash)).map(|(_, counts)| wide(counts));
         let bias = parameters.bias(&totals, others.chain(counts.values().cloned()).chain(untouched));
         let bias = bias.iter().map(|bias| bias / temperature).collect();
         Ok(Delta {

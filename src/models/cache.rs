@@ -22,6 +22,8 @@ struct Cache {
     names: HashMap<String, Rc<Model>>,
     opened: Vec<Opened>,
     clock: u64,
+    /// The base that was refreshed last: the next refresh needs it again, and reading it costs what the model is large.
+    refreshed: Option<(i64, Arc<Vec<u8>>)>,
 }
 
 struct Opened {
@@ -71,6 +73,23 @@ fn open(version_name: String, parts: &[i64]) -> Result<Model> {
     }
 }
 
+/// The bytes of a base, read from the registry if this session does not hold them.
+pub(super) fn base(part: i64) -> Result<Arc<Vec<u8>>> {
+    let registry = lookup::relation(c"model")?;
+    let held = CACHE.with_borrow_mut(|cache| {
+        cache.renew(cache.generation, registry);
+        cache.base(part)
+    });
+    held.map_or_else(|| lookup::part(part).map(Arc::new), Ok)
+}
+
+/// Keeps the bytes of a base whose checksum was seen to hold, in place of those kept before.
+pub(super) fn keep_base(part: i64, bytes: Arc<Vec<u8>>) {
+    CACHE.with_borrow_mut(|cache| {
+        cache.refreshed = (bytes.len() <= settings::cache_size()).then_some((part, bytes));
+    });
+}
+
 /// The models that this session holds open.
 pub(super) fn opened() -> Vec<Rc<Model>> {
     CACHE.with_borrow(|cache| cache.opened.iter().map(|opened| opened.model.clone()).collect())
@@ -103,6 +122,7 @@ impl Cache {
         if self.registry.replace(registry) != Some(registry) {
             self.names.clear();
             self.opened.clear();
+            self.refreshed = None;
         }
     }
 
@@ -117,10 +137,13 @@ impl Cache {
         Some(found.model.clone())
     }
 
-    /// The bytes of a part that an opened version has for its base.
+    /// The bytes of a part that an opened version has for its base, or that was refreshed last.
     fn base(&self, part: i64) -> Option<Arc<Vec<u8>>> {
         let same = |opened: &&Opened| opened.parts.first() == Some(&part);
-        self.opened.iter().find(same).and_then(|opened| opened.model.base.clone())
+        let opened = self.opened.iter().find(same).and_then(|opened| opened.model.base.clone());
+        let refreshed =
+            || self.refreshed.iter().find(|(kept, _)| *kept == part).map(|(_, bytes)| bytes.clone());
+        opened.or_else(refreshed)
     }
 
     /// Bytes that the opened versions hold; a base that several share counts once.
@@ -131,7 +154,9 @@ impl Cache {
                 (opened.model.card().size(), opened.model.base.as_ref().map_or(0, |base| base.len()));
             if opened.parts.first().is_none_or(|base| bases.insert(*base)) { all } else { all - base }
         };
-        self.opened.iter().map(size).sum()
+        let opened: usize = self.opened.iter().map(size).sum();
+        let refreshed = self.refreshed.iter().filter(|(part, _)| !bases.contains(part));
+        opened + refreshed.map(|(_, bytes)| bytes.len()).sum::<usize>()
     }
 
     /// Keeps a model, and lets go of those longest not asked for until all fit into `sentiment.cache_size`.

@@ -7,7 +7,8 @@
 pub(crate) fn write(hashes: &[u64], counts: &[f64]) -> Vec<u8> {
     let classes = counts.len() / hashes.len().max(1);
     let mut order: Vec<usize> = (0..hashes.len()).collect();
-    order.sort_unstable_by_key(|&at| hashes[at]);
+    // Not unstable: the terms of a vocabulary are a few sorted runs, which this sort finds.
+    order.sort_by_key(|&at| hashes[at]);
     let mut bytes = Vec::with_capacity(hashes.len() * (8 + 4 * classes));
     order.iter().for_each(|&at| bytes.extend(hashes[at].to_le_bytes()));
     for &at in &order {
@@ -39,18 +40,19 @@ impl<'a> TermCounts<'a> {
     /// The counts of a term, one a class; zeros if it was never counted.
     pub fn get(&self, hash: u64) -> Vec<f64> {
         let found = self.hashes.binary_search_by_key(&hash, |bytes| u64::from_le_bytes(*bytes));
-        found.map_or_else(|_| vec![0.0; self.classes], |at| self.at(at))
+        let counts = |at| self.at(at).into_iter().map(f64::from).collect();
+        found.map_or_else(|_| vec![0.0; self.classes], counts)
     }
 
-    fn at(&self, at: usize) -> Vec<f64> {
+    fn at(&self, at: usize) -> Vec<f32> {
         let counts = self.counts[at * self.classes..][..self.classes].iter();
         // Bytes are untrusted: what is no count is none.
-        let count = |bytes: &[u8; 4]| f64::from(f32::from_le_bytes(*bytes));
+        let count = |bytes: &[u8; 4]| f32::from_le_bytes(*bytes);
         counts.map(count).map(|count| if (0.0..1e9).contains(&count) { count } else { 0.0 }).collect()
     }
 
     /// Every term with its counts.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, Vec<f64>)> {
+    pub fn iter(&self) -> impl Iterator<Item = (u64, Vec<f32>)> {
         self.hashes.iter().enumerate().map(|(at, bytes)| (u64::from_le_bytes(*bytes), self.at(at)))
     }
 }

@@ -3,6 +3,7 @@
 use super::table::{Layout, SLOTS, place, write_record};
 use super::{CHECKSUM, Card, FORMAT_VERSION, HALVES, HEADER, MAGIC, Model, checksum};
 use crate::text::TOKENIZER_VERSION;
+use crate::train::Watch;
 use crate::{Error, ErrorKind, Result};
 
 /// How full the table is made: at 0.8 about one bucket of eight slots in five spills.
@@ -45,15 +46,25 @@ const USERS_SAY: f64 = 12.0;
 /// table; a record holds as many weights as the first term has.
 ///
 /// # Errors
-/// `Limit` if the model would pass 4 GiB.
-pub(crate) fn write(card: &Card, mut terms: Vec<EntryDraft>, hashes: Hashes, tail: &[u8]) -> Result<Vec<u8>> {
+/// `Limit` if the model would pass 4 GiB, and what `watch` returns.
+pub(crate) fn write(
+    card: &Card,
+    mut terms: Vec<EntryDraft>,
+    hashes: Hashes,
+    tail: &[u8],
+    watch: &mut dyn Watch,
+) -> Result<Vec<u8>> {
     let classes = card.labels.len();
     let weights = terms.first().map_or(classes, |term| term.weights.len());
+    watch.step("writing", 0, 1)?;
     terms.sort_unstable_by_key(|term| term.hash);
     terms.dedup_by_key(|term| term.hash);
     let mut table = TableWriter::new(terms.len(), weights);
     let mut halves = if hashes == Hashes::Kept { vec![[0; 4]; table.buckets * SLOTS] } else { Vec::new() };
-    for term in &terms {
+    for (number, term) in terms.iter().enumerate() {
+        if number.is_multiple_of(4096) {
+            watch.step("writing", number, terms.len())?;
+        }
         let slot = table.put(term);
         if let Some(half) = halves.get_mut(slot) {
             let [_, _, _, _, rest @ ..] = term.hash.to_le_bytes();

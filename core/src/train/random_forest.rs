@@ -89,7 +89,7 @@ impl Forest {
         // The forest's share of its card: what the log-probabilities are multiplied by.
         card.weight_unit = 1.0 / calibrator.temperature;
         card.terms = self.terms.len() as u64;
-        model::write(&card, drafts, Hashes::Dropped, &self.trees.write())
+        model::write(&card, drafts, Hashes::Dropped, &self.trees.write(), watch)
     }
 
     fn entries(

@@ -65,7 +65,7 @@ impl Fitted<'_> {
         card.weight_unit = unit;
         card.terms = drafts.len() as u64;
         let state = self.counts.map(|counts| model::write_counts(&self.vocabulary.hashes, counts));
-        model::write(&card, drafts, self.hashes, &state.unwrap_or_default())
+        model::write(&card, drafts, self.hashes, &state.unwrap_or_default(), watch)
     }
 
     /// A term's fitted weights, as logits of the calibrated model. What a term says of all classes alike says nothing.

@@ -83,7 +83,7 @@ fn what_was_learned_is_taken_into_the_base() {
             }
             parts = after;
             let sizes: Vec<usize> = parts.iter().map(Vec::len).collect();
-            assert!(sizes[1..].iter().sum::<usize>() <= (1 << 18).max(sizes[0] / 2), "{sizes:?}");
+            assert!(sizes[1..].iter().sum::<usize>() <= (1 << 18).max((sizes[0] << 20).isqrt()), "{sizes:?}");
         }
         assert!(compacted > 0, "{options:?}");
         assert_eq!(open(&parts).rows_train(), 60 + 12 * 300);
