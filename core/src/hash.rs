@@ -4,6 +4,8 @@
 //! others: an unknown term is taken for one of the sixteen of its bucket once in 2^28 look-ups. The function is a
 //! fixed part of the model format, the same on every platform.
 
+use crate::text::register;
+
 const K0: u64 = 0x9e37_79b9_7f4a_7c15;
 const K1: u64 = 0xd6e8_feb8_6659_fd93;
 
@@ -15,29 +17,48 @@ const GRAM: u64 = 0x6772_616d_6772_616d;
 const JOINT: u64 = 0x6a6f_696e_746a_6f69;
 
 /// The 128-bit product folded to 64 bits: mixes all bits of both operands (the core of wyhash, public domain).
-fn mix(a: u64, b: u64) -> u64 {
-    let product = u128::from(a ^ K0) * u128::from(b ^ K1);
-    let bytes = product.to_le_bytes();
-    let (low, high) = bytes.split_at(8);
-    word(low) ^ word(high)
+#[allow(clippy::cast_possible_truncation)]
+const fn mix(a: u64, b: u64) -> u64 {
+    let product = (a ^ K0) as u128 * (b ^ K1) as u128;
+    product as u64 ^ (product >> 64) as u64
 }
 
-/// Up to eight bytes, little-endian, zero-padded.
-fn word(bytes: &[u8]) -> u64 {
-    match <[u8; 8]>::try_from(bytes) {
-        Ok(whole) => u64::from_le_bytes(whole),
-        Err(_) => bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte)),
-    }
+/// What a hash of so many bytes begins with.
+const fn seed(length: usize) -> u64 {
+    K1 ^ K0.wrapping_mul(length as u64 + 1)
 }
 
 /// The hash of a token's form.
 pub(crate) fn token(form: &[u8]) -> u64 {
-    let mut chunks = form.chunks_exact(8);
-    let mut hash = K1 ^ K0.wrapping_mul(form.len() as u64 + 1);
-    for chunk in &mut chunks {
-        hash = mix(hash, word(chunk));
+    token_within(form, 0, form.len())
+}
+
+/// The hash of the form that is the `length` bytes of a buffer from `start`.
+#[inline]
+pub(crate) fn token_within(buffer: &[u8], start: usize, length: usize) -> u64 {
+    let (mut hash, mut at) = (seed(length), 0);
+    while at + 8 <= length {
+        hash = mix(hash, register::load(buffer, start + at));
+        at += 8;
     }
-    mix(hash, word(chunks.remainder()))
+    mix(hash, register::first(register::load(buffer, start + at), length - at))
+}
+
+/// The hash of a form of fewer than eight bytes, zero-padded.
+#[inline]
+pub(crate) fn short(key: u64, length: usize) -> u64 {
+    mix(seed(length), key)
+}
+
+/// The hash of a form of up to seven bytes, for those that are known before any text is.
+pub(crate) const fn short_token(form: &[u8]) -> u64 {
+    assert!(form.len() < 8);
+    let (mut key, mut at) = (0, form.len());
+    while at > 0 {
+        at -= 1;
+        key = key << 8 | form[at] as u64;
+    }
+    mix(seed(form.len()), key)
 }
 
 /// The hash of a token under negation.
@@ -46,8 +67,14 @@ pub(crate) fn negated(token: u64) -> u64 {
 }
 
 /// The hash of a character n-gram, boundary marks included.
+#[cfg(test)]
 pub(crate) fn gram(chars: &[u8]) -> u64 {
-    mix(token(chars), GRAM)
+    gram_within(chars, 0, chars.len())
+}
+
+/// The hash of the character n-gram that is the `length` bytes of a buffer from `start`.
+pub(crate) fn gram_within(buffer: &[u8], start: usize, length: usize) -> u64 {
+    mix(token_within(buffer, start, length), GRAM)
 }
 
 /// The hash of an n-gram of tokens, from the hash of all but the last and the last.
@@ -65,6 +92,7 @@ mod tests {
         // Models on disk hold these values: a change here orphans every model.
         assert_eq!(token(b""), 0x8f82_50e9_99ab_8492);
         assert_eq!(token(b"love"), 0xbfb2_c492_b93e_d892);
+        assert_eq!(short_token(b"love"), 0xbfb2_c492_b93e_d892);
         assert_eq!(token("überraschung".as_bytes()), 0xc9df_9dec_e085_fbdf);
         assert_eq!(joint(token(b"not"), token(b"good")), 0x7874_b750_5a9e_c7dd);
     }

@@ -15,10 +15,14 @@
 //!       table (see model.rs), by the terms of single tokens, a weight a place of each width's windows
 //! ```
 
+mod sixteen;
+
 use crate::Result;
 use crate::model::{self, Entry, EntryDraft, Table, TableWriter};
 use crate::terms;
 use crate::text::Token;
+use sixteen::SIXTEEN;
+use wide::f64x4;
 
 /// The algorithm's name on a card.
 pub(crate) const ALGORITHM: &str = "convolutional_network";
@@ -146,25 +150,39 @@ impl<'a> NetworkView<'a> {
 
     /// Adds what the network makes of a text to its logits; `length` is the text's scale.
     pub fn add_to(&self, logits: &mut [f64], tokens: &[Token], length: f64, buffers: &mut Buffers) {
+        self.locate(tokens, &mut buffers.places);
+        if self.filters == SIXTEEN {
+            sixteen::pool(self, buffers);
+        } else {
+            self.pool(buffers);
+        }
+        let Buffers { largest, sums, pooled, .. } = buffers;
+        pooled.clear();
+        pooled.extend(largest.iter().map(|&found| f64::from(found)));
+        pooled.extend(sums.iter().map(|&sum| f64::from(sum) * length));
+        let outputs = self.output.chunks_exact(pooled.len());
+        // A number of findings that is known beforehand makes the product of both a straight line.
+        if let Some(pooled) = pooled.as_array::<{ 2 * WIDTHS * SIXTEEN }>() {
+            logits.iter_mut().zip(outputs).for_each(|(logit, weights)| *logit += dot(pooled, weights));
+        } else {
+            logits.iter_mut().zip(outputs).for_each(|(logit, weights)| *logit += dot(pooled, weights));
+        }
+    }
+
+    /// Pools what the filters find at the tokens that were located.
+    fn pool(&self, buffers: &mut Buffers) {
         let mut largest = std::mem::take(&mut buffers.largest);
         let mut sums = std::mem::take(&mut buffers.sums);
         largest.clear();
         largest.resize(self.bias.len(), 0);
         sums.clear();
         sums.resize(self.bias.len(), 0);
-        self.slide(tokens, buffers, |_, found| {
+        self.slide(buffers, |_, found| {
             for ((found, largest), sum) in found.iter().zip(&mut largest).zip(&mut sums) {
                 *largest = (*largest).max(*found);
                 *sum = sum.wrapping_add(i32::from(*found));
             }
         });
-        let pooled = &mut buffers.pooled;
-        pooled.clear();
-        pooled.extend(largest.iter().map(|&found| f64::from(found)));
-        pooled.extend(sums.iter().map(|&sum| f64::from(sum) * length));
-        for (logit, weights) in logits.iter_mut().zip(self.output.chunks_exact(pooled.len())) {
-            *logit += dot(pooled, weights);
-        }
         buffers.largest = largest;
         buffers.sums = sums;
     }
@@ -185,7 +203,8 @@ impl<'a> NetworkView<'a> {
             logits.iter_mut().zip(weights).for_each(|(logit, weight)| *logit = pooled * weight);
             (at.saturating_sub(filter / self.filters), at)
         };
-        self.slide(tokens, buffers, |at, found| {
+        self.locate(tokens, &mut buffers.places);
+        self.slide(buffers, |at, found| {
             for (filter, (&found, largest)) in found.iter().zip(&mut largest).enumerate() {
                 if found > largest.0 {
                     *largest = (found, at);
@@ -215,8 +234,8 @@ impl<'a> NetworkView<'a> {
         std::hint::black_box(places.iter().fold(touched, |all, place| all ^ ends(place)));
     }
 
-    /// Calls `visit` with the number of each token and what the filters find in the windows that end with it.
-    fn slide(&self, tokens: &[Token], buffers: &mut Buffers, mut visit: impl FnMut(usize, &[i16])) {
+    /// Calls `visit` with the number of each token that was located and what the filters find in the windows that end with it.
+    fn slide(&self, buffers: &mut Buffers, mut visit: impl FnMut(usize, &[i16])) {
         let Buffers { products, found, places, .. } = buffers;
         let filters = self.filters;
         for products in &mut *products {
@@ -224,7 +243,6 @@ impl<'a> NetworkView<'a> {
             products.resize(PLACES * filters, 0);
         }
         let [now, last, earlier] = products;
-        self.locate(tokens, places);
         for (at, place) in places.iter().enumerate() {
             std::mem::swap(last, earlier);
             std::mem::swap(now, last);
@@ -241,14 +259,16 @@ impl<'a> NetworkView<'a> {
 }
 
 /// The sum of the products, in four parts that do not wait for each other.
+#[inline]
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let (a, a_rest) = a.as_chunks::<4>();
     let (b, b_rest) = b.as_chunks::<4>();
-    let mut sums = [0.0; 4];
+    let mut sums = f64x4::splat(0.0);
     for (a, b) in a.iter().zip(b) {
-        sums.iter_mut().zip(a).zip(b).for_each(|((sum, a), b)| *sum += a * b);
+        sums += f64x4::new(*a) * f64x4::new(*b);
     }
     let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    let sums = sums.to_array();
     (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
 }
 

@@ -1,6 +1,7 @@
 //! A model's bytes opened for reading texts.
 
 mod explain;
+mod logits;
 mod overlay;
 
 pub use explain::{Reason, TokenView};
@@ -13,6 +14,8 @@ use crate::shape::{SHAPES, Shape};
 use crate::terms::{self, GramBuffer};
 use crate::text::{Text, Token, TokenMarks, Tokenized};
 use crate::{Result, hash};
+use logits::{add_shape, to_float};
+pub(crate) use logits::{length_scale, softmax};
 use overlay::Overlay;
 pub(crate) use overlay::{OverlayEntry, each_entry};
 
@@ -207,7 +210,10 @@ impl<'a> Predictor<'a> {
         let mut parts = 0u32;
         let counts_parts = self.overlay.as_ref().is_some_and(|overlay| !overlay.term_shift.is_empty());
         let tally = match card.counting {
-            Counting::Scaled if !counts_parts => self.walk(text, grams, |part| part.entry.add_to(sums)),
+            Counting::Scaled if !counts_parts => match sums.as_mut_array() {
+                Some(sums) => self.walk(text, grams, |part| part.entry.add_to_three(sums)),
+                None => self.walk(text, grams, |part| part.entry.add_to(sums)),
+            },
             Counting::Scaled => self.walk(text, grams, |part| {
                 parts += u32::from(part.entry.weighs());
                 part.entry.add_to(sums);
@@ -232,12 +238,7 @@ impl<'a> Predictor<'a> {
                 *logit += shift * f64::from(parts) * length;
             }
         }
-        let shape = tally.shape.features();
-        for (feature, weights) in shape.iter().zip(card.shape_weights.chunks_exact(classes)) {
-            for (logit, weight) in logits.iter_mut().zip(weights) {
-                *logit += feature * weight;
-            }
-        }
+        add_shape(logits, &tally.shape, &card.shape_weights);
         if let Some(view) = &self.network {
             view.add_to(logits, text.tokens(), length, network);
         }
@@ -330,18 +331,17 @@ fn walk<'e>(
     for (at, token) in text.tokens().iter().enumerate() {
         let unit = terms::unit(token);
         let entry = get(unit);
-        let form = text.form(token);
         if let Some(entry) = entry.filter(|_| terms::has_unit(token)) {
             visit(Part { entry, hash: unit, first: at, last: at });
         } else if terms::has_grams(token) {
-            terms::grams(form, grams, |hash| {
+            terms::grams(text.form(token), grams, |hash| {
                 if let Some(entry) = get(hash) {
                     visit(Part { entry, hash, first: at, last: at });
                 }
             });
         }
         let value = entry.map_or(0.0, |entry| entry.lexicon_value());
-        tally.shape.add(token, form, value);
+        tally.shape.add(token, || text.form(token), value);
         tally.content += u32::from(token.kind.is_content());
         tally.known += u32::from(token.kind.is_content() && entry.is_some());
 
@@ -380,41 +380,4 @@ struct Part<'e> {
     hash: u64,
     first: usize,
     last: usize,
-}
-
-/// The length of a long message, in tokens: texts beyond it are scored by their mean.
-const LONG: f64 = 64.0;
-
-/// What a text of so many tokens is scaled by. Up to a long message's length, more words of one kind speak more surely,
-/// as the root of their number; beyond it they do not, so that the repetition of a text keeps its score.
-pub(crate) fn length_scale(tokens: usize) -> f64 {
-    let tokens = to_float(i64::try_from(tokens.max(1)).unwrap_or(i64::MAX));
-    if tokens <= LONG { 1.0 / tokens.sqrt() } else { LONG.sqrt() / tokens }
-}
-
-/// Sums stay far below 2^53: 65,536 tokens with 100 terms each of at most 2^15.
-#[allow(clippy::cast_precision_loss)]
-fn to_float(sum: i64) -> f64 {
-    sum as f64
-}
-
-/// Turns logits into probabilities in place; the first largest one's index. The exponential is the portable one, so
-/// that a score frozen in an index on one machine is the same on another.
-pub(crate) fn softmax(logits: &mut [f64]) -> usize {
-    let mut best = 0;
-    for (at, logit) in logits.iter().enumerate() {
-        if *logit > logits[best] {
-            best = at;
-        }
-    }
-    let highest = logits[best];
-    let mut total = 0.0;
-    for logit in logits.iter_mut() {
-        *logit = libm::exp(*logit - highest);
-        total += *logit;
-    }
-    for logit in logits.iter_mut() {
-        *logit /= total;
-    }
-    best
 }

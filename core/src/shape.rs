@@ -113,17 +113,21 @@ fn indicator(condition: bool) -> f64 {
 
 impl Shape {
     /// Takes the next token and its lexicon value (0 if it has none; negation is in it already).
-    pub fn add(&mut self, token: &Token, form: &str, value: f64) {
+    /// `form` is asked for where it matters.
+    #[inline]
+    pub fn add<'f>(&mut self, token: &Token, form: impl FnOnce() -> &'f str, value: f64) {
         self.tokens += 1;
-        let repeated = token.marks.has(TokenMarks::REPEATED);
-        if value != 0.0 && !repeated {
+        if value != 0.0 && !token.marks.has(TokenMarks::REPEATED) {
             self.weigh(value);
         }
         match token.kind {
-            TokenKind::Word => self.add_word(token, form),
-            TokenKind::Punctuation => match form {
-                "!" | "!!" | "!!!" => self.exclamations += u32::try_from(form.len()).unwrap_or(1),
-                "?" | "??" => self.questions += u32::try_from(form.len()).unwrap_or(1),
+            TokenKind::Word => self.add_word(token),
+            TokenKind::Punctuation => match form() {
+                "!" => self.exclamations += 1,
+                "!!" => self.exclamations += 2,
+                "!!!" => self.exclamations += 3,
+                "?" => self.questions += 1,
+                "??" => self.questions += 2,
                 "?!" => self.exclaimed_questions += 1,
                 "..." => self.ellipses += 1,
                 _ => {}
@@ -137,15 +141,15 @@ impl Shape {
         }
     }
 
-    fn add_word(&mut self, token: &Token, form: &str) {
+    fn add_word(&mut self, token: &Token) {
         self.words += 1;
         self.shouted += u32::from(token.marks.has(TokenMarks::SHOUTED));
         self.elongated += u32::from(token.marks.has(TokenMarks::ELONGATED));
-        if form == "but" {
+        if token.marks.has(TokenMarks::BUT) {
             self.before_turn += std::mem::take(&mut self.after_turn);
             self.turned = true;
-        } else if form.ends_with("n't") || matches!(form, "not" | "no" | "never") {
-            self.negations += 1;
+        } else {
+            self.negations += u32::from(token.marks.has(TokenMarks::DENIES));
         }
     }
 

@@ -16,7 +16,7 @@ const GRAM_CHARS: usize = 32;
 
 /// The term of one token, negation minded.
 pub(crate) fn unit(token: &Token) -> u64 {
-    if token.marks.has(TokenMarks::NEGATED) { hash::negated(token.hash) } else { token.hash }
+    token.unit
 }
 
 /// Whether a token has a term of its own: in a row of the same emoji only the first has.
@@ -46,7 +46,8 @@ pub(crate) fn grams(form: &str, buffer: &mut GramBuffer, mut visit: impl FnMut(u
             if last > chars || length == chars {
                 break;
             }
-            visit(hash::gram(&buffer.bytes[buffer.ends[first]..buffer.ends[last]]));
+            let start = buffer.ends[first];
+            visit(hash::gram_within(&buffer.bytes, start, buffer.ends[last] - start));
         }
     }
 }
@@ -70,6 +71,8 @@ impl GramBuffer {
         }
         self.bytes.push(b'>');
         self.ends.push(self.bytes.len());
+        // So that eight bytes can be read from each of them.
+        self.bytes.extend([0; 8]);
     }
 }
 

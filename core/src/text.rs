@@ -9,6 +9,7 @@ mod emoji;
 mod emoticons;
 mod entities;
 mod normalise;
+pub(crate) mod register;
 mod scripts;
 mod tokenizer;
 mod web;
@@ -131,7 +132,7 @@ impl Tokenized {
 
     /// The byte offset of a token's first character in the text as given.
     pub fn origin(&self, token: &Token) -> usize {
-        self.normalised.origin(token.start)
+        self.normalised.origin(token.start as usize)
     }
 
     /// Whether the end of the text was not read.

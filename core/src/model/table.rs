@@ -3,6 +3,8 @@
 //! A bucket holds the fingerprints of its eight slots, then their records. With three classes it is one cache line: a
 //! term costs one read of memory, known or not.
 
+use wide::u32x8;
+
 /// Slots of a bucket.
 pub(super) const SLOTS: usize = 8;
 
@@ -60,6 +62,16 @@ pub(super) fn place(hash: u64, buckets: usize) -> (usize, u32) {
     (bucket, u32::from_le_bytes([a, b, c, d]).max(1))
 }
 
+/// Which of a bucket's fingerprints is this one, a bit a slot. All are compared at once, without a branch: which one it is
+/// cannot be predicted.
+#[inline]
+fn matches(fingerprints: &[u8; FINGERPRINTS], fingerprint: u32) -> u32 {
+    let (slots, _) = fingerprints.as_chunks::<4>();
+    let slot = |at: usize| slots.get(at).map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    let slots = u32x8::new(std::array::from_fn(slot));
+    slots.simd_eq(u32x8::splat(fingerprint)).to_bitmask()
+}
+
 /// Writes a term's record. The weights of a term share a shift of 0, 2, 4 or 6 bits, so that a term that says much is
 /// kept as well as one that says little.
 #[allow(clippy::cast_possible_truncation)]
@@ -83,6 +95,16 @@ pub(crate) struct Table<'a> {
     layout: Layout,
 }
 
+/// What a bucket says of a term.
+enum Look {
+    /// Where its record stands.
+    Found(usize),
+    /// That it is not in the table.
+    Unknown,
+    /// That it may be in the next.
+    Full,
+}
+
 /// A term's record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry<'a>(&'a [u8]);
@@ -101,11 +123,13 @@ impl<'a> Table<'a> {
     }
 
     /// The record of a term, if the model knows it.
+    #[inline]
     pub fn get(&self, hash: u64) -> Option<Entry<'a>> {
         self.find(hash).and_then(|place| self.at(place))
     }
 
     /// The record at a place that [`Table::find`] gave.
+    #[inline]
     pub fn at(&self, place: usize) -> Option<Entry<'a>> {
         self.bytes.get(place..)?.get(..self.layout.record).map(Entry)
     }
@@ -113,23 +137,41 @@ impl<'a> Table<'a> {
     /// Where the record of a term stands, if the model knows it.
     #[inline]
     pub fn find(&self, hash: u64) -> Option<usize> {
-        let (mut bucket, fingerprint) = place(hash, self.buckets);
-        // A full bucket spills into the next: damaged bytes without a free slot end after one round.
-        for _ in 0..self.buckets {
-            let line = self.bytes.get(bucket * self.layout.bucket..)?;
-            let (slots, _) = line.first_chunk::<FINGERPRINTS>()?.as_chunks::<4>();
-            // All eight are compared without a branch, for which one matches cannot be predicted.
-            let hits = slots.iter().enumerate().fold(0, |hits, (slot, bytes)| {
-                hits | u32::from(u32::from_le_bytes(*bytes) == fingerprint) << slot
-            });
-            if hits != 0 {
-                let slot = usize::try_from(hits.trailing_zeros()).unwrap_or(0);
-                return Some(bucket * self.layout.bucket + self.layout.record(slot).start);
+        let (bucket, fingerprint) = place(hash, self.buckets);
+        match self.look(bucket, fingerprint) {
+            Look::Found(place) => Some(place),
+            Look::Unknown => None,
+            Look::Full => self.find_spilled(bucket, fingerprint),
+        }
+    }
+
+    /// Looks into one bucket.
+    #[inline]
+    fn look(&self, bucket: usize, fingerprint: u32) -> Look {
+        let start = bucket * self.layout.bucket;
+        let Some(fingerprints) = self.bytes.get(start..).and_then(|line| line.first_chunk()) else {
+            return Look::Unknown;
+        };
+        let hits = matches(fingerprints, fingerprint);
+        if hits != 0 {
+            Look::Found(start + self.layout.record(hits.trailing_zeros() as usize).start)
+        } else if fingerprints.last_chunk() == Some(&[0; 4]) {
+            Look::Unknown
+        } else {
+            Look::Full
+        }
+    }
+
+    /// A full bucket spills into the next: damaged bytes without a free slot end after one round.
+    #[inline(never)]
+    fn find_spilled(&self, full: usize, fingerprint: u32) -> Option<usize> {
+        let others = (full + 1..self.buckets).chain(0..full);
+        for bucket in others {
+            match self.look(bucket, fingerprint) {
+                Look::Found(place) => return Some(place),
+                Look::Unknown => return None,
+                Look::Full => {}
             }
-            if slots[SLOTS - 1] == [0; 4] {
-                return None;
-            }
-            bucket = if bucket + 1 == self.buckets { 0 } else { bucket + 1 };
         }
         None
     }
@@ -179,9 +221,14 @@ impl<'a> Entry<'a> {
         Self(record)
     }
 
+    /// How far its weights are shifted.
+    pub fn shift(&self) -> u8 {
+        self.last() & SHIFT
+    }
+
     /// Spreads the weights out. (With 16 bits: no weight has more.)
     pub fn spread(&self, to: &mut [i16]) {
-        let shift = self.last() & SHIFT;
+        let shift = self.shift();
         for (to, weight) in to.iter_mut().zip(self.0) {
             *to = i16::from(weight.cast_signed()) << shift;
         }
@@ -195,9 +242,23 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// The same for three classes, which most models have.
+    #[inline]
+    pub fn add_to_three(&self, sums: &mut [i64; 3]) {
+        let Some(&[first, second, third, last]) = self.0.first_chunk() else { return };
+        let shift = last & SHIFT;
+        sums[0] += i64::from(first.cast_signed()) << shift;
+        sums[1] += i64::from(second.cast_signed()) << shift;
+        sums[2] += i64::from(third.cast_signed()) << shift;
+    }
+
     /// Its value in the lexicon, about -4 to 4; 0 if it has none.
     pub fn lexicon_value(&self) -> f64 {
-        f64::from(self.last().cast_signed() >> LEXICON) / LEXICON_UNITS
+        match self.last().cast_signed() >> LEXICON {
+            // As most: without the division.
+            0 => 0.0,
+            value => f64::from(value) / LEXICON_UNITS,
+        }
     }
 
     /// Whether a known n-gram may begin with it.

@@ -60,6 +60,12 @@ pub(super) fn may_begin(byte: u8) -> bool {
     )
 }
 
+/// Whether an emoticon that begins with a letter or digit may go on like this: at once with a mouth, a nose or eyes. Most
+/// words do not.
+pub(super) fn may_go_on(rest: &[u8]) -> bool {
+    rest.get(1).is_some_and(|byte| !byte.is_ascii_alphanumeric() || matches!(byte, b'D' | b'P' | b'o'))
+}
+
 /// The emoticon at the start of `rest`, if any; `before` is the byte in front of it.
 pub(super) fn read(rest: &[u8], before: Option<u8>) -> Option<Found> {
     let after_word = before.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte >= 0x80);

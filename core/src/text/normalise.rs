@@ -49,9 +49,19 @@ pub(super) fn readable<'a>(text: &Text<'a>) -> (&'a [u8], bool) {
     (&text.bytes[..end], true)
 }
 
-/// Whether `bytes` can be used as they are: ASCII that holds neither an entity nor an escape.
+/// Whether a byte takes more than copying: part of a character beyond ASCII, the beginning of something to decode, a
+/// quotation mark to make plain.
+fn is_odd(byte: u8) -> bool {
+    // Without a branch, so that many are asked at once.
+    (byte >= 0x80) | (byte == b'&') | (byte == b'\\') | (byte == b'`')
+}
+
+/// Whether bytes are used where they lie: ASCII, nothing to decode, no quotation mark to make plain. All of them are looked
+/// at, many at once: few texts have such a byte early.
 fn is_plain(bytes: &[u8]) -> bool {
-    bytes.is_ascii() && !bytes.iter().any(|&byte| byte == b'&' || byte == b'\\' || byte == b'`')
+    let (chunks, rest) = bytes.as_chunks::<32>();
+    let any = |all: u8, byte: &u8| all | u8::from(is_odd(*byte));
+    chunks.iter().all(|chunk| chunk.iter().fold(0, any) == 0) && rest.iter().fold(0, any) == 0
 }
 
 impl Normalised {
@@ -99,7 +109,9 @@ impl Normalised {
 
     fn rewrite_valid(&mut self, text: &str, base: usize) {
         let mut at = 0;
-        while let Some(c) = text[at..].chars().next() {
+        loop {
+            at += self.copy(&text[at..], base + at);
+            let Some(c) = text[at..].chars().next() else { return };
             if self.text.len() > MAX_NORMALISED_BYTES {
                 self.cut = true;
                 return;
@@ -122,6 +134,31 @@ impl Normalised {
                     at += c.len_utf8();
                 }
             }
+        }
+    }
+
+    /// Copies what a text begins with as long as nothing is to be decoded or made plain, all but its last character, which
+    /// a mark may follow. How many bytes that is.
+    fn copy(&mut self, text: &str, offset: usize) -> usize {
+        let room = (MAX_NORMALISED_BYTES + 1).saturating_sub(self.text.len());
+        let plain = text.bytes().take(room).take_while(|byte| !is_odd(*byte)).count().saturating_sub(1);
+        if plain > 0 {
+            self.flush();
+            self.note(offset, true);
+            self.text.push_str(&text[..plain]);
+            self.marks = 0;
+        }
+        plain
+    }
+
+    /// Notes that what is written next comes from `given`, as it is or rewritten.
+    fn note(&mut self, given: usize, copied: bool) {
+        let normalised = self.text.len();
+        let goes_on = self.landmarks.last().is_some_and(|last| {
+            copied && last.copied && last.given + (normalised - last.normalised) == given
+        });
+        if !goes_on {
+            self.landmarks.push(Landmark { normalised, given, copied });
         }
     }
 
@@ -175,13 +212,7 @@ impl Normalised {
         let Some(first) = self.pending.chars().next() else { return };
         // The macron is kept whole: its NFKC form is a space with a mark, and shrugs are drawn with it.
         let copied = self.pending.len() == first.len_utf8() && (first.is_ascii() || is_settled(first));
-        let normalised = self.text.len();
-        let goes_on = self.landmarks.last().is_some_and(|last| {
-            copied && last.copied && last.given + (normalised - last.normalised) == self.pending_offset
-        });
-        if !goes_on {
-            self.landmarks.push(Landmark { normalised, given: self.pending_offset, copied });
-        }
+        self.note(self.pending_offset, copied);
         if copied {
             self.text.push(first);
         } else {

@@ -1,10 +1,12 @@
 //! The tokenizer: one pass over a normalised text.
 
 mod hashtag;
+mod known;
 mod word;
 
 use super::{TokenKind, emoji, emoticons, scripts, web};
 use crate::hash;
+use known::Known;
 
 /// What is noted of a token beside its form: a set of flags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,10 +23,18 @@ impl TokenMarks {
     pub const REPEATED: Self = Self(8);
     /// Part of the hashtag before it.
     pub const PART: Self = Self(16);
+    /// The word `but`.
+    pub const BUT: Self = Self(32);
+    /// One of the plain negators, `not`, `no`, `never` and verbs in `n't`.
+    pub const DENIES: Self = Self(64);
 
     /// Whether all of `marks` are set.
     pub fn has(self, marks: Self) -> bool {
         self.0 & marks.0 == marks.0
+    }
+
+    fn and(self, marks: Self) -> Self {
+        Self(self.0 | marks.0)
     }
 
     fn with(self, marks: Self, set: bool) -> Self {
@@ -39,29 +49,59 @@ pub(crate) struct Token {
     pub marks: TokenMarks,
     /// The hash of its form.
     pub hash: u64,
+    /// The hash that stands for it in a table: that of its form, or another one under negation.
+    pub unit: u64,
     /// Byte offset of its first character in the normalised text.
-    pub start: usize,
-    form_start: usize,
-    form_end: usize,
+    pub start: u32,
+    form_start: u32,
+    form_end: u32,
+}
+
+/// The hash that stands for a token in a table.
+fn unit(hash: u64, marks: TokenMarks) -> u64 {
+    if marks.has(TokenMarks::NEGATED) { hash::negated(hash) } else { hash }
+}
+
+/// An offset in a text or its forms, neither of which reaches 1 MiB.
+#[allow(clippy::cast_possible_truncation)]
+const fn narrow(offset: usize) -> u32 {
+    offset as u32
 }
 
 /// The tokens of a text and the buffer that holds their forms.
+///
+/// The buffer begins with the forms that are known beforehand, then the text in small letters, of which most forms are a
+/// part; those that are not follow it.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
     pub list: Vec<Token>,
     forms: String,
 }
 
+/// What follows the text among the forms, so that eight bytes can be read from each of its own.
+const PADDING: &str = "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
 impl Tokens {
     pub fn form(&self, token: &Token) -> &str {
-        self.forms.get(token.form_start..token.form_end).unwrap_or_default()
+        self.forms.get(token.form_start as usize..token.form_end as usize).unwrap_or_default()
+    }
+
+    /// Makes room for another text.
+    fn begin(&mut self, text: &str) {
+        self.list.clear();
+        if self.forms.is_empty() {
+            self.forms.push_str(known::FORMS);
+        }
+        self.forms.truncate(known::FORMS.len());
+        self.forms.push_str(text);
+        self.forms[known::FORMS.len()..].make_ascii_lowercase();
+        self.forms.push_str(PADDING);
     }
 }
 
 /// Replaces `tokens` with those of a normalised text.
 pub(super) fn tokenize(text: &str, tokens: &mut Tokens) {
-    tokens.list.clear();
-    tokens.forms.clear();
+    tokens.begin(text);
     let mut tokenizer = Tokenizer { text, bytes: text.as_bytes(), at: 0, negation: 0, tokens };
     while tokenizer.at < tokenizer.bytes.len() {
         tokenizer.step();
@@ -82,7 +122,7 @@ impl Tokenizer<'_> {
     /// Reads the token at `self.at`, or steps over what makes none.
     fn step(&mut self) {
         let byte = self.bytes[self.at];
-        if byte.is_ascii_whitespace() || byte.is_ascii_control() {
+        if byte == b' ' || byte.is_ascii_whitespace() || byte.is_ascii_control() {
             self.at += 1;
         } else if byte.is_ascii_alphanumeric() {
             self.alphanumeric(byte);
@@ -98,19 +138,21 @@ impl Tokenizer<'_> {
         if matches!(byte, b'h' | b'H' | b'w' | b'W') {
             let length = web::with_scheme(rest);
             if length > 0 {
-                return self.constant(TokenKind::Url, "<url>", length);
+                return self.known(TokenKind::Url, known::URL, length);
             }
         }
-        if emoticons::may_begin(byte) && self.emoticon() {
+        if emoticons::may_begin(byte) && emoticons::may_go_on(rest) && self.emoticon() {
             return;
         }
         if byte.is_ascii_digit() && self.emoji() {
             return;
         }
-        if rest.starts_with(b"RT @") {
-            return self.constant(TokenKind::Retweet, "<rt>", 2);
+        if byte == b'R' && rest.starts_with(b"RT @") {
+            return self.known(TokenKind::Retweet, known::RETWEET, 2);
         }
-        self.word();
+        if !self.plain_word() {
+            self.word();
+        }
     }
 
     fn symbol(&mut self, byte: u8) {
@@ -122,17 +164,17 @@ impl Tokenizer<'_> {
             b'#' if next.is_ascii_alphanumeric() || next >= 0x80 => self.hashtag(),
             b'@' if next.is_ascii_alphanumeric() || next == b'_' => {
                 let name = self.run(1, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
-                self.constant(TokenKind::User, "<user>", 1 + name);
+                self.known(TokenKind::User, known::USER, 1 + name);
             }
             b'$' if next.is_ascii_alphabetic() => self.cashtag(),
             b'!' | b'?' => self.feeling(),
             b'.' => {
                 let dots = self.run(0, |byte| byte == b'.');
-                self.punctuation(if dots > 1 { "..." } else { "." }, dots);
+                self.punctuation(if dots > 1 { known::DOTS } else { known::DOT }, dots);
             }
-            b',' => self.punctuation(",", 1),
-            b';' => self.punctuation(";", 1),
-            b':' => self.punctuation(":", 1),
+            b',' => self.punctuation(known::COMMA, 1),
+            b';' => self.punctuation(known::SEMICOLON, 1),
+            b':' => self.punctuation(known::COLON, 1),
             b'#' | b'*' if self.emoji() => {}
             _ => self.at += 1,
         }
@@ -150,12 +192,12 @@ impl Tokenizer<'_> {
             self.word();
         } else if let Some(byte) = scripts::punctuation(c) {
             let form = match byte {
-                b'.' => ".",
-                b',' => ",",
-                b'?' => "?",
-                b'!' => "!",
-                b';' => ";",
-                _ => "-",
+                b'.' => known::DOT,
+                b',' => known::COMMA,
+                b'?' => known::QUESTION,
+                b'!' => known::EXCLAMATION,
+                b';' => known::SEMICOLON,
+                _ => known::DASH,
             };
             self.punctuation(form, c.len_utf8());
         } else {
@@ -173,18 +215,27 @@ impl Tokenizer<'_> {
         let length = self.run(0, |byte| byte == b'!' || byte == b'?');
         let marks = &self.bytes[self.at..self.at + length];
         let form = match (marks.contains(&b'!'), marks.contains(&b'?'), length) {
-            (true, true, _) => "?!",
-            (true, false, 1) => "!",
-            (true, false, 2) => "!!",
-            (true, false, _) => "!!!",
-            (false, _, 1) => "?",
-            (false, ..) => "??",
+            (true, true, _) => known::EXCLAIMED_QUESTION,
+            (true, false, 1) => known::EXCLAMATION,
+            (true, false, 2) => known::TWO_EXCLAMATIONS,
+            (true, false, _) => known::EXCLAMATIONS,
+            (false, _, 1) => known::QUESTION,
+            (false, ..) => known::QUESTIONS,
         };
         self.punctuation(form, length);
     }
 
-    fn punctuation(&mut self, form: &'static str, length: usize) {
-        self.constant(TokenKind::Punctuation, form, length);
+    fn punctuation(&mut self, form: Known, length: usize) {
+        self.negation = 0;
+        self.known(TokenKind::Punctuation, form, length);
+    }
+
+    /// A token whose form is known beforehand.
+    fn known(&mut self, kind: TokenKind, form: Known, length: usize) {
+        let Known { hash, start: form_start, end: form_end } = form;
+        let (marks, start) = (TokenMarks::default(), narrow(self.at));
+        self.tokens.list.push(Token { kind, marks, hash, unit: hash, start, form_start, form_end });
+        self.at += length;
     }
 
     fn emoticon(&mut self) -> bool {
@@ -241,13 +292,15 @@ impl Tokenizer<'_> {
         let form_end = self.tokens.forms.len();
         let hash = hash::token(&self.tokens.forms.as_bytes()[form_start..form_end]);
         let face = matches!(kind, TokenKind::Emoji | TokenKind::Emoticon);
-        if face || kind == TokenKind::Punctuation {
+        if face {
             self.negation = 0;
         }
         let repeats =
             face && self.tokens.list.last().is_some_and(|last| last.kind == kind && last.hash == hash);
         let marks = marks.with(TokenMarks::REPEATED, repeats);
-        self.tokens.list.push(Token { kind, marks, hash, start, form_start, form_end });
+        let (start, form_start, form_end) = (narrow(start), narrow(form_start), narrow(form_end));
+        let unit = unit(hash, marks);
+        self.tokens.list.push(Token { kind, marks, hash, unit, start, form_start, form_end });
     }
 }
 

@@ -1,70 +1,140 @@
 //! What words are read as: SMS shorthand spelled out, clitics split off, negators known.
 
-/// What a folded word is read as, if it is shorthand of SMS and chat or a contraction without its apostrophe. A
-/// match on bytes compiles to a decision tree: most words are past it after a length and a letter.
-#[allow(clippy::too_many_lines)]
-pub(super) fn spelled_out(word: &[u8]) -> Option<&'static str> {
-    Some(match word {
-        b"abt" => "about",
-        b"aint" => "ain't",
-        b"r" => "are",
-        b"arent" => "aren't",
-        b"awsm" => "awesome",
-        b"bcos" | b"bcoz" | b"bcz" | b"becoz" | b"coz" | b"cuz" => "because",
-        b"b4" => "before",
-        b"bday" => "birthday",
-        b"cant" => "can't",
-        b"xmas" => "christmas",
-        b"couldnt" => "couldn't",
-        b"didnt" => "didn't",
-        b"doesnt" => "doesn't",
-        b"dont" => "don't",
-        b"4eva" | b"4ever" => "forever",
-        b"frm" => "from",
-        b"gd" | b"gud" => "good",
-        b"gnite" => "goodnight",
-        b"gr8" => "great",
-        b"hadnt" => "hadn't",
-        b"hasnt" => "hasn't",
-        b"h8" => "hate",
-        b"hav" => "have",
-        b"havent" => "haven't",
-        b"im" => "i'm",
-        b"ive" => "i've",
-        b"isnt" => "isn't",
-        b"jus" | b"juz" => "just",
-        b"l8" => "late",
-        b"l8r" => "later",
-        b"luv" => "love",
-        b"luvin" => "loving",
-        b"m8" => "mate",
-        b"msg" => "message",
-        b"nite" => "night",
-        b"ppl" => "people",
-        b"pls" | b"plz" | b"plzz" => "please",
-        b"rly" => "really",
-        b"shouldnt" | b"shudnt" => "shouldn't",
-        b"sry" => "sorry",
-        b"thanx" | b"thnx" | b"thx" | b"tnx" => "thanks",
-        b"thats" => "that's",
-        b"tho" => "though",
-        b"2day" => "today",
-        b"2moro" | b"2morrow" | b"2mr" | b"2mro" | b"2mrw" | b"tmr" | b"tmrw" | b"tmw" => "tomorrow",
-        b"2nite" | b"tonite" => "tonight",
-        b"w8" => "wait",
-        b"wasnt" => "wasn't",
-        b"werent" => "weren't",
-        b"wat" => "what",
-        b"whats" => "what's",
-        b"wif" => "with",
-        b"wont" => "won't",
-        b"wud" => "would",
-        b"wouldnt" => "wouldn't",
-        b"u" => "you",
-        b"youre" => "you're",
-        b"ur" => "your",
-        _ => return None,
-    })
+use Meaning::{Negates, Short, Turns};
+
+/// What a folded word does beside being a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// It is shorthand of SMS and chat, or a contraction without its apostrophe, for this.
+    Short(&'static str),
+    /// It negates what follows it. Other languages' plain negators are here too: none of them is a common word of another
+    /// sense elsewhere.
+    Negates,
+    /// It starts a new clause, so that a negation before it does not reach beyond it.
+    Turns,
+}
+
+/// The words that mean something, none of them longer than a register.
+#[rustfmt::skip]
+const WORDS: &[(&[&str], Meaning)] = &[
+    (&["abt"], Short("about")),
+    (&["aint"], Short("ain't")),
+    (&["r"], Short("are")),
+    (&["arent"], Short("aren't")),
+    (&["awsm"], Short("awesome")),
+    (&["bcos", "bcoz", "bcz", "becoz", "coz", "cuz"], Short("because")),
+    (&["b4"], Short("before")),
+    (&["bday"], Short("birthday")),
+    (&["cant"], Short("can't")),
+    (&["xmas"], Short("christmas")),
+    (&["couldnt"], Short("couldn't")),
+    (&["didnt"], Short("didn't")),
+    (&["doesnt"], Short("doesn't")),
+    (&["dont"], Short("don't")),
+    (&["4eva", "4ever"], Short("forever")),
+    (&["frm"], Short("from")),
+    (&["gd", "gud"], Short("good")),
+    (&["gnite"], Short("goodnight")),
+    (&["gr8"], Short("great")),
+    (&["hadnt"], Short("hadn't")),
+    (&["hasnt"], Short("hasn't")),
+    (&["h8"], Short("hate")),
+    (&["hav"], Short("have")),
+    (&["havent"], Short("haven't")),
+    (&["im"], Short("i'm")),
+    (&["ive"], Short("i've")),
+    (&["isnt"], Short("isn't")),
+    (&["jus", "juz"], Short("just")),
+    (&["l8"], Short("late")),
+    (&["l8r"], Short("later")),
+    (&["luv"], Short("love")),
+    (&["luvin"], Short("loving")),
+    (&["m8"], Short("mate")),
+    (&["msg"], Short("message")),
+    (&["nite"], Short("night")),
+    (&["ppl"], Short("people")),
+    (&["pls", "plz", "plzz"], Short("please")),
+    (&["rly"], Short("really")),
+    (&["shouldnt", "shudnt"], Short("shouldn't")),
+    (&["sry"], Short("sorry")),
+    (&["thanx", "thnx", "thx", "tnx"], Short("thanks")),
+    (&["thats"], Short("that's")),
+    (&["tho"], Short("though")),
+    (&["2day"], Short("today")),
+    (&["2moro", "2morrow", "2mr", "2mro", "2mrw", "tmr", "tmrw", "tmw"], Short("tomorrow")),
+    (&["2nite", "tonite"], Short("tonight")),
+    (&["w8"], Short("wait")),
+    (&["wasnt"], Short("wasn't")),
+    (&["werent"], Short("weren't")),
+    (&["wat"], Short("what")),
+    (&["whats"], Short("what's")),
+    (&["wif"], Short("with")),
+    (&["wont"], Short("won't")),
+    (&["wud"], Short("would")),
+    (&["wouldnt"], Short("wouldn't")),
+    (&["u"], Short("you")),
+    (&["youre"], Short("you're")),
+    (&["ur"], Short("your")),
+    (&["not", "no", "never", "none", "nobody", "nothing", "nowhere", "neither", "nor", "without", "hardly", "barely", "scarcely", "cannot", "nicht", "kein", "keine", "keinen", "jamais", "nunca", "jamás", "não", "nem", "nessun", "nessuno"], Negates),
+    (&["but", "however", "although", "though", "because", "aber", "mais", "pero", "ma", "mas"], Turns),
+];
+
+/// Slots of the index below, a power of two of which about half are taken.
+const SLOTS: usize = 256;
+
+/// An open-addressed index of the words, made when this is compiled: most words are past it after one look.
+static INDEX: [Option<(u64, Meaning)>; SLOTS] = {
+    let mut index = [None; SLOTS];
+    let mut row = 0;
+    while row < WORDS.len() {
+        let (words, meaning) = WORDS[row];
+        let mut at = 0;
+        while at < words.len() {
+            let bytes = words[at].as_bytes();
+            assert!(bytes.len() <= 8);
+            let mut key = 0;
+            let mut byte = bytes.len();
+            while byte > 0 {
+                byte -= 1;
+                key = key << 8 | bytes[byte] as u64;
+            }
+            let mut place = slot(key);
+            while index[place].is_some() {
+                place = (place + 1) % SLOTS;
+            }
+            index[place] = Some((key, meaning));
+            at += 1;
+        }
+        row += 1;
+    }
+    index
+};
+
+/// Where a word's search begins: the upper bits of a product depend on all of its letters.
+#[allow(clippy::cast_possible_truncation)]
+const fn slot(key: u64) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
+}
+
+/// What a folded word of up to eight bytes does; `key` is its bytes, little-endian, zero-padded.
+#[inline]
+pub(super) fn meaning_of_key(key: u64) -> Option<Meaning> {
+    let mut place = slot(key);
+    while let Some((known, meaning)) = INDEX[place] {
+        if known == key {
+            return Some(meaning);
+        }
+        place = (place + 1) % SLOTS;
+    }
+    None
+}
+
+/// What a folded word does.
+pub(super) fn meaning(word: &[u8]) -> Option<Meaning> {
+    if word.len() > 8 {
+        return None;
+    }
+    meaning_of_key(word.iter().rev().fold(0, |key, &byte| key << 8 | u64::from(byte)))
 }
 
 /// Where the clitic of a folded word begins (`it's`, `we'll`); `n't` stays, for it negates with its verb.
@@ -73,55 +143,9 @@ pub(super) fn clitic(word: &str) -> Option<usize> {
     (at > 0 && matches!(&word[at + 1..], "s" | "m" | "re" | "ve" | "ll" | "d")).then_some(at)
 }
 
-/// Whether a folded word negates what follows it. Other languages' plain negators are here too: none of them is
-/// a common word of another sense elsewhere.
-pub(super) fn negates(word: &[u8]) -> bool {
-    matches!(
-        word,
-        b"not"
-            | b"no"
-            | b"never"
-            | b"none"
-            | b"nobody"
-            | b"nothing"
-            | b"nowhere"
-            | b"neither"
-            | b"nor"
-            | b"without"
-            | b"hardly"
-            | b"barely"
-            | b"scarcely"
-            | b"cannot"
-            | b"nicht"
-            | b"kein"
-            | b"keine"
-            | b"keinen"
-            | b"jamais"
-            | b"nunca"
-            | b"jam\xc3\xa1s"
-            | b"n\xc3\xa3o"
-            | b"nem"
-            | b"nessun"
-            | b"nessuno"
-            | [.., b'n', b'\'', b't']
-    )
-}
-
-/// Whether a folded word starts a new clause, so that a negation before it does not reach beyond it.
-pub(super) fn turns(word: &[u8]) -> bool {
-    matches!(
-        word,
-        b"but"
-            | b"however"
-            | b"although"
-            | b"though"
-            | b"because"
-            | b"aber"
-            | b"mais"
-            | b"pero"
-            | b"ma"
-            | b"mas"
-    )
+/// Whether a folded word is a verb with its negation.
+pub(super) fn is_negated_verb(word: &[u8]) -> bool {
+    word.ends_with(b"n't")
 }
 
 #[cfg(test)]
@@ -130,19 +154,36 @@ mod tests {
 
     #[test]
     fn shorthand() {
-        assert_eq!(spelled_out(b"gr8"), Some("great"));
-        assert_eq!(spelled_out(b"u"), Some("you"));
-        assert_eq!(spelled_out(b"hello"), None);
-        assert_eq!(spelled_out(b""), None);
+        assert_eq!(meaning(b"gr8"), Some(Short("great")));
+        assert_eq!(meaning(b"u"), Some(Short("you")));
+        assert_eq!(meaning(b"hello"), None);
+        assert_eq!(meaning(b""), None);
+    }
+
+    #[test]
+    fn every_word_is_found() {
+        for (words, wanted) in WORDS {
+            for word in *words {
+                assert_eq!(meaning(word.as_bytes()), Some(*wanted), "{word}");
+                for near in [&word[..word.len() - 1], &format!("{word}q"), &format!("q{word}")] {
+                    assert!(
+                        meaning(near.as_bytes())
+                            .is_none_or(|_| WORDS.iter().any(|(words, _)| words.contains(&near)))
+                    );
+                }
+            }
+        }
+        let most = WORDS.iter().map(|(words, _)| words.len()).sum::<usize>();
+        assert!(most <= SLOTS * 5 / 8, "{most} words are too many for a search that ends soon");
     }
 
     #[test]
     fn negators() {
         assert!(
-            negates(b"not") && negates(b"won't") && negates("não".as_bytes()) && negates("jamás".as_bytes())
+            ["not", "n\u{e3}o", "jam\u{e1}s"].iter().all(|word| meaning(word.as_bytes()) == Some(Negates))
         );
-        assert!(!negates(b"note") && !negates(b"") && !negates(b"n't-"));
-        assert!(turns(b"but") && !turns(b"butter"));
+        assert!(is_negated_verb(b"won't") && !is_negated_verb(b"n't-"));
+        assert_eq!((meaning(b"note"), meaning(b"but"), meaning(b"butter")), (None, Some(Turns), None));
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Words and numbers: folded, spelled out, split from their clitics, marked where a negation reaches them.
 
-use super::super::{TokenKind, scripts, web, words};
-use super::{TokenMarks, Tokenizer};
+use super::super::register;
+use super::super::words::{self, Meaning};
+use super::super::{TokenKind, scripts, web};
+use super::{Token, TokenMarks, Tokenizer, known, narrow, unit};
+use crate::hash;
 
 /// Words that a negation reaches, clause ends apart.
 const NEGATION_SCOPE: u8 = 5;
@@ -14,20 +17,109 @@ pub(super) struct Cast {
     pub elongated: bool,
 }
 
+/// A run of ASCII letters and digits.
+#[derive(Clone, Copy)]
+struct Run {
+    length: usize,
+    /// Its bytes in small letters if they are up to eight.
+    key: Option<u64>,
+    /// Whether it holds a letter, whether all of several letters are capitals, and whether one comes three times in a row.
+    letter: bool,
+    shouted: bool,
+    elongated: bool,
+    /// The byte that follows it, 0 at the end of the text.
+    next: u8,
+}
+
 impl Tokenizer<'_> {
+    /// A word as most are: ASCII letters, perhaps digits, nothing to shorten or spell out, so that its form is its own
+    /// part of the text in small letters. False if it takes more looking at; then nothing is done.
+    #[inline]
+    pub(super) fn plain_word(&mut self) -> bool {
+        let form_start = known::FORMS.len() + self.at;
+        let run = self.short_run().unwrap_or_else(|| self.long_run(form_start));
+        if !run.letter || run.elongated || run.next >= 0x80 || run.next == b'\'' {
+            return false;
+        }
+        if matches!(run.next, b'.' | b'@') && self.address(run.length) {
+            return true;
+        }
+        let meaning = run.key.and_then(words::meaning_of_key);
+        if matches!(meaning, Some(Meaning::Short(_))) {
+            return false;
+        }
+        let hash = match run.key {
+            Some(key) if run.length < 8 => hash::short(key, run.length),
+            _ => hash::token_within(self.tokens.forms.as_bytes(), form_start, run.length),
+        };
+        let marks = match meaning {
+            None => self.under_negation(),
+            Some(_) => self.marks(hash, meaning, false),
+        };
+        let marks = marks.with(TokenMarks::SHOUTED, run.shouted);
+        let (form_start, form_end) = (narrow(form_start), narrow(form_start + run.length));
+        let (kind, unit, start) = (TokenKind::Word, unit(hash, marks), narrow(self.at));
+        self.tokens.list.push(Token { kind, marks, hash, unit, start, form_start, form_end });
+        self.at += run.length;
+        true
+    }
+
+    /// The run at `self.at` if it ends within one register.
+    #[inline]
+    fn short_run(&self) -> Option<Run> {
+        let written = register::load(self.bytes, self.at);
+        let large = register::capitals(written);
+        let lower = register::lowered(written, large);
+        let letters = register::small_letters(lower);
+        let length = register::length(letters | register::digits(written));
+        if length == 8 {
+            return None;
+        }
+        let own = register::first(u64::MAX, length);
+        let (key, letters) = (lower & own, letters & own);
+        let shouted = letters & !large == 0 && letters & letters.wrapping_sub(1) != 0;
+        let elongated = register::triples(key) & own >> 16 != 0;
+        let next = (written >> (8 * length)).to_le_bytes()[0];
+        Some(Run { length, key: Some(key), letter: letters != 0, shouted, elongated, next })
+    }
+
+    /// The run at `self.at`; `form_start` is where it stands among the forms.
+    #[inline(never)]
+    fn long_run(&self, form_start: usize) -> Run {
+        let rest = &self.bytes[self.at..];
+        let length = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        let letters = || rest[..length].iter().filter(|byte| byte.is_ascii_alphabetic());
+        let forms = self.tokens.forms.as_bytes();
+        Run {
+            length,
+            key: (length <= 8).then(|| register::first(register::load(forms, form_start), length)),
+            letter: letters().next().is_some(),
+            shouted: letters().all(u8::is_ascii_uppercase) && letters().nth(1).is_some(),
+            elongated: register::has_triple(forms, form_start, length),
+            next: rest.get(length).copied().unwrap_or(0),
+        }
+    }
+
+    /// Files the web or mail address that begins with the `word` bytes at `self.at`, if one does.
+    fn address(&mut self, word: usize) -> bool {
+        let rest = &self.bytes[self.at..];
+        let length = web::with_domain(rest, word).max(web::mail_address(rest, word));
+        if length > 0 {
+            self.known(TokenKind::Url, known::URL, length);
+        }
+        length > 0
+    }
+
     /// A word or a number: letters, digits, marks, apostrophes within.
     pub(super) fn word(&mut self) {
         let (start, form_start) = (self.at, self.tokens.forms.len());
         let cast = self.fold();
-        if matches!(self.bytes.get(self.at), Some(b'.' | b'@')) {
-            let (rest, word) = (&self.bytes[start..], self.at - start);
-            let length = web::with_domain(rest, word).max(web::mail_address(rest, word));
-            if length > 0 {
-                self.tokens.forms.truncate(form_start);
-                self.at = start;
-                return self.constant(TokenKind::Url, "<url>", length);
-            }
+        let end = std::mem::replace(&mut self.at, start);
+        if matches!(self.bytes.get(end), Some(b'.' | b'@')) && self.address(end - start) {
+            self.tokens.forms.truncate(form_start);
+            return;
         }
+        self.at = end;
         if cast.letters == 0 {
             self.number(form_start, start);
         } else {
@@ -113,7 +205,10 @@ impl Tokenizer<'_> {
 
     /// Files a folded word: spelled out if it is shorthand, its clitic as a token of its own.
     pub(super) fn file_word(&mut self, form_start: usize, start: usize, cast: &Cast, marks: TokenMarks) {
-        let shorthand = words::spelled_out(&self.tokens.forms.as_bytes()[form_start..]);
+        let shorthand = match words::meaning(&self.tokens.forms.as_bytes()[form_start..]) {
+            Some(Meaning::Short(long)) => Some(long),
+            _ => None,
+        };
         if let Some(long) = shorthand {
             self.tokens.forms.truncate(form_start);
             self.tokens.forms.push_str(long);
@@ -138,12 +233,38 @@ impl Tokenizer<'_> {
     /// Files one word and minds the negation that it stands in or begins.
     fn file_part(&mut self, form_start: usize, start: usize, marks: TokenMarks) {
         let word = &self.tokens.forms.as_bytes()[form_start..];
-        let (negates, turns) = (words::negates(word), words::turns(word));
-        if turns {
+        let (meaning, denies) = (words::meaning(word), words::is_negated_verb(word));
+        let own = self.marks(hash::token(word), meaning, denies);
+        self.push(TokenKind::Word, form_start, start, marks.and(own));
+    }
+
+    /// What a word that does not negate is marked by: whether a negation reaches it.
+    #[inline]
+    fn under_negation(&mut self) -> TokenMarks {
+        let marks = TokenMarks::default().with(TokenMarks::NEGATED, self.negation > 0);
+        self.negation = self.negation.saturating_sub(1);
+        marks
+    }
+
+    /// What a word is marked by beside how it is written. Minds the negation that it stands in or begins.
+    fn marks(&mut self, hash: u64, meaning: Option<Meaning>, denies: bool) -> TokenMarks {
+        let negates = denies || meaning == Some(Meaning::Negates);
+        if meaning == Some(Meaning::Turns) {
             self.negation = 0;
         }
-        let negated = self.negation > 0 && !negates;
-        self.negation = if negates { NEGATION_SCOPE } else { self.negation.saturating_sub(1) };
-        self.push(TokenKind::Word, form_start, start, marks.with(TokenMarks::NEGATED, negated));
+        let own = if negates {
+            self.negation = NEGATION_SCOPE;
+            TokenMarks::default()
+        } else {
+            self.under_negation()
+        };
+        let plain = meaning.is_some() && [NOT, NO, NEVER].contains(&hash);
+        own.with(TokenMarks::DENIES, denies || plain).with(TokenMarks::BUT, meaning.is_some() && hash == BUT)
     }
 }
+
+/// Words that a text's shape knows.
+const NOT: u64 = hash::short_token(b"not");
+const NO: u64 = hash::short_token(b"no");
+const NEVER: u64 = hash::short_token(b"never");
+const BUT: u64 = hash::short_token(b"but");
