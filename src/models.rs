@@ -1,6 +1,9 @@
 //! From a model argument to an open model: the one place that opens models.
 
 mod cache;
+mod sharing;
+
+pub use sharing::remove_at_commit;
 
 use std::cell::RefCell;
 use std::ops::Deref;
@@ -13,6 +16,7 @@ use sentiment_core::{Predictor, Reading, Reason, Scratch, TokenView, shipped};
 use crate::errors::{Failure, Result, Shown};
 use crate::settings;
 use crate::text::{self, Body, StoredText};
+use sharing::Bytes;
 
 /// An open version of a model.
 #[derive(Debug)]
@@ -21,7 +25,7 @@ pub struct Model {
     predictor: Predictor<'static>,
     version_name: String,
     /// The base of a model from the registry, which its refreshed versions share; a shipped one is in the library.
-    base: Option<Arc<Vec<u8>>>,
+    base: Option<Arc<Bytes>>,
     /// Texts read in this session. Atomic since shipped models are shared in principle; a backend has one thread.
     texts: AtomicU64,
 }
@@ -146,16 +150,13 @@ impl Model {
         Ok(Self { predictor, version_name, base: None, texts: AtomicU64::new(0) })
     }
 
-    /// Opens a version from its base and its deltas. `known` says that the base's checksum was seen to hold.
-    fn open_parts(version_name: String, base: Arc<Vec<u8>>, known: bool, deltas: &[Vec<u8>]) -> Result<Self> {
-        // SAFETY: the predictor borrows from the heap, where the bytes stay as long as anybody holds them; the model does, never
-        // changes them, hands out no `'static` borrow of them, and drops the predictor first.
+    /// Opens a version from its base, whose checksum was seen to hold, and its deltas.
+    fn open_parts(version_name: String, base: Arc<Bytes>, deltas: &[Vec<u8>]) -> Result<Self> {
+        // SAFETY: the predictor borrows from the heap or a mapping, where the bytes stay as long as anybody holds them; the
+        // model does, never changes them, hands out no `'static` borrow of them, and drops the predictor first.
         let bytes: &'static [u8] = unsafe { std::slice::from_raw_parts(base.as_ptr(), base.len()) };
         let deltas: Vec<&[u8]> = deltas.iter().map(Vec::as_slice).collect();
-        let predictor = match known {
-            true => Predictor::open_parts_unchecked(bytes, &deltas)?,
-            false => Predictor::open_parts(bytes, &deltas)?,
-        };
+        let predictor = Predictor::open_parts_unchecked(bytes, &deltas)?;
         Ok(Self { predictor, version_name, base: Some(base), texts: AtomicU64::new(0) })
     }
 
@@ -221,12 +222,12 @@ impl Model {
 }
 
 /// The bytes of a base that is to be refreshed.
-pub fn base(part: i64) -> Result<Arc<Vec<u8>>> {
+pub fn base(part: i64) -> Result<Arc<Bytes>> {
     cache::base(part)
 }
 
 /// Keeps them for the next refresh; their checksum was seen to hold.
-pub fn keep_base(part: i64, bytes: Arc<Vec<u8>>) {
+pub fn keep_base(part: i64, bytes: Arc<Bytes>) {
     cache::keep_base(part, bytes);
 }
 

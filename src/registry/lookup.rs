@@ -101,7 +101,31 @@ impl Row {
             bytes
         }
     }
+
+    /// How the bytes of a column begin: of a large value one row of its table is read.
+    fn beginning(&self, column: i32) -> Beginning {
+        let mut null = false;
+        // SAFETY: as above; a slice is always a copy.
+        unsafe {
+            let datum = pg_sys::heap_getattr(self.tuple, column, self.descriptor, &mut null);
+            let length = pg_sys::toast_raw_datum_size(datum).saturating_sub(pg_sys::VARHDRSZ);
+            let slice = pg_sys::pg_detoast_datum_slice(datum.cast_mut_ptr(), 0, BEGINNING);
+            Beginning { bytes: pgrx::varlena_to_byte_slice(slice).to_vec(), length }
+        }
+    }
 }
+
+/// How a part begins, and how long it is.
+#[derive(Clone, Debug)]
+pub struct Beginning {
+    /// The first bytes.
+    pub bytes: Vec<u8>,
+    /// The length of the whole.
+    pub length: usize,
+}
+
+/// Bytes of a part's beginning that are read: those of a model's header, which has the checksum.
+const BEGINNING: i32 = 64;
 
 /// What is known of a model's name.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +153,19 @@ pub fn part(id: i64) -> Result<Vec<u8>> {
     let key = [(1, INT8_EQUALS, id.into())];
     let bytes = find(c"part", &key, |row| row.bytes(2))?;
     bytes.ok_or_else(Failure::registry_damaged)
+}
+
+/// How a part begins.
+pub fn beginning(id: i64) -> Result<Beginning> {
+    let key = [(1, INT8_EQUALS, id.into())];
+    let beginning = find(c"part", &key, |row| row.beginning(2))?;
+    beginning.ok_or_else(Failure::registry_damaged)
+}
+
+/// Whether there is a part of this number.
+pub fn has_part(id: i64) -> Result<bool> {
+    let key = [(1, INT8_EQUALS, id.into())];
+    Ok(find(c"part", &key, |_| ())?.is_some())
 }
 
 thread_local! {
