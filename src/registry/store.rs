@@ -39,7 +39,7 @@ pub fn check_name(name: &str) -> Result<()> {
     if name.is_empty() || name.contains('@') || name.chars().any(char::is_control) {
         return Err(Failure::name_malformed(Shown(name)));
     }
-    if name == models::AUTO || models::shipped()?.iter().any(|model| model.card().name() == name) {
+    if name == models::AUTO || models::ships(name) {
         return Err(Failure::name_reserved(name));
     }
     Ok(())
