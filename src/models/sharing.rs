@@ -68,15 +68,14 @@ pub fn open(part: i64) -> Result<Bytes> {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => place.remove(),
         Err(_) => {}
     }
-    let bytes = own(part)?;
-    match place.write(&bytes).and_then(|()| place.map(&begins)) {
+    match place.write(&begins).and_then(|()| place.map(&begins)) {
         Ok(map) => {
             sweep()?;
             Ok(Bytes::Shared(map))
         }
         Err(error) => {
             pgrx::debug1!("pg_sentiment does not share a model: {}", error.kind());
-            Ok(Bytes::Own(bytes))
+            own(part).map(Bytes::Own)
         }
     }
 }
@@ -169,39 +168,27 @@ impl Place {
 
     /// Maps the file, if it holds the part that begins so.
     fn map(self, begins: &Beginning) -> io::Result<Mmap> {
-        let file = File::open(self.path())?;
-        let about = file.metadata()?;
-        if !about.is_file() || usize::try_from(about.len()).ok() != Some(begins.length) {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        // SAFETY: nobody changes or shortens the file. Ours are complete when they get their names, and unlinked only. The
-        // folder is the server's own user's, for nobody else to enter: who could write here could as well change the server's
-        // tables, or its programs. A page that the disk cannot read ends the session with SIGBUS, as a page of a program does.
-        let map = unsafe { Mmap::map(&file)? };
-        if !map.starts_with(&begins.bytes) {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        Ok(map)
+        map(&self.path(), begins)
     }
 
     /// Writes the file, unless another session was faster: of many that begin at once, all shall map the same one.
-    fn write(self, bytes: &[u8]) -> io::Result<()> {
-        if exceeds_limit(bytes.len()) {
+    fn write(self, begins: &Beginning) -> io::Result<()> {
+        if exceeds_limit(begins.length) {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
-        let unfinished = self.path().with_extension(std::process::id().to_string());
-        let written = create(&unfinished).and_then(|mut file| file.write_all(bytes)).and_then(|()| {
-            match fs::hard_link(&unfinished, self.path()) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    // Not every file system has links.
-                    fs::rename(&unfinished, self.path())
-                }
-                _ => Ok(()),
-            }
-        });
-        // Nothing is flushed to disk: after a crash of the machine the server removes the file.
-        remove(&unfinished);
-        written
+        let unfinished = Unfinished(self.path().with_extension(std::process::id().to_string()));
+        let mut file = unfinished.create()?;
+        // Where the part is gone meanwhile, whoever asked for it finds that out.
+        lookup::pieces(self.part, |piece| file.write_all(piece)).map_err(|_| io::ErrorKind::NotFound)??;
+        // What the others will map, not what was meant to be written. Nothing is flushed to disk: after a crash of the machine
+        // the server removes the file.
+        Predictor::open(&map(&unfinished.0, begins)?).map_err(|_| io::ErrorKind::InvalidData)?;
+        match fs::hard_link(&unfinished.0, self.path()) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            // Not every file system has links.
+            Err(_) => fs::rename(&unfinished.0, self.path()),
+            Ok(()) => Ok(()),
+        }
     }
 
     fn remove(&self) {
@@ -209,19 +196,48 @@ impl Place {
     }
 }
 
-/// Creates a file for writing; the folder too, which the server makes when it first needs it.
-fn create(path: &Path) -> io::Result<File> {
-    // One of this name is of a process with the same number, before a crash.
-    remove(path);
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    match options.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // SAFETY: makes a folder of a constant name, with the mode that all of the server's have; reports by its result.
-            unsafe { pg_sys::MakePGDirectory(c"base/pgsql_tmp".as_ptr()) };
-            options.open(path)
+/// Maps a file, if it holds the part that begins so.
+fn map(path: &Path, begins: &Beginning) -> io::Result<Mmap> {
+    let file = File::open(path)?;
+    let about = file.metadata()?;
+    if !about.is_file() || usize::try_from(about.len()).ok() != Some(begins.length) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    // SAFETY: nobody changes or shortens the file. Ours are complete when they are mapped, and unlinked only. The folder is
+    // the server's own user's, for nobody else to enter: who could write here could as well change the server's tables, or its
+    // programs. A page that the disk cannot read ends the session with SIGBUS, as a page of a program does.
+    let map = unsafe { Mmap::map(&file)? };
+    if !map.starts_with(&begins.bytes) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(map)
+}
+
+/// The path of a file that is being written; gone when it is, however that ends.
+struct Unfinished(PathBuf);
+
+impl Unfinished {
+    /// Creates the file; the folder too, which the server makes when it first needs it.
+    fn create(&self) -> io::Result<File> {
+        // One of this name is of a process with the same number, before a crash.
+        remove(&self.0);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        match options.open(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // SAFETY: makes a folder of a constant name, with the mode that all of the server's have; reports by its
+                // result.
+                unsafe { pg_sys::MakePGDirectory(c"base/pgsql_tmp".as_ptr()) };
+                options.open(&self.0)
+            }
+            opened => opened,
         }
-        opened => opened,
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        remove(&self.0);
     }
 }
 

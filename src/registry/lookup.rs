@@ -113,6 +113,30 @@ impl Row {
             Beginning { bytes: pgrx::varlena_to_byte_slice(slice).to_vec(), length }
         }
     }
+
+    /// Hands the bytes of a column to `take`, piece by piece, until it fails.
+    fn pieces<E>(
+        &self,
+        column: i32,
+        mut take: impl FnMut(&[u8]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let mut null = false;
+        // SAFETY: as above; each slice is a copy, freed when it was taken.
+        unsafe {
+            let datum = pg_sys::heap_getattr(self.tuple, column, self.descriptor, &mut null);
+            for start in (0..).step_by(PIECE as usize) {
+                let slice = pg_sys::pg_detoast_datum_slice(datum.cast_mut_ptr(), start, PIECE);
+                let bytes = pgrx::varlena_to_byte_slice(slice);
+                let (taken, length) = (take(bytes), bytes.len());
+                pg_sys::pfree(slice.cast());
+                taken?;
+                if length < PIECE as usize {
+                    break;
+                }
+            }
+            Ok(())
+        }
+    }
 }
 
 /// How a part begins, and how long it is.
@@ -126,6 +150,9 @@ pub struct Beginning {
 
 /// Bytes of a part's beginning that are read: those of a model's header, which has the checksum.
 const BEGINNING: i32 = 64;
+
+/// Bytes of a part that are held at a time where it is read piece by piece.
+const PIECE: i32 = 64 * 1024;
 
 /// What is known of a model's name.
 #[derive(Clone, Copy, Debug)]
@@ -160,6 +187,16 @@ pub fn beginning(id: i64) -> Result<Beginning> {
     let key = [(1, INT8_EQUALS, id.into())];
     let beginning = find(c"part", &key, |row| row.beginning(2))?;
     beginning.ok_or_else(Failure::registry_damaged)
+}
+
+/// Hands the bytes of a part to `take`, piece by piece, until it fails: so that a large one is never held as a whole.
+pub fn pieces<E>(
+    id: i64,
+    take: impl FnMut(&[u8]) -> std::result::Result<(), E>,
+) -> Result<std::result::Result<(), E>> {
+    let key = [(1, INT8_EQUALS, id.into())];
+    let taken = find(c"part", &key, |row| row.pieces(2, take))?;
+    taken.ok_or_else(Failure::registry_damaged)
 }
 
 /// Whether there is a part of this number.
