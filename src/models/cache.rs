@@ -42,8 +42,7 @@ pub(super) fn find(reference: &Reference<'_>, written: &str) -> Result<Rc<Model>
     if let Some(model) = known {
         return Ok(model);
     }
-    lookup::watch().map_err(|_| Failure::unknown_model(Shown(reference.name)))?;
-    let registry = lookup::relation(c"model")?;
+    let registry = lookup::watch().map_err(|_| Failure::unknown_model(Shown(reference.name)))?;
     // What a look-up sees is at least as new as this.
     let generation = lookup::generation();
     let number = number(reference)?;

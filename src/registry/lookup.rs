@@ -234,15 +234,15 @@ pub fn generation() -> u64 {
     GENERATION.get()
 }
 
-/// Begins to listen to changes.
-pub fn watch() -> Result<()> {
+/// Begins to listen to changes of the table that it returns.
+pub fn watch() -> Result<pg_sys::Oid> {
     let table = relation(c"model")?;
     if WATCHED.get() == pg_sys::InvalidOid {
         // SAFETY: the server keeps the callback as long as the process lives, and so does the library.
         unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(changed), pg_sys::Datum::null()) };
     }
     WATCHED.set(table);
-    Ok(())
+    Ok(table)
 }
 
 /// Tells every session, at commit, that the registry has changed; this one with its next command.
