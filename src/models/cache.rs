@@ -71,7 +71,11 @@ fn open(version_name: String, parts: &[i64]) -> Result<Model> {
         Some(bytes) => bytes,
         None => Arc::new(sharing::open(base)?),
     };
-    Model::open_parts(version_name, bytes, &deltas)
+    match Model::open_parts(version_name.clone(), bytes.clone(), &deltas) {
+        // Shared bytes may have changed since they were checked.
+        Err(_) => Model::open_parts(version_name, sharing::checked(base, bytes)?, &deltas),
+        opened => opened,
+    }
 }
 
 /// The bytes of a base that is to be refreshed; their checksum holds.

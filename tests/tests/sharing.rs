@@ -182,6 +182,16 @@ fn what_is_not_the_part_is_replaced() {
         assert_eq!(fs::read(file).unwrap(), bytes, "it is the part again");
         assert!(!mapped(&mut session)[0].1.ends_with("(deleted)"));
     }
+    // Damage further on is seen where it keeps the model from being opened.
+    let place = file.with_extension("test");
+    let mut changed = bytes.clone();
+    changed[64..128].fill(0xff);
+    fs::write(&place, changed).unwrap();
+    fs::rename(&place, file).unwrap();
+    for maps in [0, 1] {
+        let mut session = database.connect("postgres");
+        assert_eq!((label(&mut session, "m"), mapped(&mut session).len()), ("good".into(), maps));
+    }
     // What cannot be removed is left alone.
     fs::remove_file(file).unwrap();
     fs::create_dir(file).unwrap();
