@@ -87,7 +87,7 @@ fn own(part: i64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The bytes of a base with a checksum that holds now: for what goes back into the registry.
+/// The bytes of a base with a checksum that holds now: for what goes back into the registry, or did not open.
 pub fn checked(part: i64, bytes: Arc<Bytes>) -> Result<Arc<Bytes>> {
     if matches!(*bytes, Bytes::Own(_)) || Predictor::open(&bytes).is_ok() {
         return Ok(bytes);
