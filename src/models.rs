@@ -1,18 +1,22 @@
 //! From a model argument to an open model: the one place that opens models.
 
 mod cache;
+mod sharing;
+
+pub use sharing::remove_at_commit;
 
 use std::cell::RefCell;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use sentiment_core::{Predictor, Reading, Reason, Scratch, TokenView, shipped};
 
 use crate::errors::{Failure, Result, Shown};
 use crate::settings;
 use crate::text::{self, Body, StoredText};
+use sharing::Bytes;
 
 /// An open version of a model.
 #[derive(Debug)]
@@ -21,7 +25,7 @@ pub struct Model {
     predictor: Predictor<'static>,
     version_name: String,
     /// The base of a model from the registry, which its refreshed versions share; a shipped one is in the library.
-    base: Option<Arc<Vec<u8>>>,
+    base: Option<Arc<Bytes>>,
     /// Texts read in this session. Atomic since shipped models are shared in principle; a backend has one thread.
     texts: AtomicU64,
 }
@@ -146,16 +150,13 @@ impl Model {
         Ok(Self { predictor, version_name, base: None, texts: AtomicU64::new(0) })
     }
 
-    /// Opens a version from its base and its deltas. `known` says that the base's checksum was seen to hold.
-    fn open_parts(version_name: String, base: Arc<Vec<u8>>, known: bool, deltas: &[Vec<u8>]) -> Result<Self> {
-        // SAFETY: the predictor borrows from the heap, where the bytes stay as long as anybody holds them; the model does, never
-        // changes them, hands out no `'static` borrow of them, and drops the predictor first.
+    /// Opens a version from its base, whose checksum was seen to hold, and its deltas.
+    fn open_parts(version_name: String, base: Arc<Bytes>, deltas: &[Vec<u8>]) -> Result<Self> {
+        // SAFETY: the predictor borrows from the heap or a mapping, where the bytes stay as long as anybody holds them; the
+        // model does, never changes them, hands out no `'static` borrow of them, and drops the predictor first.
         let bytes: &'static [u8] = unsafe { std::slice::from_raw_parts(base.as_ptr(), base.len()) };
         let deltas: Vec<&[u8]> = deltas.iter().map(Vec::as_slice).collect();
-        let predictor = match known {
-            true => Predictor::open_parts_unchecked(bytes, &deltas)?,
-            false => Predictor::open_parts(bytes, &deltas)?,
-        };
+        let predictor = Predictor::open_parts_unchecked(bytes, &deltas)?;
         Ok(Self { predictor, version_name, base: Some(base), texts: AtomicU64::new(0) })
     }
 
@@ -221,26 +222,53 @@ impl Model {
 }
 
 /// The bytes of a base that is to be refreshed.
-pub fn base(part: i64) -> Result<Arc<Vec<u8>>> {
+pub fn base(part: i64) -> Result<Arc<Bytes>> {
     cache::base(part)
 }
 
 /// Keeps them for the next refresh; their checksum was seen to hold.
-pub fn keep_base(part: i64, bytes: Arc<Vec<u8>>) {
+pub fn keep_base(part: i64, bytes: Arc<Bytes>) {
     cache::keep_base(part, bytes);
 }
 
 /// The versions that this session has used or opened.
-pub fn in_use() -> Result<Vec<ModelRef>> {
-    let used = shipped()?.iter().filter(|model| model.texts() > 0).map(ModelRef::Shipped);
-    Ok(used.chain(cache::opened().into_iter().map(ModelRef::Trained)).collect())
+pub fn in_use() -> Vec<ModelRef> {
+    let opened = SHIPPED.iter().filter_map(|shipped| shipped.model.get()?.as_ref().ok());
+    let used = opened.filter(|model| model.texts() > 0).map(ModelRef::Shipped);
+    used.chain(cache::opened().into_iter().map(ModelRef::Trained)).collect()
 }
 
-/// The shipped versions, the newest of a name last; opened at a session's first use of any.
-pub fn shipped() -> Result<&'static [Model]> {
-    static SHIPPED: LazyLock<Result<Vec<Model>>> =
-        LazyLock::new(|| shipped::all().iter().map(|(_, _, bytes)| Model::open(bytes)).collect());
-    SHIPPED.as_deref().map_err(Failure::clone)
+/// A version that ships. What it is called is known before it is opened, which each is at a session's first use of it.
+struct Shipped {
+    name: &'static str,
+    number: u32,
+    bytes: &'static [u8],
+    model: OnceLock<Result<Model>>,
+}
+
+static SHIPPED: LazyLock<Vec<Shipped>> = LazyLock::new(|| {
+    let closed = |&(name, number, bytes)| Shipped { name, number, bytes, model: OnceLock::new() };
+    shipped::all().iter().map(closed).collect()
+});
+
+impl Shipped {
+    fn open(&'static self) -> Result<&'static Model> {
+        self.model.get_or_init(|| Model::open(self.bytes)).as_ref().map_err(Failure::clone)
+    }
+
+    fn newest(name: &str) -> Option<&'static Self> {
+        SHIPPED.iter().rev().find(|shipped| shipped.name == name)
+    }
+}
+
+/// The shipped versions, the newest of a name last.
+pub fn shipped() -> Result<Vec<&'static Model>> {
+    SHIPPED.iter().map(Shipped::open).collect()
+}
+
+/// Whether a model of this name ships.
+pub fn ships(name: &str) -> bool {
+    Shipped::newest(name).is_some()
 }
 
 /// A model as a user names it.
@@ -266,20 +294,18 @@ impl<'a> Reference<'a> {
     /// nothing in the registry has one of them.
     fn find(&self, written: &str) -> Result<ModelRef> {
         if self.name == AUTO && self.number.is_none() {
-            let newest = |name: &str| {
-                let found = shipped()?.iter().rev().find(|model| model.predictor.name() == name);
-                found.ok_or_else(|| Failure::unknown_model(Shown(name)))
-            };
+            let newest =
+                |name: &str| Shipped::newest(name).ok_or_else(|| Failure::unknown_model(Shown(name)))?.open();
             return Ok(ModelRef::Auto { english: newest("english")?, others: newest("multilingual")? });
         }
-        let mut versions = shipped()?.iter().rev().filter(|model| model.predictor.name() == self.name);
-        let Some(newest) = versions.clone().next() else {
+        let Some(newest) = Shipped::newest(self.name) else {
             return cache::find(self, written).map(ModelRef::Trained);
         };
-        let Some(number) = self.number else { return Ok(ModelRef::Shipped(newest)) };
+        let Some(number) = self.number else { return newest.open().map(ModelRef::Shipped) };
         let wanted = number.parse().ok();
-        let found = versions.find(|model| Some(model.predictor.version()) == wanted);
-        let found = found.ok_or_else(|| Failure::unknown_version(Shown(self.name), Shown(number)));
-        found.map(ModelRef::Shipped)
+        let found =
+            SHIPPED.iter().find(|shipped| shipped.name == self.name && Some(shipped.number) == wanted);
+        let found = found.ok_or_else(|| Failure::unknown_version(Shown(self.name), Shown(number)))?;
+        found.open().map(ModelRef::Shipped)
     }
 }

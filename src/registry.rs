@@ -23,7 +23,7 @@ fn shipped_models(call: &Call) -> Answer {
     let mut rows = Rows::begin(call)?;
     let versions = models::shipped()?;
     for (index, model) in versions.iter().enumerate() {
-        let same_name = |later: &Model| later.card().name() == model.card().name();
+        let same_name = |later: &&Model| later.card().name() == model.card().name();
         if !versions[index + 1..].iter().any(same_name) {
             rows.push(columns(model)?);
         }
@@ -34,7 +34,7 @@ fn shipped_models(call: &Call) -> Answer {
 /// `sentiment.cached_models()`: the versions that this session holds open.
 fn cached_models(call: &Call) -> Answer {
     let mut rows = Rows::begin(call)?;
-    for model in models::in_use()? {
+    for model in models::in_use() {
         rows.push([
             Some(text::datum(model.version_name())),
             model.shipped_bytes().is_some().into_datum(),

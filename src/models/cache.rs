@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::sharing::{self, Bytes};
 use super::{Model, Reference};
 use crate::errors::{Failure, Result, Shown};
 use crate::registry::lookup;
@@ -23,7 +24,7 @@ struct Cache {
     opened: Vec<Opened>,
     clock: u64,
     /// The base that was refreshed last: the next refresh needs it again, and reading it costs what the model is large.
-    refreshed: Option<(i64, Arc<Vec<u8>>)>,
+    refreshed: Option<(i64, Arc<Bytes>)>,
 }
 
 struct Opened {
@@ -41,8 +42,7 @@ pub(super) fn find(reference: &Reference<'_>, written: &str) -> Result<Rc<Model>
     if let Some(model) = known {
         return Ok(model);
     }
-    lookup::watch().map_err(|_| Failure::unknown_model(Shown(reference.name)))?;
-    let registry = lookup::relation(c"model")?;
+    let registry = lookup::watch().map_err(|_| Failure::unknown_model(Shown(reference.name)))?;
     // What a look-up sees is at least as new as this.
     let generation = lookup::generation();
     let number = number(reference)?;
@@ -63,28 +63,37 @@ pub(super) fn find(reference: &Reference<'_>, written: &str) -> Result<Rc<Model>
     Ok(model)
 }
 
-/// Opens a version. A base that another version of the cache has is neither read nor checked again.
+/// Opens a version. A base that another version of the cache has is not looked for again.
 fn open(version_name: String, parts: &[i64]) -> Result<Model> {
     let Some((&base, deltas)) = parts.split_first() else { return Err(Failure::registry_damaged()) };
     let deltas = deltas.iter().map(|&part| lookup::part(part)).collect::<Result<Vec<_>>>()?;
-    match CACHE.with_borrow(|cache| cache.base(base)) {
-        Some(bytes) => Model::open_parts(version_name, bytes, true, &deltas),
-        None => Model::open_parts(version_name, Arc::new(lookup::part(base)?), false, &deltas),
+    let bytes = match CACHE.with_borrow(|cache| cache.base(base)) {
+        Some(bytes) => bytes,
+        None => Arc::new(sharing::open(base)?),
+    };
+    match Model::open_parts(version_name.clone(), bytes.clone(), &deltas) {
+        // Shared bytes may have changed since they were checked.
+        Err(_) => Model::open_parts(version_name, sharing::checked(base, bytes)?, &deltas),
+        opened => opened,
     }
 }
 
-/// The bytes of a base, read from the registry if this session does not hold them.
-pub(super) fn base(part: i64) -> Result<Arc<Vec<u8>>> {
+/// The bytes of a base that is to be refreshed; their checksum holds.
+pub(super) fn base(part: i64) -> Result<Arc<Bytes>> {
     let registry = lookup::relation(c"model")?;
-    let held = CACHE.with_borrow_mut(|cache| {
-        cache.renew(cache.generation, registry);
-        cache.base(part)
-    });
-    held.map_or_else(|| lookup::part(part).map(Arc::new), Ok)
+    CACHE.with_borrow_mut(|cache| cache.renew(cache.generation, registry));
+    if let Some(bytes) = CACHE.with_borrow(|cache| cache.kept(part)) {
+        return Ok(bytes);
+    }
+    let bytes = match CACHE.with_borrow(|cache| cache.base(part)) {
+        Some(bytes) => bytes,
+        None => Arc::new(sharing::open(part)?),
+    };
+    sharing::checked(part, bytes)
 }
 
 /// Keeps the bytes of a base whose checksum was seen to hold, in place of those kept before.
-pub(super) fn keep_base(part: i64, bytes: Arc<Vec<u8>>) {
+pub(super) fn keep_base(part: i64, bytes: Arc<Bytes>) {
     CACHE.with_borrow_mut(|cache| {
         cache.refreshed = (bytes.len() <= settings::cache_size()).then_some((part, bytes));
     });
@@ -138,12 +147,15 @@ impl Cache {
     }
 
     /// The bytes of a part that an opened version has for its base, or that was refreshed last.
-    fn base(&self, part: i64) -> Option<Arc<Vec<u8>>> {
+    fn base(&self, part: i64) -> Option<Arc<Bytes>> {
         let same = |opened: &&Opened| opened.parts.first() == Some(&part);
         let opened = self.opened.iter().find(same).and_then(|opened| opened.model.base.clone());
-        let refreshed =
-            || self.refreshed.iter().find(|(kept, _)| *kept == part).map(|(_, bytes)| bytes.clone());
-        opened.or_else(refreshed)
+        opened.or_else(|| self.kept(part))
+    }
+
+    /// The bytes of a part that was refreshed last.
+    fn kept(&self, part: i64) -> Option<Arc<Bytes>> {
+        self.refreshed.iter().find(|(kept, _)| *kept == part).map(|(_, bytes)| bytes.clone())
     }
 
     /// Bytes that the opened versions hold; a base that several share counts once.

@@ -101,7 +101,58 @@ impl Row {
             bytes
         }
     }
+
+    /// How the bytes of a column begin: of a large value one row of its table is read.
+    fn beginning(&self, column: i32) -> Beginning {
+        let mut null = false;
+        // SAFETY: as above; a slice is always a copy.
+        unsafe {
+            let datum = pg_sys::heap_getattr(self.tuple, column, self.descriptor, &mut null);
+            let length = pg_sys::toast_raw_datum_size(datum).saturating_sub(pg_sys::VARHDRSZ);
+            let slice = pg_sys::pg_detoast_datum_slice(datum.cast_mut_ptr(), 0, BEGINNING);
+            Beginning { bytes: pgrx::varlena_to_byte_slice(slice).to_vec(), length }
+        }
+    }
+
+    /// Hands the bytes of a column to `take`, piece by piece, until it fails.
+    fn pieces<E>(
+        &self,
+        column: i32,
+        mut take: impl FnMut(&[u8]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let mut null = false;
+        // SAFETY: as above; each slice is a copy, freed when it was taken.
+        unsafe {
+            let datum = pg_sys::heap_getattr(self.tuple, column, self.descriptor, &mut null);
+            for start in (0..).step_by(PIECE as usize) {
+                let slice = pg_sys::pg_detoast_datum_slice(datum.cast_mut_ptr(), start, PIECE);
+                let bytes = pgrx::varlena_to_byte_slice(slice);
+                let (taken, length) = (take(bytes), bytes.len());
+                pg_sys::pfree(slice.cast());
+                taken?;
+                if length < PIECE as usize {
+                    break;
+                }
+            }
+            Ok(())
+        }
+    }
 }
+
+/// How a part begins, and how long it is.
+#[derive(Clone, Debug)]
+pub struct Beginning {
+    /// The first bytes.
+    pub bytes: Vec<u8>,
+    /// The length of the whole.
+    pub length: usize,
+}
+
+/// Bytes of a part's beginning that are read: those of a model's header, which has the checksum.
+const BEGINNING: i32 = 64;
+
+/// Bytes of a part that are held at a time where it is read piece by piece.
+const PIECE: i32 = 64 * 1024;
 
 /// What is known of a model's name.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +180,29 @@ pub fn part(id: i64) -> Result<Vec<u8>> {
     let key = [(1, INT8_EQUALS, id.into())];
     let bytes = find(c"part", &key, |row| row.bytes(2))?;
     bytes.ok_or_else(Failure::registry_damaged)
+}
+
+/// How a part begins.
+pub fn beginning(id: i64) -> Result<Beginning> {
+    let key = [(1, INT8_EQUALS, id.into())];
+    let beginning = find(c"part", &key, |row| row.beginning(2))?;
+    beginning.ok_or_else(Failure::registry_damaged)
+}
+
+/// Hands the bytes of a part to `take`, piece by piece, until it fails: so that a large one is never held as a whole.
+pub fn pieces<E>(
+    id: i64,
+    take: impl FnMut(&[u8]) -> std::result::Result<(), E>,
+) -> Result<std::result::Result<(), E>> {
+    let key = [(1, INT8_EQUALS, id.into())];
+    let taken = find(c"part", &key, |row| row.pieces(2, take))?;
+    taken.ok_or_else(Failure::registry_damaged)
+}
+
+/// Whether there is a part of this number.
+pub fn has_part(id: i64) -> Result<bool> {
+    let key = [(1, INT8_EQUALS, id.into())];
+    Ok(find(c"part", &key, |_| ())?.is_some())
 }
 
 thread_local! {
@@ -160,15 +234,15 @@ pub fn generation() -> u64 {
     GENERATION.get()
 }
 
-/// Begins to listen to changes.
-pub fn watch() -> Result<()> {
+/// Begins to listen to changes of the table that it returns.
+pub fn watch() -> Result<pg_sys::Oid> {
     let table = relation(c"model")?;
     if WATCHED.get() == pg_sys::InvalidOid {
         // SAFETY: the server keeps the callback as long as the process lives, and so does the library.
         unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(changed), pg_sys::Datum::null()) };
     }
     WATCHED.set(table);
-    Ok(())
+    Ok(table)
 }
 
 /// Tells every session, at commit, that the registry has changed; this one with its next command.

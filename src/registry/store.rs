@@ -39,7 +39,7 @@ pub fn check_name(name: &str) -> Result<()> {
     if name.is_empty() || name.contains('@') || name.chars().any(char::is_control) {
         return Err(Failure::name_malformed(Shown(name)));
     }
-    if name == models::AUTO || models::shipped()?.iter().any(|model| model.card().name() == name) {
+    if name == models::AUTO || models::ships(name) {
         return Err(Failure::name_reserved(name));
     }
     Ok(())
@@ -211,10 +211,12 @@ fn remove(session: &Session, which: &str, parameters: &[Parameter]) -> Result<u6
             SELECT part FROM gone, unnest(gone.parts) AS part
             EXCEPT SELECT unnest(v.parts) FROM sentiment.version AS v
             WHERE v.model = $1 AND v.number NOT IN (SELECT number FROM gone)),
-        dropped AS (DELETE FROM sentiment.part WHERE id IN (SELECT part FROM unused))
-        SELECT count(*) FROM gone"
+        dropped AS (DELETE FROM sentiment.part WHERE id IN (SELECT part FROM unused) RETURNING id)
+        SELECT (SELECT count(*) FROM gone), (SELECT string_agg(id::text, ',') FROM dropped)"
     );
-    let removed = session.query(&statement(&sql), parameters, |[count]| integer(count))?;
+    let (removed, parts) =
+        session.query(&statement(&sql), parameters, |[count, parts]| (integer(count), text_of(parts)))?;
+    models::remove_at_commit(parts.split(',').filter_map(|id| id.parse().ok()).collect())?;
     if removed > 0 {
         let model = &parameters[..1];
         let clean: [&CStr; 2] = [

@@ -72,6 +72,27 @@ impl Server {
         script
     }
 
+    /// The folder of its data.
+    pub fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// Kills the server's first process, as nothing but a crash would, and starts the server again.
+    pub fn crash(&self) {
+        let lock = std::fs::read_to_string(self.data().join("postmaster.pid"));
+        let lock = lock.expect("a server that runs says its process number");
+        run_clean(Command::new("kill").args(["-9", lock.lines().next().unwrap_or_default()]));
+        let restart =
+            || Command::new(repository().join("scripts/server")).arg("restart").arg(&self.dir).output();
+        // The sessions that have lost their server are still ending.
+        for _ in 0..20 {
+            if restart().expect("the script runs").status.success() {
+                return;
+            }
+        }
+        panic!("the server does not start after a crash");
+    }
+
     /// All that the server has logged so far.
     pub fn log(&self) -> Vec<Entry> {
         let bytes = std::fs::read(self.dir.join("log")).expect("the server's log is readable");
