@@ -26,6 +26,8 @@ pub struct Model {
     version_name: String,
     /// The base of a model from the registry, which its refreshed versions share; a shipped one is in the library.
     base: Option<Arc<Bytes>>,
+    /// Which of the session's models this is: no other has the number, not even after it.
+    number: u64,
     /// Texts read in this session. Atomic since shipped models are shared in principle; a backend has one thread.
     texts: AtomicU64,
 }
@@ -56,7 +58,7 @@ impl ModelRef {
             let Self::Auto { english, others } = self else {
                 return self.read_body(body, answer);
             };
-            SCRATCH.with_borrow_mut(|scratch| match english.read_with(body, scratch) {
+            READER.with_borrow_mut(|reader| match english.read_with(body, reader) {
                 Some(reading) if reading.coverage < KNOWN_IN_ENGLISH => {
                     others.read_body(body, |model, reading| answer(model, reading))
                 }
@@ -103,10 +105,41 @@ impl Deref for ModelRef {
 }
 
 thread_local! {
-    /// Buffers that every reading of this session reuses.
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    /// What every reading of this session reuses.
+    static READER: RefCell<Reader> = RefCell::default();
     /// The same, for a text that is read a second time.
-    static FURTHER_SCRATCH: RefCell<Scratch> = RefCell::default();
+    static FURTHER_READER: RefCell<Reader> = RefCell::default();
+}
+
+/// Buffers, and what was read with them last: a row is often asked for label, score and probabilities one after the other.
+#[derive(Default)]
+struct Reader {
+    scratch: Scratch,
+    /// The model that read, if that went well, and the text.
+    model: Option<u64>,
+    bytes: Vec<u8>,
+    cut: bool,
+}
+
+impl Reader {
+    /// Reads a text, unless it was read just now.
+    fn read(&mut self, model: &Model, body: Body<'_>) -> Option<Reading<'_>> {
+        let (bytes, cut) = (body.bytes(), body.is_cut());
+        if self.model != Some(model.number) || self.cut != cut || self.bytes != bytes {
+            self.model = None;
+            model.predictor.read(body.text(), &mut self.scratch);
+            self.bytes.clear();
+            self.bytes.extend_from_slice(bytes);
+            (self.cut, self.model) = (cut, Some(model.number));
+        }
+        self.scratch.reading()
+    }
+
+    /// The buffers for something else than a reading.
+    fn scratch(&mut self) -> &mut Scratch {
+        self.model = None;
+        &mut self.scratch
+    }
 }
 
 impl Model {
@@ -147,7 +180,7 @@ impl Model {
     fn open(bytes: &'static [u8]) -> Result<Self> {
         let predictor = Predictor::open_unchecked(bytes)?;
         let version_name = format!("{}@{}", predictor.name(), predictor.version());
-        Ok(Self { predictor, version_name, base: None, texts: AtomicU64::new(0) })
+        Ok(Self::of(predictor, version_name, None))
     }
 
     /// Opens a version from its base, whose checksum was seen to hold, and its deltas.
@@ -157,7 +190,13 @@ impl Model {
         let bytes: &'static [u8] = unsafe { std::slice::from_raw_parts(base.as_ptr(), base.len()) };
         let deltas: Vec<&[u8]> = deltas.iter().map(Vec::as_slice).collect();
         let predictor = Predictor::open_parts_unchecked(bytes, &deltas)?;
-        Ok(Self { predictor, version_name, base: Some(base), texts: AtomicU64::new(0) })
+        Ok(Self::of(predictor, version_name, Some(base)))
+    }
+
+    fn of(predictor: Predictor<'static>, version_name: String, base: Option<Arc<Bytes>>) -> Self {
+        static OPENED: AtomicU64 = AtomicU64::new(0);
+        let number = OPENED.fetch_add(1, Ordering::Relaxed);
+        Self { predictor, version_name, base, number, texts: AtomicU64::new(0) }
     }
 
     /// Texts that this session has had the model read.
@@ -197,27 +236,27 @@ impl Model {
 
     /// Reads a text and hands what it comes to to `answer`.
     fn read_body<T>(&self, body: Body<'_>, answer: impl FnOnce(&Self, Reading<'_>) -> T) -> Option<T> {
-        let read = |scratch: &mut Scratch| self.read_with(body, scratch).map(|reading| answer(self, reading));
-        SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
-            Ok(mut scratch) => read(&mut scratch),
+        let read = |reader: &mut Reader| self.read_with(body, reader).map(|reading| answer(self, reading));
+        READER.with(|reader| match reader.try_borrow_mut() {
+            Ok(mut reader) => read(&mut reader),
             // The text was just read by another model, whose reading is still held.
-            Err(_) => FURTHER_SCRATCH.with_borrow_mut(read),
+            Err(_) => FURTHER_READER.with_borrow_mut(read),
         })
     }
 
-    fn read_with<'s>(&self, body: Body<'_>, scratch: &'s mut Scratch) -> Option<Reading<'s>> {
+    fn read_with<'s>(&self, body: Body<'_>, reader: &'s mut Reader) -> Option<Reading<'s>> {
         self.texts.store(self.texts() + 1, Ordering::Relaxed);
-        self.predictor.read(body.text(), scratch)
+        reader.read(self, body)
     }
 
     /// Why a text gets its label.
     pub fn explain(&self, body: Body<'_>) -> Vec<Reason> {
-        SCRATCH.with_borrow_mut(|scratch| self.predictor.explain(body.text(), scratch))
+        READER.with_borrow_mut(|reader| self.predictor.explain(body.text(), reader.scratch()))
     }
 
     /// The tokens of a text.
     pub fn tokens(&self, body: Body<'_>) -> Vec<TokenView> {
-        SCRATCH.with_borrow_mut(|scratch| self.predictor.tokens(body.text(), scratch))
+        READER.with_borrow_mut(|reader| self.predictor.tokens(body.text(), reader.scratch()))
     }
 }
 

@@ -101,6 +101,11 @@ impl<'a> Body<'a> {
         self.bytes
     }
 
+    /// Whether its end was left behind.
+    pub fn is_cut(self) -> bool {
+        self.cut
+    }
+
     /// The text as a string, for names and labels.
     pub fn to_str(self) -> Cow<'a, str> {
         String::from_utf8_lossy(self.bytes)

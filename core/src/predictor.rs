@@ -29,6 +29,25 @@ pub struct Scratch {
     present: Present,
     seen: Vec<usize>,
     network: network::Buffers,
+    /// What the last text came to, its probabilities apart.
+    summary: Option<Summary>,
+}
+
+/// A reading without its probabilities.
+#[derive(Clone, Copy, Debug)]
+struct Summary {
+    label: usize,
+    score: Option<f64>,
+    coverage: f64,
+    truncated: bool,
+}
+
+impl Scratch {
+    /// What [`Predictor::read`] answered last with these buffers.
+    pub fn reading(&self) -> Option<Reading<'_>> {
+        let Summary { label, score, coverage, truncated } = self.summary?;
+        Some(Reading { label, probabilities: &self.probabilities, score, coverage, truncated })
+    }
 }
 
 /// An opened model: a borrowed view of its bytes. It never changes.
@@ -183,20 +202,21 @@ impl<'a> Predictor<'a> {
     /// Reads a text. `None` where it holds nothing to score: no word, number, emoji or punctuation of feeling.
     pub fn read<'s>(&self, text: Text<'_>, scratch: &'s mut Scratch) -> Option<Reading<'s>> {
         scratch.text.read(&text);
+        scratch.summary = self.sum_up(scratch);
+        scratch.reading()
+    }
+
+    /// What the text in `scratch` comes to.
+    fn sum_up(&self, scratch: &mut Scratch) -> Option<Summary> {
         if scratch.text.tokens().is_empty() {
             return None;
         }
         let truncated = scratch.text.truncated();
         let tally = if self.trees.is_some() { self.ask_trees(scratch) } else { self.add_up(scratch) };
-        let probabilities = &mut scratch.probabilities;
-        let label = softmax(probabilities);
-        Some(Reading {
-            label,
-            score: self.score(probabilities),
-            probabilities,
-            coverage: f64::from(tally.known) / f64::from(tally.content.max(1)),
-            truncated,
-        })
+        let label = softmax(&mut scratch.probabilities);
+        let score = self.score(&scratch.probabilities);
+        let coverage = f64::from(tally.known) / f64::from(tally.content.max(1));
+        Some(Summary { label, score, coverage, truncated })
     }
 
     /// The logits of the text in `scratch`: a sum over its terms.

@@ -168,7 +168,7 @@ fn cancelled() {
     let mut database = Database::new();
     database.run("CREATE TABLE messages (body text)");
     database.run(
-        "INSERT INTO messages SELECT repeat('so happy and proud ', 1000) FROM generate_series(1, 20000)",
+        "INSERT INTO messages SELECT n || repeat(' so happy and proud', 1000) FROM generate_series(1, 20000) AS n",
     );
     database.run("SET statement_timeout = '200ms'");
     for statement in [
