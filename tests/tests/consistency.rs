@@ -49,6 +49,40 @@ fn parallel_sequential_scan() {
     database.refuses("42704", SUMMARY);
 }
 
+/// A session keeps what it read last: asked side by side, of one text or of several, each function answers as it does alone.
+#[test]
+fn functions_side_by_side() {
+    let mut database = Database::new();
+    database.run(MESSAGES);
+    database.run("INSERT INTO messages VALUES (0, ''), (-1, NULL), (-2, repeat('so good ', 9000)), (-3, repeat('so good ', 9000) || 'x')");
+    let functions = [
+        "sentiment(body)",
+        "sentiment_score(body)::text",
+        "sentiment_score(body, 'multilingual')::text",
+        "sentiment_probability(body, 'negative', 'auto')::text",
+        "(SELECT string_agg(token, ' ') FROM sentiment_tokens(body))",
+        "sentiment_score('how lovely')::text",
+        "sentiment_json(body)::text",
+        "(SELECT sum(weight)::text FROM sentiment_explain(body))",
+        "sentiment_score(body, 'english@1')::text",
+    ];
+    let rows = "FROM messages WHERE id < 300 ORDER BY id";
+    let alone: Vec<Vec<Option<String>>> = functions
+        .iter()
+        .map(|function| {
+            database.rows(&format!("SELECT {function} {rows}")).iter().map(|row| row.get(0)).collect()
+        })
+        .collect();
+    for _ in 0..2 {
+        let twice = functions.iter().chain(functions.iter().rev()).copied().collect::<Vec<_>>().join(", ");
+        for (at, row) in database.rows(&format!("SELECT {twice} {rows}")).iter().enumerate() {
+            for (column, alone) in alone.iter().chain(alone.iter().rev()).enumerate() {
+                assert_eq!(row.get::<_, Option<String>>(column), alone[at], "row {at}, column {column}");
+            }
+        }
+    }
+}
+
 #[test]
 fn prepared_statement_and_cursor() {
     let mut database = Database::new();
