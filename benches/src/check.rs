@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn what_costs_over_five_percent_more_is_slower() {
         let counts = |n: f64| BTreeMap::from([("english".to_owned(), n)]);
-        assert_eq!(compare(&counts(1000.0), &counts(1050.0)).1, Vec::<String>::new());
+        assert_eq!(compare(&counts(1000.0), &counts(1049.0)).1, Vec::<String>::new());
         assert_eq!(compare(&counts(1000.0), &counts(1051.0)).1, ["english"]);
         assert_eq!(compare(&counts(1000.0), &counts(10.0)).1, Vec::<String>::new());
         assert_eq!(compare(&BTreeMap::new(), &counts(10.0)).1, Vec::<String>::new());

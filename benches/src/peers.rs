@@ -20,8 +20,11 @@ impl Peers {
     /// Fetches what is missing, and says what there is then.
     pub fn fetch() -> Result<Self> {
         let folder = target().join("bench/python");
-        let output =
-            Command::new(repository().join("benches/peers")).arg(&folder).stdin(Stdio::null()).output()?;
+        let output = Command::new(repository().join("benches/peers"))
+            .arg(&folder)
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()?;
         let names = String::from_utf8(output.stdout)?;
         Ok(Self { folder: folder.canonicalize()?, names: names.lines().map(str::to_owned).collect() })
     }
