@@ -28,6 +28,7 @@ use crate::peers::Peers;
 use crate::report::{Cells, Report};
 use crate::settings::{Settings, flag};
 use crate::stage::{Stage, mean_length};
+use crate::targets::grouped;
 
 /// What goes wrong ends the program with a line.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -55,9 +56,10 @@ fn bench() -> Result<()> {
     let mut report = Report { machine: Machine::read(&peers), ..Report::default() };
     let Settings { rows, rounds, .. } = settings;
     report.texts = format!(
-        "{rows} rows of {:.0} characters ({}), UTF-8 with locale C.UTF-8, {rounds} rounds in turns. to_tsvector reads a \
+        "{} rows of {:.0} characters ({}), UTF-8 with locale C.UTF-8, {rounds} rounds in turns. to_tsvector reads a \
          quarter of the rows and VADER a fiftieth; trainings have {} rounds, and \
          train_sentiment calibrates on three held-out folds besides, which the others do not.",
+        grouped(rows),
         mean_length(&data.texts),
         data.about,
         settings.few_rounds()

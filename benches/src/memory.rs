@@ -11,6 +11,9 @@ fn kilobytes(line: &str, name: &str) -> Option<u64> {
     line.strip_prefix(name)?.strip_prefix(':')?.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
+/// What the kernel calls the mapping that holds the server's shared buffers, in small pages and in large ones.
+const SHARED_BUFFERS: [&str; 2] = ["/dev/zero (deleted)", "/anon_hugepage (deleted)"];
+
 /// What a process holds, in kilobytes, by one of the kernel's measures. The server's own shared buffers are left out: which
 /// of their pages a session has seen says nothing about what it holds.
 fn held(pid: i32, measure: &str) -> Result<u64> {
@@ -19,7 +22,7 @@ fn held(pid: i32, measure: &str) -> Result<u64> {
     for line in text.lines() {
         // A mapping begins with its addresses, which are hexadecimal; what is counted of it begins with a capital.
         if line.starts_with(|first: char| first.is_ascii_digit() || first.is_ascii_lowercase()) {
-            counts = !line.ends_with("/dev/zero (deleted)");
+            counts = !SHARED_BUFFERS.iter().any(|name| line.ends_with(name));
         } else if counts {
             sum += kilobytes(line, measure).unwrap_or(0);
         }

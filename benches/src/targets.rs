@@ -59,6 +59,19 @@ pub fn short(value: f64) -> String {
     }
 }
 
+/// A whole number with a comma before each three digits.
+pub fn grouped(n: usize) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// A row of the table.
 #[derive(Debug)]
 pub struct Target {
@@ -203,6 +216,7 @@ mod tests {
         assert_eq!(Unit::Times.show(1.0), "1 x");
         assert_eq!(Unit::Percent.show(0.15), "15 %");
         assert_eq!(Unit::Megabytes.show(123.4), "123 MB");
+        assert_eq!([999, 1_000, 1_234_567].map(grouped), ["999", "1,000", "1,234,567"]);
     }
 
     #[test]

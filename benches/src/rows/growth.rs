@@ -4,6 +4,7 @@ use crate::Result;
 use crate::figures::{Figures, Start, count, off_line, race, seconds};
 use crate::memory::rise;
 use crate::stage::{Stage, backend};
+use crate::targets::grouped;
 use postgres::Client;
 
 /// Characters of the texts that are scored. Beyond 65,536 nothing is read.
@@ -32,7 +33,7 @@ pub fn measure_length(stage: &mut Stage) -> Result<()> {
         Ok(stage.time(&sql)? * 1e6 / count(rows[at]))
     })?;
     for (length, figures) in LENGTHS.iter().zip(&figures) {
-        stage.report.line("length", &format!("{length} characters"), "us a text", *figures);
+        stage.report.line("length", &format!("{} characters", grouped(*length)), "us a text", *figures);
     }
     let points: Vec<(f64, f64)> =
         LENGTHS.iter().zip(&figures).map(|(length, figures)| (count(*length), figures.median)).collect();
@@ -88,16 +89,17 @@ pub fn measure_training(stage: &mut Stage) -> Result<()> {
         let share = figures(&|trained| trained.rise / trained.limit).ok_or("no rounds")?;
         let memory = figures(&|trained| trained.rise / 1024.0).ok_or("no rounds")?;
         let limit = figures(&|trained| trained.limit / 1024.0).ok_or("no rounds")?;
-        stage.report.line("training rows", &format!("{rows} rows"), "us a row", time);
-        stage.report.line("training rows", &format!("{rows} rows, memory"), "MiB", memory);
-        stage.report.line("training rows", &format!("{rows} rows, train_memory that it takes"), "MiB", limit);
+        let name = format!("{} rows", grouped(*rows));
+        stage.report.line("training rows", &name, "us a row", time);
+        stage.report.line("training rows", &format!("{name}, memory"), "MiB", memory);
+        stage.report.line("training rows", &format!("{name}, train_memory that it takes"), "MiB", limit);
         each.push(time.median);
         most.push(share.max);
         stage.client.batch_execute(&format!("DROP TABLE resampled_{rows}"))?;
     }
     let worst = each.iter().map(|time| time / each[0] - 1.0).fold(f64::MIN, f64::max);
     let last = ROWS.iter().chain(many).last().copied().unwrap_or(0);
-    let note = format!("{} to {last} rows, resampled", ROWS[0]);
+    let note = format!("{} to {} rows, resampled", grouped(ROWS[0]), grouped(last));
     stage.report.outcome("growth", worst, &note)?;
     stage.report.outcome("growth_memory", most.into_iter().fold(0.0, f64::max), "")?;
     Ok(())
