@@ -76,23 +76,23 @@ pub fn measure_training(stage: &mut Stage) -> Result<()> {
         return Ok(());
     }
     let many: &[usize] = if stage.settings.full { MANY_ROWS } else { &[] };
-    let (mut each, mut most) = (Vec::new(), Vec::new());
+    let (mut each, mut most, mut limit) = (Vec::new(), Vec::new(), 1_024);
     for rows in ROWS.iter().chain(many) {
         resample(&mut stage.client, *rows)?;
         let rounds = if *rows < 100_000 { stage.settings.few_rounds() } else { 1 };
         let mut trained = Vec::new();
         for _ in 0..rounds {
-            trained.push(train(stage, *rows)?);
+            trained.push(train(stage, *rows, &mut limit)?);
         }
         let figures = |of: &dyn Fn(&Trained) -> f64| Figures::of(&trained.iter().map(of).collect::<Vec<_>>());
         let time = figures(&|trained| trained.seconds * 1e6 / count(*rows)).ok_or("no rounds")?;
         let share = figures(&|trained| trained.rise / trained.limit).ok_or("no rounds")?;
         let memory = figures(&|trained| trained.rise / 1024.0).ok_or("no rounds")?;
-        let limit = figures(&|trained| trained.limit / 1024.0).ok_or("no rounds")?;
+        let allowed = figures(&|trained| trained.limit / 1024.0).ok_or("no rounds")?;
         let name = format!("{} rows", grouped(*rows));
         stage.report.line("training rows", &name, "us a row", time);
         stage.report.line("training rows", &format!("{name}, memory"), "MiB", memory);
-        stage.report.line("training rows", &format!("{name}, train_memory that it takes"), "MiB", limit);
+        stage.report.line("training rows", &format!("{name}, train_memory that it takes"), "MiB", allowed);
         each.push(time.median);
         most.push(share.max);
         stage.client.batch_execute(&format!("DROP TABLE resampled_{rows}"))?;
@@ -118,9 +118,9 @@ fn resample(client: &mut Client, rows: usize) -> Result<()> {
     Ok(client.batch_execute(&format!("VACUUM ANALYZE resampled_{rows}"))?)
 }
 
-/// Trains in a session of its own, within as little memory as it says it needs.
-fn train(stage: &Stage, rows: usize) -> Result<Trained> {
-    let mut limit = 1_024;
+/// Trains in a session of its own, within as little memory as it says it needs, of which so many kilobytes are too few or
+/// just enough.
+fn train(stage: &Stage, rows: usize, limit: &mut usize) -> Result<Trained> {
     loop {
         let mut client = stage.connect()?;
         let pid = backend(&mut client)?;
@@ -135,13 +135,13 @@ fn train(stage: &Stage, rows: usize) -> Result<Trained> {
         let (seconds, rise) = rise(pid, || {
             seconds(|| {
                 let Err(error) = client.batch_execute(&sql) else { return Ok(()) };
-                refused = error.as_db_error().and_then(|error| needed(error.message(), limit));
+                refused = error.as_db_error().and_then(|error| needed(error.message(), *limit));
                 if refused.is_some() { Ok(()) } else { Err(error.into()) }
             })
         })?;
         match refused {
-            Some(needed) => limit = needed,
-            None => return Ok(Trained { seconds, rise, limit: count(limit) }),
+            Some(needed) => *limit = needed,
+            None => return Ok(Trained { seconds, rise, limit: count(*limit) }),
         }
         client.batch_execute("ROLLBACK")?;
     }
