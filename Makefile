@@ -23,7 +23,7 @@ feature=pg_sentiment/pg$$(scripts/pg_config --major)
 export PGRX_PG_CONFIG_PATH
 endef
 
-.PHONY: build install demo demo-stop test lint models models-check accuracy fuzz bench requirements prefix clean help
+.PHONY: build install demo demo-stop test lint models models-check accuracy fuzz bench bench-render bench-check requirements prefix clean help
 
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
@@ -44,7 +44,7 @@ demo-stop: ## stop that server and remove it
 	scripts/server remove $(target)/demo
 
 test: requirements lint ## everything CI runs
-	cargo test --locked -p sentiment-core -p sentiment-models
+	cargo test --locked -p sentiment-core -p sentiment-models -p sentiment-bench
 	$(MAKE) build prefix
 	cargo test --locked --no-fail-fast -p sentiment-tests
 	$(MAKE) models-check
@@ -54,7 +54,7 @@ lint: ## formatting, clippy and shellcheck, with warnings as errors
 	$(for_postgres)
 	cargo clippy --workspace --all-targets --locked --features "$$feature" -- -D warnings
 	if command -v shellcheck >/dev/null; then
-		shellcheck -x scripts/* demo/run .ci/run
+		shellcheck -x scripts/* demo/run benches/peers .ci/run
 	else
 		echo "skipped: shellcheck is not installed, the scripts were not checked"
 	fi
@@ -83,8 +83,19 @@ fuzz: ## fuzz whatever reads what is not trusted, SECONDS_EACH (60) each; needs 
 		cargo +nightly fuzz run "$$fuzz_target" -- -max_total_time=$(SECONDS_EACH) -max_len=4096 -timeout=10
 	done
 
-bench: requirements build prefix ## what scoring costs, beside its peers
-	benches/run
+bench: requirements build prefix ## what all costs, beside its peers; ROWS, ROUNDS, FULL=1, ONLY=groups, UPDATE=1
+	cargo build --release --locked -p sentiment-bench
+	$(target)/release/sentiment-bench
+
+bench-render: ## write the README's figures again from benches/results.json
+	cargo run --release --locked -p sentiment-bench -- render
+
+bench-check: ## compare instruction counts with the committed ones; UPDATE=1 writes them anew
+	@if ! command -v valgrind >/dev/null && ((EUID == 0)) && command -v apt-get >/dev/null; then
+		apt-get install -y -qq --no-install-recommends valgrind >/dev/null || true
+	fi
+	cargo build --release --locked -p sentiment-bench
+	$(target)/release/sentiment-bench check
 
 requirements: ## install what the machine lacks (apt-get), or name it
 	scripts/requirements
@@ -95,6 +106,7 @@ prefix:
 
 clean: demo-stop ## remove everything that was built
 	scripts/prefix --remove
+	benches/peers --remove $(target)/bench/python
 	cargo clean
 
 help:

@@ -1,0 +1,125 @@
+//! What scoring a row costs in a query.
+
+use crate::Result;
+use crate::figures::{Figures, Start, race};
+use crate::stage::Stage;
+
+/// Name, expression and table of a contestant.
+type Contestant = (&'static str, &'static str, &'static str);
+
+const LENGTH: Contestant = ("length(body)", "length(body)", "texts");
+const LOWER: Contestant = ("lower(body)", "lower(body)", "texts");
+const MD5: Contestant = ("md5(body)", "md5(body)", "texts");
+const SCORE: Contestant = ("sentiment_score(body)", "sentiment_score(body)", "texts");
+const TSVECTOR: Contestant = ("to_tsvector('english', body)", "to_tsvector('english', body)", "some_texts");
+const VADER: Contestant = ("VADER in PL/Python", "vader(body)", "few_texts");
+
+/// Measures all that is scored in queries.
+pub fn measure(stage: &mut Stage) -> Result<()> {
+    rows(stage)?;
+    others(stage)?;
+    three(stage)?;
+    parallel(stage)
+}
+
+fn rows(stage: &mut Stage) -> Result<()> {
+    let mut contestants = vec![LENGTH, LOWER, MD5, SCORE, TSVECTOR];
+    if stage.peers.has("vader") && stage.peers.has("plpython") {
+        let peers = stage.peers.clone();
+        peers.make_vader(&mut stage.client)?;
+        contestants.push(VADER);
+    } else {
+        stage.report.skip("VADER, for PL/Python or vaderSentiment is not to be had here");
+    }
+    let figures = race_queries(stage, &contestants)?;
+    for ((name, ..), figures) in contestants.iter().zip(&figures) {
+        stage.report.line("row", name, "us a row", *figures);
+    }
+    let [_, lower, _, score, tsvector] = [0, 1, 2, 3, 4].map(|at| figures[at]);
+    stage.report.ratio("lower", "us a row", score, lower)?;
+    stage.report.ratio("tsvector", "us a row", score, tsvector)?;
+    if let Some(vader) = figures.get(5) {
+        stage.report.ratio("vader", "us a row", score, *vader)?;
+    }
+    Ok(())
+}
+
+/// Texts that the model has not learned from, and texts that it hardly knows a word of.
+fn others(stage: &mut Stage) -> Result<()> {
+    if stage.data.sms.is_empty() || stage.data.foreign.is_empty() {
+        stage.report.skip("texts of another kind, for DATA has none");
+        return Ok(());
+    }
+    let contestants: [Contestant; 4] = [
+        ("lower(body), unseen SMS", "lower(body)", "sms"),
+        ("sentiment_score(body), unseen SMS", "sentiment_score(body)", "sms"),
+        ("lower(body), Spanish tweets", "lower(body)", "foreign_texts"),
+        ("sentiment_score(body), Spanish tweets", "sentiment_score(body)", "foreign_texts"),
+    ];
+    let figures = race_queries(stage, &contestants)?;
+    for ((name, ..), figures) in contestants.iter().zip(&figures) {
+        stage.report.line("other texts", name, "us a row", *figures);
+    }
+    stage.report.ratio("lower_sms", "us a row", figures[1], figures[0])?;
+    stage.report.ratio("lower_foreign", "us a row", figures[3], figures[2])
+}
+
+fn three(stage: &mut Stage) -> Result<()> {
+    let contestants: [Contestant; 4] = [
+        ("sentiment(body)", "sentiment(body)", "some_texts"),
+        ("sentiment_score(body)", "sentiment_score(body)", "some_texts"),
+        ("sentiment_detail(body)", "sentiment_detail(body)", "some_texts"),
+        (
+            "sentiment, sentiment_score and sentiment_detail",
+            "sentiment(body)), count(sentiment_score(body)), count(sentiment_detail(body)",
+            "some_texts",
+        ),
+    ];
+    let figures = race_queries(stage, &contestants)?;
+    for ((name, ..), figures) in contestants.iter().zip(&figures) {
+        stage.report.line("three functions", name, "us a row", *figures);
+    }
+    stage.report.ratio("three", "us a row", figures[3], figures[2])?;
+    stage.report.ratio("three_score", "us a row", figures[3], figures[1])
+}
+
+/// Microseconds a row of `SELECT count(expression)` for each contestant.
+fn race_queries(stage: &mut Stage, contestants: &[Contestant]) -> Result<Vec<Figures>> {
+    let mut rows = Vec::new();
+    for (_, _, table) in contestants {
+        let n: i64 = stage.client.query_one(&format!("SELECT count(*) FROM {table}"), &[])?.get(0);
+        rows.push(f64::from(i32::try_from(n)?));
+    }
+    race(stage.settings.rounds, contestants.len(), Start::Warm, |at| {
+        let (_, expression, table) = contestants[at];
+        Ok(stage.time(&format!("SELECT count({expression}) FROM {table}"))? * 1e6 / rows[at])
+    })
+}
+
+/// The leader does not score too: two workers are two processes, as many as none are one.
+const WORKERS: &str = "SET max_parallel_workers_per_gather = 2; SET parallel_leader_participation = off; \
+    SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0";
+const NO_WORKERS: &str = "SET max_parallel_workers_per_gather = 0";
+
+fn parallel(stage: &mut Stage) -> Result<()> {
+    const QUERY: &str = "SELECT count(sentiment_score(body)) FROM texts";
+    stage.client.batch_execute(WORKERS)?;
+    let plan = stage.client.query(&format!("EXPLAIN {QUERY}"), &[])?;
+    if !plan.iter().any(|row| row.get::<_, String>(0).contains("Workers Planned: 2")) {
+        stage.client.batch_execute(NO_WORKERS)?;
+        stage.report.skip("parallel workers, for the planner takes none for so few rows");
+        return Ok(());
+    }
+    let figures = race(stage.settings.rounds, 2, Start::Warm, |at| {
+        stage.client.batch_execute([NO_WORKERS, WORKERS][at])?;
+        Ok(stage.time(QUERY)? * 1e3)
+    })?;
+    stage.client.batch_execute(&format!("{NO_WORKERS}; RESET parallel_leader_participation"))?;
+    for (name, figures) in ["no workers", "two workers"].iter().zip(&figures) {
+        stage.report.line("parallel", name, "ms", *figures);
+    }
+    let outcome = stage.report.outcome("parallel", figures[0].median / figures[1].median, "")?;
+    outcome.ours = Some((figures[1], "ms".into()));
+    outcome.beside = Some((figures[0], "ms".into()));
+    Ok(())
+}
