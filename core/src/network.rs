@@ -148,9 +148,8 @@ impl<'a> NetworkView<'a> {
         in_range.then(|| Self { filters, classes, table, unknown: Entry::of(unknown), bias, output })
     }
 
-    /// Adds what the network makes of a text to its logits; `length` is the text's scale.
-    pub fn add_to(&self, logits: &mut [f64], tokens: &[Token], length: f64, buffers: &mut Buffers) {
-        self.locate(tokens, &mut buffers.places);
+    /// Adds what the network makes of the text that was located to its logits; `length` is the text's scale.
+    pub fn add_to(&self, logits: &mut [f64], length: f64, buffers: &mut Buffers) {
         if self.filters == SIXTEEN {
             sixteen::pool(self, buffers);
         } else {
@@ -203,7 +202,7 @@ impl<'a> NetworkView<'a> {
             logits.iter_mut().zip(weights).for_each(|(logit, weight)| *logit = pooled * weight);
             (at.saturating_sub(filter / self.filters), at)
         };
-        self.locate(tokens, &mut buffers.places);
+        self.locate(tokens, buffers);
         self.slide(buffers, |at, found| {
             for (filter, (&found, largest)) in found.iter().zip(&mut largest).enumerate() {
                 if found > largest.0 {
@@ -223,7 +222,8 @@ impl<'a> NetworkView<'a> {
     }
 
     /// Finds the records of a text's tokens. The reads of memory of each round overlap: they are prefetches for the next.
-    fn locate(&self, tokens: &[Token], places: &mut Vec<usize>) {
+    pub fn locate(&self, tokens: &[Token], buffers: &mut Buffers) {
+        let places = &mut buffers.places;
         let touched = tokens.iter().fold(0, |all, token| all ^ self.table.touch(terms::unit(token)));
         places.clear();
         places.extend(tokens.iter().map(|token| self.table.find(terms::unit(token)).unwrap_or(usize::MAX)));
@@ -335,7 +335,8 @@ mod tests {
         for words in [&["a"][..], &["b", "c"], &["a", "b", "a", "a"], &["c", "b", "a", "d", "b", "a"]] {
             text.read(&Text::from(words.join(" ").as_str()));
             let mut logits = vec![0.0; 2];
-            view.add_to(&mut logits, text.tokens(), 0.7, &mut buffers);
+            view.locate(text.tokens(), &mut buffers);
+            view.add_to(&mut logits, 0.7, &mut buffers);
             for (logit, wanted) in logits.iter().zip(by_definition(&network, words, 0.7)) {
                 assert!((logit - f64::from(wanted)).abs() < 0.15, "{words:?}: {logit} is not {wanted}");
             }

@@ -224,6 +224,11 @@ impl<'a> Predictor<'a> {
         let Scratch { text, grams, sums, probabilities: logits, seen, network, .. } = scratch;
         let card = self.card();
         let classes = card.labels.len();
+        // What the network will read comes into the cache while the terms are walked.
+        warm_up(&self.model.table, text.tokens());
+        if let Some(view) = &self.network {
+            view.locate(text.tokens(), network);
+        }
         sums.clear();
         sums.resize(classes, 0);
         seen.clear();
@@ -260,7 +265,7 @@ impl<'a> Predictor<'a> {
         }
         add_shape(logits, &tally.shape, &card.shape_weights);
         if let Some(view) = &self.network {
-            view.add_to(logits, text.tokens(), length, network);
+            view.add_to(logits, length, network);
         }
         tally
     }
@@ -272,6 +277,7 @@ impl<'a> Predictor<'a> {
         logits.resize(self.card().labels.len(), 0.0);
         let Some(trees) = &self.trees else { return Tally::default() };
         present.clear(trees.features());
+        warm_up(&self.model.table, text.tokens());
         let tally = self.walk(text, grams, |part| {
             forest::feature_of(part.entry.record()).into_iter().for_each(|feature| present.set(feature));
         });
@@ -302,7 +308,6 @@ impl<'a> Predictor<'a> {
     /// Visits every known term of a text, and sums up what is not additive.
     fn walk(&self, text: &Tokenized, grams: &mut GramBuffer, visit: impl FnMut(Part<'_>)) -> Tally {
         let base = &self.model.table;
-        warm_up(base, text.tokens());
         match self.overlay.as_ref().and_then(Overlay::table) {
             None => walk(text, grams, |hash| base.get(hash), visit),
             Some(over) => walk(text, grams, |hash| over.get(hash).or_else(|| base.get(hash)), visit),

@@ -106,7 +106,7 @@ mod tests {
         for words in ["", "a", "a z", "q r s", "a b c d", "z z z z z", "a b q c d z e f g h i z z q a b z a"]
         {
             text.read(&Text::from(words));
-            view.locate(text.tokens(), &mut buffers.places);
+            view.locate(text.tokens(), &mut buffers);
             view.pool(&mut buffers);
             let wanted = (buffers.largest.clone(), buffers.sums.clone());
             pool(&view, &mut buffers);

@@ -26,7 +26,7 @@ const DRAWN: &[(&str, &str)] = &[
 ];
 
 /// Bytes that an emoticon may begin with: others need no closer look.
-pub(super) fn may_begin(byte: u8) -> bool {
+const fn begins(byte: u8) -> bool {
     matches!(
         byte,
         b':' | b';'
@@ -60,10 +60,25 @@ pub(super) fn may_begin(byte: u8) -> bool {
     )
 }
 
-/// Whether an emoticon that begins with a letter or digit may go on like this: at once with a mouth, a nose or eyes. Most
-/// words do not.
-pub(super) fn may_go_on(rest: &[u8]) -> bool {
-    rest.get(1).is_some_and(|byte| !byte.is_ascii_alphanumeric() || matches!(byte, b'D' | b'P' | b'o'))
+/// The same for all bytes, so that asking is no branch.
+static BEGINS: [bool; 256] = {
+    let mut begins_with = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        begins_with[byte as usize] = begins(byte);
+        byte += 1;
+    }
+    begins_with
+};
+
+/// Whether an emoticon may begin with this byte.
+pub(super) fn may_begin(byte: u8) -> bool {
+    BEGINS[usize::from(byte)]
+}
+
+/// Whether one that begins with a letter or digit may have this second byte: at once a mouth, a nose or eyes. Most words do not.
+pub(super) fn may_go_on(next: u8) -> bool {
+    !next.is_ascii_alphanumeric() | (next == b'D') | (next == b'P') | (next == b'o')
 }
 
 /// The emoticon at the start of `rest`, if any; `before` is the byte in front of it.

@@ -4,7 +4,7 @@ mod hashtag;
 mod known;
 mod word;
 
-use super::{TokenKind, emoji, emoticons, scripts, web};
+use super::{TokenKind, emoji, emoticons, register, scripts, web};
 use crate::hash;
 use known::Known;
 
@@ -108,6 +108,10 @@ pub(super) fn tokenize(text: &str, tokens: &mut Tokens) {
     }
 }
 
+/// How web addresses begin that say so themselves.
+const HTTP: u32 = u32::from_le_bytes(*b"http");
+const WWW: u32 = u32::from_le_bytes(*b"www.");
+
 struct Tokenizer<'t> {
     text: &'t str,
     bytes: &'t [u8],
@@ -134,20 +138,24 @@ impl Tokenizer<'_> {
     }
 
     fn alphanumeric(&mut self, byte: u8) {
-        let rest = &self.bytes[self.at..];
-        if matches!(byte, b'h' | b'H' | b'w' | b'W') {
-            let length = web::with_scheme(rest);
+        let written = register::load(self.bytes, self.at);
+        let [first, next, third, fourth, ..] =
+            register::lowered(written, register::capitals(written)).to_le_bytes();
+        // What is rare is asked for in one question each, whose answer can be foreseen; a word's first letter cannot.
+        let head = u32::from_le_bytes([first, next, third, fourth]);
+        if (head == HTTP) | (head == WWW) {
+            let length = web::with_scheme(&self.bytes[self.at..]);
             if length > 0 {
                 return self.known(TokenKind::Url, known::URL, length);
             }
         }
-        if emoticons::may_begin(byte) && emoticons::may_go_on(rest) && self.emoticon() {
+        if emoticons::may_begin(byte) & emoticons::may_go_on(written.to_le_bytes()[1]) && self.emoticon() {
             return;
         }
         if byte.is_ascii_digit() && self.emoji() {
             return;
         }
-        if byte == b'R' && rest.starts_with(b"RT @") {
+        if byte == b'R' && self.bytes[self.at..].starts_with(b"RT @") {
             return self.known(TokenKind::Retweet, known::RETWEET, 2);
         }
         if !self.plain_word() {

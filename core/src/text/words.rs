@@ -110,15 +110,41 @@ static INDEX: [Option<(u64, Meaning)>; SLOTS] = {
     index
 };
 
-/// Where a word's search begins: the upper bits of a product depend on all of its letters.
-#[allow(clippy::cast_possible_truncation)]
+/// A bit for each of the words, among so many that one which is taken for another is rare: the search itself ends where a
+/// processor cannot foresee it.
+static FILTER: [u64; 32] = {
+    let mut filter = [0; 32];
+    let mut place = 0;
+    while place < SLOTS {
+        if let Some((key, _)) = INDEX[place] {
+            let bit = spread(key) >> 53;
+            filter[(bit / 64) as usize] |= 1 << (bit % 64);
+        }
+        place += 1;
+    }
+    filter
+};
+
+/// A product whose upper bits depend on all letters of a word.
+const fn spread(key: u64) -> u64 {
+    key.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Where a word's search begins.
 const fn slot(key: u64) -> usize {
-    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
+    (spread(key) >> 56) as usize
 }
 
 /// What a folded word of up to eight bytes does; `key` is its bytes, little-endian, zero-padded.
 #[inline]
 pub(super) fn meaning_of_key(key: u64) -> Option<Meaning> {
+    let bit = spread(key) >> 53;
+    if FILTER[(bit / 64) as usize] >> (bit % 64) & 1 == 0 { None } else { find(key) }
+}
+
+/// The same, past the filter.
+#[inline(never)]
+fn find(key: u64) -> Option<Meaning> {
     let mut place = slot(key);
     while let Some((known, meaning)) = INDEX[place] {
         if known == key {

@@ -60,7 +60,7 @@ impl Tokenizer<'_> {
         let (form_start, form_end) = (narrow(form_start), narrow(form_start + run.length));
         let (kind, unit, start) = (TokenKind::Word, unit(hash, marks), narrow(self.at));
         self.tokens.list.push(Token { kind, marks, hash, unit, start, form_start, form_end });
-        self.at += run.length;
+        self.at += run.length + usize::from(run.next == b' ');
         true
     }
 
