@@ -308,9 +308,12 @@ impl<'a> Predictor<'a> {
     /// Visits every known term of a text, and sums up what is not additive.
     fn walk(&self, text: &Tokenized, grams: &mut GramBuffer, visit: impl FnMut(Part<'_>)) -> Tally {
         let base = &self.model.table;
+        let touch = |hashes: &[u64]| {
+            std::hint::black_box(hashes.iter().fold(0, |seen, hash| seen ^ base.touch(*hash)));
+        };
         match self.overlay.as_ref().and_then(Overlay::table) {
-            None => walk(text, grams, |hash| base.get(hash), visit),
-            Some(over) => walk(text, grams, |hash| over.get(hash).or_else(|| base.get(hash)), visit),
+            None => walk(text, grams, touch, |hash| base.get(hash), visit),
+            Some(over) => walk(text, grams, touch, |hash| over.get(hash).or_else(|| base.get(hash)), visit),
         }
     }
 
@@ -343,10 +346,12 @@ impl<'a> Predictor<'a> {
     }
 }
 
-/// Visits every term of a text that `get` knows. Also what a refresh learns by.
+/// Visits every term of a text that `get` knows, having let `touch` bring many into the cache at once. Also what a refresh learns
+/// by.
 fn walk<'e>(
     text: &Tokenized,
     grams: &mut GramBuffer,
+    touch: impl Fn(&[u64]),
     get: impl Fn(u64) -> Option<Entry<'e>>,
     mut visit: impl FnMut(Part<'e>),
 ) -> Tally {
@@ -359,11 +364,13 @@ fn walk<'e>(
         if let Some(entry) = entry.filter(|_| terms::has_unit(token)) {
             visit(Part { entry, hash: unit, first: at, last: at });
         } else if terms::has_grams(token) {
-            terms::grams(text.form(token), grams, |hash| {
+            let hashes = grams.read(text.form(token));
+            touch(hashes);
+            for &hash in hashes {
                 if let Some(entry) = get(hash) {
                     visit(Part { entry, hash, first: at, last: at });
                 }
-            });
+            }
         }
         let value = entry.map_or(0.0, |entry| entry.lexicon_value());
         tally.shape.add(token, || text.form(token), value);

@@ -36,20 +36,8 @@ pub(crate) fn has_grams(token: &Token) -> bool {
 }
 
 /// Calls `visit` with the hash of each character n-gram of a word's form.
-pub(crate) fn grams(form: &str, buffer: &mut GramBuffer, mut visit: impl FnMut(u64)) {
-    buffer.fill(form);
-    let chars = buffer.ends.len() - 1;
-    for first in 0..chars {
-        for length in GRAM_LENGTHS {
-            let last = first + length;
-            // The whole word between its boundaries is the word itself.
-            if last > chars || length == chars {
-                break;
-            }
-            let start = buffer.ends[first];
-            visit(hash::gram_within(&buffer.bytes, start, buffer.ends[last] - start));
-        }
-    }
+pub(crate) fn grams(form: &str, buffer: &mut GramBuffer, visit: impl FnMut(u64)) {
+    buffer.read(form).iter().copied().for_each(visit);
 }
 
 /// A word between its boundary marks and where its characters end.
@@ -57,9 +45,29 @@ pub(crate) fn grams(form: &str, buffer: &mut GramBuffer, mut visit: impl FnMut(u
 pub(crate) struct GramBuffer {
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    hashes: Vec<u64>,
 }
 
 impl GramBuffer {
+    /// The hash of each character n-gram of a word's form.
+    pub fn read(&mut self, form: &str) -> &[u64] {
+        self.fill(form);
+        self.hashes.clear();
+        let chars = self.ends.len() - 1;
+        for first in 0..chars {
+            for length in GRAM_LENGTHS {
+                let last = first + length;
+                // The whole word between its boundaries is the word itself.
+                if last > chars || length == chars {
+                    break;
+                }
+                let start = self.ends[first];
+                self.hashes.push(hash::gram_within(&self.bytes, start, self.ends[last] - start));
+            }
+        }
+        &self.hashes
+    }
+
     fn fill(&mut self, form: &str) {
         self.bytes.clear();
         self.ends.clear();
