@@ -47,6 +47,7 @@ test: requirements lint ## everything CI runs
 	cargo test --locked -p sentiment-core -p sentiment-models -p sentiment-bench
 	$(MAKE) build prefix
 	cargo test --locked --no-fail-fast -p sentiment-tests
+	$(MAKE) bench-check
 	$(MAKE) models-check
 
 lint: ## formatting, clippy and shellcheck, with warnings as errors
