@@ -23,7 +23,7 @@ feature=pg_sentiment/pg$$(scripts/pg_config --major)
 export PGRX_PG_CONFIG_PATH
 endef
 
-.PHONY: build install demo demo-stop test lint models models-check accuracy fuzz bench bench-render bench-check requirements prefix clean help
+.PHONY: build install demo demo-stop test test-matrix lint models models-check accuracy fuzz bench bench-render bench-check requirements prefix clean help
 
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
@@ -49,6 +49,11 @@ test: requirements lint ## everything CI runs
 	cargo test --locked --no-fail-fast -p sentiment-tests
 	$(MAKE) bench-check
 	$(MAKE) models-check
+
+test-matrix: ## the tests that need a server on PostgreSQL 15, 17 and 18, as CODENAMES of Debian have them; as root
+	for codename in $(or $(CODENAMES),bookworm trixie forky); do
+		scripts/matrix "$$codename"
+	done
 
 lint: ## formatting, clippy and shellcheck, with warnings as errors
 	@cargo fmt --all --check
