@@ -176,10 +176,8 @@ impl Training<'_> {
         let vocabulary = Vocabulary::build(&examples, self.kept(), held, memory, watch)?;
         let held = held + vocabulary.size();
         let rows = Rows::build(&examples, &vocabulary, lexicon, held, memory, watch)?;
-        let held_out = examples.len() * (labels.len() * size_of::<f64>() + PER_ROW);
         let fit = self.fit_memory(labels.len(), &vocabulary, &rows);
-        memory.holds("the fit", held + rows.size() + held_out + fit)?;
-
+        memory.holds("the fit", held + rows.size() + fit)?;
         let fits = Fits {
             training: self,
             vocabulary: &vocabulary,
@@ -265,7 +263,8 @@ impl Training<'_> {
     }
 
     fn fit_memory(&self, classes: usize, vocabulary: &Vocabulary, rows: &Rows) -> usize {
-        match self.options.algorithm() {
+        let held_out = rows.len() * (classes * size_of::<f64>() + PER_ROW);
+        let fit = match self.options.algorithm() {
             Algorithm::NaiveBayes => NaiveBayes::new(self.options, classes).memory(vocabulary.len()),
             Algorithm::LogisticRegression => {
                 LogisticRegression::new(self.options, classes, vocabulary).memory(rows)
@@ -273,7 +272,8 @@ impl Training<'_> {
             Algorithm::RandomForest => {
                 random_forest::RandomForest::new(self.options, classes, self.seed).memory(rows)
             }
-        }
+        };
+        held_out + fit
     }
 
     fn learning(&self, counts: Option<&(NaiveBayes, Counts)>, temperature: f64) -> Learning {
