@@ -2,6 +2,8 @@
 
 mod calibration;
 mod corpus;
+mod dual;
+mod fits;
 mod lbfgs;
 mod lexicon;
 mod linear;
@@ -41,14 +43,11 @@ use crate::model::{self, Card, Hashes, Learning};
 use crate::predictor::softmax;
 use crate::{Error, ErrorKind, Result, shipped};
 use calibration::Calibrator;
+use fits::{Fit, Fits, Purpose};
 use lbfgs::Outcome;
-use linear::Linear;
-use linfa::traits::{Fit as _, PredictInplace};
-use logistic_regression::{LogisticRegression, Solver};
-use naive_bayes::{Counter, Counts};
-use ndarray::Array2;
-use rows::{Rows, labelled};
-use std::cell::RefCell;
+use logistic_regression::LogisticRegression;
+use naive_bayes::Counts;
+use rows::Rows;
 use table::Fitted;
 use vocabulary::{Kept, Vocabulary};
 
@@ -147,11 +146,8 @@ pub struct Report {
     pub converged: bool,
 }
 
-/// What came of a fit.
-enum Fit {
-    Linear { linear: Linear, counts: Option<(NaiveBayes, Counts)>, outcome: Option<Outcome> },
-    Forest(random_forest::Forest),
-}
+/// Bytes of a row beside its terms: its class and number, those of the fold that it is in, and the side of the split.
+const PER_ROW: usize = 40;
 
 impl Training<'_> {
     /// Trains a model on some rows of a corpus.
@@ -180,10 +176,8 @@ impl Training<'_> {
         let vocabulary = Vocabulary::build(&examples, self.kept(), held, memory, watch)?;
         let held = held + vocabulary.size();
         let rows = Rows::build(&examples, &vocabulary, lexicon, held, memory, watch)?;
-        let held_out = examples.len() * labels.len() * size_of::<f64>();
         let fit = self.fit_memory(labels.len(), &vocabulary, &rows);
-        memory.holds("the fit", held + rows.size() + held_out + fit)?;
-
+        memory.holds("the fit", held + rows.size() + fit)?;
         let fits = Fits {
             training: self,
             vocabulary: &vocabulary,
@@ -195,7 +189,7 @@ impl Training<'_> {
         let calibrator = self.calibrator(&mut held_out, &classes, labels.len(), watch)?;
         let temperature = calibrator.temperature;
         let all = (0..).take(examples.len()).collect();
-        let mut fit = fits.fit(all, watch)?;
+        let mut fit = fits.fit(Purpose::Model, all, watch)?;
         if let Fit::Linear { linear, counts, .. } = &mut fit {
             linear::add(&mut linear.bias, 1.0, &calibrator.offsets);
             // A refresh works out the bias anew.
@@ -209,13 +203,14 @@ impl Training<'_> {
                 let card = Card { learning: self.learning(counts.as_ref(), temperature), own_terms, ..card };
                 let fitted = Fitted {
                     vocabulary: &vocabulary,
+                    rows: &rows,
                     linear: &linear,
                     temperature,
                     lexicon: lexicon.unwrap_or(&empty),
                     counts: counts.as_ref().map(|(_, counts)| counts.terms.as_slice()),
                     hashes: if self.grows { Hashes::Kept } else { Hashes::Dropped },
                 };
-                fitted.write(card, &examples, watch)?
+                fitted.write(card, watch)?
             }
             Fit::Forest(forest) => forest.write(card, &examples, &vocabulary, &calibrator, watch)?,
         };
@@ -268,7 +263,8 @@ impl Training<'_> {
     }
 
     fn fit_memory(&self, classes: usize, vocabulary: &Vocabulary, rows: &Rows) -> usize {
-        match self.options.algorithm() {
+        let held_out = rows.len() * (classes * size_of::<f64>() + PER_ROW);
+        let fit = match self.options.algorithm() {
             Algorithm::NaiveBayes => NaiveBayes::new(self.options, classes).memory(vocabulary.len()),
             Algorithm::LogisticRegression => {
                 LogisticRegression::new(self.options, classes, vocabulary).memory(rows)
@@ -276,7 +272,8 @@ impl Training<'_> {
             Algorithm::RandomForest => {
                 random_forest::RandomForest::new(self.options, classes, self.seed).memory(rows)
             }
-        }
+        };
+        held_out + fit
     }
 
     fn learning(&self, counts: Option<&(NaiveBayes, Counts)>, temperature: f64) -> Learning {
@@ -312,90 +309,6 @@ impl Training<'_> {
             ..Card::default()
         }
     }
-}
-
-/// Rows that are read by a fit between two looks at whoever watches: a large forest reads one in a millisecond.
-const STRIDE: usize = 16;
-
-/// All that fits have in common.
-struct Fits<'f> {
-    training: &'f Training<'f>,
-    vocabulary: &'f Vocabulary,
-    rows: &'f Rows,
-    classes: &'f [usize],
-    labels: usize,
-}
-
-impl Fits<'_> {
-    /// A fit to some rows.
-    fn fit(&self, chosen: Vec<u32>, watch: &mut dyn Watch) -> Result<Fit> {
-        let options = self.training.options;
-        let dataset = labelled(self.rows, self.classes, chosen);
-        let watch = RefCell::new(watch);
-        Ok(match options.algorithm() {
-            Algorithm::NaiveBayes => {
-                let parameters = NaiveBayes::new(options, self.labels);
-                let counts = Counter { parameters: parameters.clone(), watch }.fit(&dataset)?;
-                Fit::Linear {
-                    linear: parameters.weigh(&counts),
-                    counts: Some((parameters, counts)),
-                    outcome: None,
-                }
-            }
-            Algorithm::LogisticRegression => {
-                let parameters = LogisticRegression::new(options, self.labels, self.vocabulary);
-                let (linear, outcome) = Solver { parameters, watch }.fit(&dataset)?;
-                Fit::Linear { linear, counts: None, outcome: Some(outcome) }
-            }
-            Algorithm::RandomForest => {
-                let parameters = random_forest::RandomForest::new(options, self.labels, self.training.seed);
-                Fit::Forest(random_forest::Grower { parameters, watch }.fit(&dataset)?)
-            }
-        })
-    }
-
-    /// The logits of every row from a fit that did not see it. Rows with the same text fall into the same fold.
-    fn cross_validate(&self, examples: &[Example<'_>], watch: &mut dyn Watch) -> Result<Vec<f64>> {
-        let folds = u64::from(self.training.options.count("folds"));
-        let mut held_out = vec![0.0; self.rows.len() * self.labels];
-        for fold in 0..folds {
-            let (test, train): (Vec<u32>, Vec<u32>) = (0..)
-                .take(examples.len())
-                .partition(|&at: &u32| (examples[at as usize].key >> 32) % folds == fold);
-            if test.is_empty() || train.is_empty() {
-                continue;
-            }
-            let fit = self.fit(train, watch)?;
-            for (number, test) in test.chunks(STRIDE).enumerate() {
-                watch.step("measuring", number * STRIDE, examples.len())?;
-                let logits = fit.predict(self.rows, test);
-                for (at, logits) in test.iter().zip(logits.rows()) {
-                    let to = &mut held_out[*at as usize * self.labels..][..self.labels];
-                    to.iter_mut().zip(logits).for_each(|(to, logit)| *to = *logit);
-                }
-            }
-        }
-        Ok(held_out)
-    }
-}
-
-impl Fit {
-    fn predict(&self, rows: &Rows, chosen: &[u32]) -> Array2<f64> {
-        let sample = rows::Sample { rows, chosen: chosen.to_vec() };
-        match self {
-            Self::Linear { linear, .. } => predict(linear, &sample),
-            Self::Forest(forest) => predict(forest, &sample),
-        }
-    }
-}
-
-fn predict<'r>(
-    model: &impl PredictInplace<rows::Sample<'r>, Array2<f64>>,
-    sample: &rows::Sample<'r>,
-) -> Array2<f64> {
-    let mut logits = model.default_target(sample);
-    model.predict_inplace(sample, &mut logits);
-    logits
 }
 
 #[allow(clippy::cast_precision_loss)]

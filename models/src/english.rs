@@ -45,6 +45,7 @@ pub fn train(data: &Path, lexicon: &Lexicon) -> Result<Trained, Box<dyn Error>> 
 /// (AvgRec) gives each class the same weight, whatever its share.
 fn settings() -> Options {
     Options::defaults(Algorithm::LogisticRegression)
+        .with("solver", "lbfgs")
         .with("language", "en")
         .with("words", 3)
         .with("folds", 5)

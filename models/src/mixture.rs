@@ -208,6 +208,7 @@ impl<'l> Trainer<'l> {
 /// The options of the linear part.
 pub fn linear_options() -> Options {
     Options::defaults(Algorithm::LogisticRegression)
+        .with("solver", "lbfgs")
         .with("language", "en")
         .with("words", 3)
         .with("folds", 1)

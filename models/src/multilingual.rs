@@ -44,6 +44,7 @@ pub fn train(data: &Path, lexicon: &Lexicon) -> Result<Trained, Box<dyn Error>> 
     // A term of one text is kept: each language has but 1,800 of them.
     // The penalty is half the usual one, and the solver stops early: each language has an eighth of the rows.
     let options = Options::defaults(Algorithm::LogisticRegression)
+        .with("solver", "lbfgs")
         .with("language", "mul")
         .with("min_texts", 1)
         .with("l2", 3e-5)

@@ -13,6 +13,9 @@ const VARIANCE: f64 = 0.1;
 /// Least slope of logits that say something. Where they say nothing, or the opposite, no class is to be shifted by them.
 const LEAST_SLOPE: f64 = 0.02;
 
+/// The logarithm of the least probability that counts.
+const LEAST_LOG: f64 = -708.0;
+
 /// Whoever watches, asked every now and then.
 type Check<'c> = &'c mut dyn FnMut() -> Result<()>;
 
@@ -65,7 +68,6 @@ pub(super) fn temperature(logits: &[f64], classes: &[usize], wide: usize, check:
     if logits.iter().all(|logit| *logit == 0.0) {
         return Ok(1.0);
     }
-    let mut probabilities = vec![0.0; wide];
     let (right, other) = targets(classes.len(), wide);
     let mut loss = |log_temperature: f64| -> Result<f64> {
         let temperature = libm::exp(log_temperature);
@@ -74,20 +76,30 @@ pub(super) fn temperature(logits: &[f64], classes: &[usize], wide: usize, check:
             if number % STRIDE == 0 {
                 check()?;
             }
-            probabilities.iter_mut().zip(logits).for_each(|(p, logit)| *p = logit / temperature);
-            softmax(&mut probabilities);
-            for (at, probability) in probabilities.iter().enumerate() {
+            let highest = logits.iter().copied().fold(f64::MIN, f64::max);
+            let total: f64 = logits.iter().map(|logit| libm::exp((logit - highest) / temperature)).sum();
+            // The logarithms of all probabilities come from that of their total.
+            let total = libm::log(total);
+            for (at, logit) in logits.iter().enumerate() {
                 let target = if at == class { right } else { other };
-                loss -= target * libm::log(probability.max(f64::MIN_POSITIVE));
+                loss -= target * ((logit - highest) / temperature - total).max(LEAST_LOG);
             }
         }
         Ok(loss)
     };
     let golden = (5.0_f64.sqrt() - 1.0) / 2.0;
     let (mut low, mut high) = (-4.0, 4.0);
+    // The losses at the two points between: one of them is a point of the next turn too.
+    let (mut at_a, mut at_b) = (None, None);
     while high - low > 1e-3 {
         let (a, b) = (high - golden * (high - low), low + golden * (high - low));
-        if loss(a)? < loss(b)? { high = b } else { low = a }
+        let left = at_a.take().map_or_else(|| loss(a), Ok)?;
+        let right = at_b.take().map_or_else(|| loss(b), Ok)?;
+        if left < right {
+            (high, at_b) = (b, Some(left));
+        } else {
+            (low, at_a) = (a, Some(right));
+        }
     }
     Ok(libm::exp((low + high) / 2.0))
 }
@@ -107,7 +119,7 @@ pub(super) fn offsets(
     let mut probabilities = vec![0.0; wide];
     let mut point = vec![0.0; wide + 1];
     point[wide] = 1.0;
-    let stop = Stop { iterations: 100, tolerance: 1e-5 };
+    let stop = Stop { iterations: 100, tolerance: 1e-5, first: None };
     lbfgs::minimise(&mut point, stop, Absolute { strength: 0.0, variables: 0 }, |_, ask| {
         let Ask::Evaluate(point, gradient) = ask else { return Ok(0.0) };
         let (offsets, slope) = (&point[..wide], point[wide]);

@@ -16,6 +16,8 @@ pub(crate) struct Stop {
     pub iterations: u32,
     /// It has converged where the gradient is this small beside the first one.
     pub tolerance: f64,
+    /// The length of the gradient that counts as the first, where it is not that of the point to start from.
+    pub first: Option<f64>,
 }
 
 /// How a minimisation ended.
@@ -78,6 +80,11 @@ impl Absolute {
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// The length of a vector.
+pub(crate) fn length(vector: &[f64]) -> f64 {
+    dot(vector, vector).sqrt()
 }
 
 fn dot_narrow(a: &[f32], b: &[f64]) -> f64 {
@@ -167,18 +174,21 @@ pub(crate) fn minimise(
     let mut value = asked(0, Ask::Evaluate(point, &mut gradient))? + absolute.value(point);
     let mut smooth = gradient.clone();
     absolute.pseudo_gradient(point, &mut gradient);
-    let small = stop.tolerance * dot(&gradient, &gradient).sqrt();
+    let small = stop.tolerance * stop.first.unwrap_or_else(|| length(&gradient));
+    if stop.first.is_some() && length(&gradient) <= small {
+        return Ok(Outcome { iterations: 0, converged: true });
+    }
     let mut memory: VecDeque<Pair> = VecDeque::with_capacity(MEMORY + 1);
     let (mut direction, mut next) = (vec![0.0; point.len()], vec![0.0; point.len()]);
     let mut next_gradient = vec![0.0; point.len()];
     for iteration in 1..=stop.iterations {
         direct(&mut direction, &gradient, &memory, &mut || asked(iteration, Ask::Check).map(drop))?;
         absolute.align(&mut direction, &gradient);
-        let mut length =
+        let mut step =
             if memory.is_empty() { 1.0 / dot(&gradient, &gradient).sqrt().max(1e-12) } else { 1.0 };
         loop {
             for ((n, x), d) in next.iter_mut().zip(point.iter()).zip(&direction) {
-                *n = x + length * d;
+                *n = x + step * d;
             }
             absolute.project(&mut next, point, &gradient);
             let value_there =
@@ -190,8 +200,8 @@ pub(crate) fn minimise(
                 value = value_there;
                 break;
             }
-            length *= 0.5;
-            if length < 1e-12 {
+            step *= 0.5;
+            if step < 1e-12 {
                 // No step gets any lower: this is the minimum, as far as numbers can tell.
                 return Ok(Outcome { iterations: iteration, converged: true });
             }
@@ -204,7 +214,7 @@ pub(crate) fn minimise(
         smooth.copy_from_slice(&next_gradient);
         std::mem::swap(&mut gradient, &mut next_gradient);
         absolute.pseudo_gradient(point, &mut gradient);
-        if dot(&gradient, &gradient).sqrt() <= small {
+        if length(&gradient) <= small {
             return Ok(Outcome { iterations: iteration, converged: true });
         }
     }
@@ -230,7 +240,7 @@ mod tests {
     #[test]
     fn finds_the_minimum_of_a_bowl() {
         let mut point = vec![7.0; 20];
-        let stop = Stop { iterations: 300, tolerance: 1e-9 };
+        let stop = Stop { iterations: 300, tolerance: 1e-9, first: None };
         let outcome = minimise(&mut point, stop, Absolute { strength: 0.0, variables: 20 }, bowl);
         assert!(outcome.unwrap().converged);
         for (i, x) in point.iter().enumerate() {
@@ -242,7 +252,7 @@ mod tests {
     fn a_penalty_on_absolute_values_pulls_to_zero() {
         // The minimum of w (x - i)^2 + s |x| is i - s / 2w, or 0; the last variable is free.
         let mut point = vec![0.0; 10];
-        let stop = Stop { iterations: 500, tolerance: 1e-10 };
+        let stop = Stop { iterations: 500, tolerance: 1e-10, first: None };
         let absolute = Absolute { strength: 12.0, variables: 9 };
         assert!(minimise(&mut point, stop, absolute, bowl).unwrap().converged);
         for (i, x) in point.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Multinomial logistic regression (softmax) with an elastic net over sparse rows.
 
+use super::dual::{self, Goal};
 use super::lbfgs::{self, Absolute, Ask, Outcome, Stop};
 use super::linear::{Linear, add, add_shapes};
 use super::rows::{Labelled, Rows, Sample, scale};
@@ -16,6 +17,9 @@ use std::cell::RefCell;
 
 /// Words between two looks at whoever watches.
 const STRIDE: usize = 4096;
+
+/// A penalty, times the rows, that is weak.
+const WEAK: f64 = 0.1;
 
 /// Parameters of the fit.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +41,8 @@ pub(crate) struct LogisticRegression {
     pub scales: Vec<(usize, f64)>,
     /// Whether a term's scale grows with its log-count ratio.
     pub log_ratios: bool,
+    /// Whether the solver starts where dual coordinate ascent comes to, if the penalty has a dual.
+    pub dual: bool,
 }
 
 impl LogisticRegression {
@@ -51,6 +57,7 @@ impl LogisticRegression {
             tolerance: options.number("tolerance"),
             scales: TermSort::ALL.map(|sort| (vocabulary.of_sort(sort).end, scale(sort))).to_vec(),
             log_ratios: options.word("term_scale") == "log_ratio",
+            dual: options.word("solver") == "dual",
         }
     }
 
@@ -58,7 +65,11 @@ impl LogisticRegression {
     pub fn memory(&self, rows: &Rows) -> usize {
         let shapes = if rows.shapes.is_empty() { 0 } else { SHAPES };
         let variables = (rows.terms + shapes + 1) * self.classes;
-        variables * (lbfgs::BYTES + 24) + 16 * rows.words().len() * self.classes + 8 * rows.terms
+        let lbfgs = variables * lbfgs::BYTES;
+        // The point, one gradient and the scales are held as well.
+        let ascent = variables * 16 + 8 * rows.terms + dual::memory(rows.terms, rows.len(), self.classes);
+        let solver = if self.dual { lbfgs.max(ascent) } else { lbfgs };
+        solver + variables * 24 + 16 * rows.words().len() * self.classes + 8 * rows.terms
     }
 
     /// The weight of a row of each class; over the sample they add up to 1.
@@ -106,15 +117,27 @@ impl Solver<'_> {
         let shapes = if rows.shapes.is_empty() { 0 } else { SHAPES };
         let free = (rows.terms + shapes) * parameters.classes;
         let mut point = vec![0.0; free + parameters.classes];
-        let stop = Stop { iterations: parameters.iterations, tolerance: parameters.tolerance };
+        let mut stop =
+            Stop { iterations: parameters.iterations, tolerance: parameters.tolerance, first: None };
         let absolute = Absolute { strength: parameters.l1, variables: free };
         let mut watch = self.watch.borrow_mut();
-        let mut check = |iteration: u32| watch.step("fitting", iteration as usize, stop.iterations as usize);
+        let most = parameters.iterations as usize;
+        let mut check = |iteration: u32| watch.step("fitting", iteration as usize, most);
         let mut pass = Pass::<WIDE>::new(parameters, dataset, &mut || check(0))?;
-        let outcome = lbfgs::minimise(&mut point, stop, absolute, |iteration, ask| match ask {
-            Ask::Check => check(iteration).map(|()| 0.0),
-            Ask::Evaluate(point, gradient) => pass.evaluate(point, gradient, &mut || check(iteration)),
-        })?;
+        let mut outcome = Outcome { iterations: 0, converged: false };
+        if pass.has_good_dual() {
+            outcome = pass.approach(&mut point, &mut stop, &mut check)?;
+        }
+        if !outcome.converged {
+            let rounds = outcome.iterations;
+            outcome = lbfgs::minimise(&mut point, stop, absolute, |iteration, ask| match ask {
+                Ask::Check => check(rounds + iteration).map(|()| 0.0),
+                Ask::Evaluate(point, gradient) => {
+                    pass.evaluate(point, gradient, &mut || check(rounds + iteration))
+                }
+            })?;
+            outcome.iterations += rounds;
+        }
         pass.spread(&point, &mut || check(stop.iterations))?;
         let terms = rows.terms * parameters.classes;
         let linear = Linear {
@@ -166,6 +189,47 @@ impl<'d, const WIDE: usize> Pass<'d, WIDE> {
         #[allow(clippy::cast_precision_loss)]
         let l2 = parameters.l2.unwrap_or(1.0 / dataset.targets().len() as f64);
         Ok(Self { parameters, dataset, l2, row_weights, scales, weights, gradient })
+    }
+
+    /// Whether dual coordinate ascent may be used and is fast: with a weak penalty it is not.
+    #[allow(clippy::cast_precision_loss)]
+    fn has_good_dual(&self) -> bool {
+        let rows = self.dataset.targets().len() as f64;
+        self.parameters.dual && self.parameters.l1 == 0.0 && self.l2 * rows >= WEAK
+    }
+
+    /// Brings a point of zeros near the minimum. What is left of the iterations is the solver's, and it stops where it
+    /// would have stopped had it begun at zero.
+    fn approach(
+        &mut self,
+        point: &mut [f64],
+        stop: &mut Stop,
+        check: &mut dyn FnMut(u32) -> Result<()>,
+    ) -> Result<Outcome> {
+        let mut gradient = vec![0.0; point.len()];
+        self.evaluate(point, &mut gradient, &mut || check(0))?;
+        let first = lbfgs::length(&gradient);
+        let (row_weights, scales) = (self.row_weights.clone(), std::mem::take(&mut self.scales));
+        self.scales.clone_from(&scales);
+        let goal = Goal {
+            classes: self.parameters.classes,
+            l2: self.l2,
+            row_weights: &row_weights,
+            scales: &scales,
+            first,
+            tolerance: stop.tolerance,
+            rounds: stop.iterations,
+        };
+        let outcome = dual::approach(self.dataset, &goal, point, |round, ask| match ask {
+            dual::Ask::Check => check(round).map(|()| 0.0),
+            dual::Ask::Gradient(point) => {
+                self.evaluate(point, &mut gradient, &mut || check(round))?;
+                Ok(lbfgs::length(&gradient))
+            }
+        })?;
+        stop.first = Some(first);
+        stop.iterations -= outcome.iterations;
+        Ok(outcome)
     }
 
     /// Works out what each term and each word weighs at a point.

@@ -138,6 +138,13 @@ pub const OPTIONS: &[OptionSpec] = {
             &["0"],
             "The strength of the penalty on absolute weights; above 0, l1 and l2 make the elastic net.",
         ),
+        row(
+            "solver",
+            LOGISTIC,
+            Choice(&["dual", "lbfgs"]),
+            &["\"dual\""],
+            "Whether L-BFGS starts where dual coordinate ascent comes to (much faster, without l1), or from zero.",
+        ),
         row("iterations", LOGISTIC, Integer(1, 100_000), &["300"], "The most iterations of the solver."),
         row(
             "tolerance",

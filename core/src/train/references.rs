@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+use super::Confusion;
+use super::fits::predict;
 use super::logistic_regression::{LogisticRegression, Solver};
 use super::naive_bayes::{Counter, NaiveBayes, Variant};
 use super::random_forest::{Grower, RandomForest};
 use super::rows::{Rows, labelled};
-use super::{Confusion, predict};
 use linfa::DatasetBase;
 use linfa::prelude::{Fit, Predict, ToConfusionMatrix};
 use ndarray::{Array1, Array2};
@@ -99,7 +100,9 @@ fn loss(
 
 #[test]
 fn logistic_regression_has_no_higher_loss() {
-    for (terms, classes) in [(6, 2), (11, 3), (20, 7)] {
+    for (terms, classes, dual) in
+        [(6, 2, false), (11, 3, false), (20, 7, false), (6, 2, true), (11, 3, true), (20, 7, true)]
+    {
         let (counts, targets) = data(120, terms, classes);
         let rows = Rows::of_counts(&counts);
         let l2 = 0.01;
@@ -118,6 +121,7 @@ fn logistic_regression_has_no_higher_loss() {
             tolerance: 1e-7,
             scales: vec![(terms, 1.0)],
             log_ratios: false,
+            dual,
         };
         let mut unwatched = |_: &'static str, _: usize, _: usize| Ok(());
         let solver = Solver { parameters, watch: RefCell::new(&mut unwatched) };
@@ -197,6 +201,7 @@ fn without_a_strength_the_penalty_is_that_of_one_row() {
             tolerance: 1e-7,
             scales: vec![(6, 1.0)],
             log_ratios: true,
+            dual: false,
         };
         let mut unwatched = |_: &'static str, _: usize, _: usize| Ok(());
         let solver = Solver { parameters, watch: RefCell::new(&mut unwatched) };

@@ -32,11 +32,17 @@ pub(crate) struct Rows {
     /// Empty, or the shape features of each row.
     pub shapes: Vec<[f64; SHAPES]>,
     words: Words,
+    /// Words that no row names, for they stand under negation only or parts of words are no terms.
+    others: Words,
+    /// For each pair and triple of neighbours, by number, what all but its last token hash to.
+    lefts: Vec<u64>,
 }
 
 /// The character n-grams of words.
 #[derive(Debug, Default)]
 pub(crate) struct Words {
+    /// The hash of each word.
+    hashes: Vec<u64>,
     ends: Vec<usize>,
     grams: Vec<u32>,
 }
@@ -45,6 +51,14 @@ impl Words {
     /// How many words there are.
     pub fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    fn size(&self) -> usize {
+        (self.hashes.capacity() + self.ends.capacity()) * 8 + self.grams.capacity() * 4
+    }
+
+    fn each(&self) -> impl Iterator<Item = (u64, &[u32])> {
+        self.hashes.iter().enumerate().map(|(word, &hash)| (hash, self.grams(word)))
     }
 
     /// The term numbers of a word's n-grams.
@@ -68,17 +82,30 @@ impl Rows {
         rows.ends.reserve_exact(examples.len());
         rows.lengths.reserve_exact(examples.len());
         rows.shapes.reserve_exact(lexicon.map_or(0, |_| examples.len()));
+        let joined = vocabulary.of_sort(TermSort::Pair).start..vocabulary.of_sort(TermSort::Triple).end;
+        rows.lefts = vec![0; joined.len()];
         let (mut reader, mut grams) = (Reader::default(), GramBuffer::default());
-        let mut words: TermMap<u32> = TermMap::default();
+        let (mut words, mut others) = (TermMap::<u32>::default(), TermMap::<u32>::default());
         for (at, example) in examples.iter().enumerate() {
             watch.step("reading texts", at, examples.len())?;
             reader.read(example.text);
-            reader.terms(|hash, _| rows.ids.extend(vocabulary.id(hash)));
-            if vocabulary.kept().chars {
-                for (hash, form) in reader.read_by_grams() {
-                    let word =
-                        *words.entry(hash).or_insert_with(|| rows.words.add(vocabulary, form, &mut grams));
+            reader.joints(|hash, _, left| {
+                if let Some(id) = vocabulary.id(hash) {
+                    rows.ids.push(id);
+                    if joined.contains(&(id as usize)) {
+                        rows.lefts[id as usize - joined.start] = left;
+                    }
+                }
+            });
+            for (hash, form, named) in reader.words() {
+                let chars = vocabulary.kept().chars;
+                if chars && named {
+                    let word = *words
+                        .entry(hash)
+                        .or_insert_with(|| rows.words.add(vocabulary, hash, form, &mut grams));
                     rows.ids.push(u32::try_from(rows.terms).unwrap_or(u32::MAX).saturating_add(word));
+                } else if !words.contains_key(&hash) {
+                    others.entry(hash).or_insert_with(|| rows.others.add(vocabulary, hash, form, &mut grams));
                 }
             }
             rows.ends.push(rows.ids.len());
@@ -86,7 +113,7 @@ impl Rows {
             if let Some(lexicon) = lexicon {
                 rows.shapes.push(shape(&reader, lexicon));
             }
-            memory.holds("the rows", held + rows.size() + words.capacity() * 13)?;
+            memory.holds("the rows", held + rows.size() + (words.capacity() + others.capacity()) * 17)?;
         }
         Ok(rows)
     }
@@ -110,8 +137,9 @@ impl Rows {
         self.ends.capacity() * 8
             + (self.ids.capacity() + self.lengths.capacity()) * 4
             + self.shapes.capacity() * size_of::<[f64; SHAPES]>()
-            + self.words.ends.capacity() * 8
-            + self.words.grams.capacity() * 4
+            + self.words.size()
+            + self.others.size()
+            + self.lefts.capacity() * 8
     }
 
     /// The number of rows.
@@ -136,6 +164,16 @@ impl Rows {
         &self.words
     }
 
+    /// Every word of the texts, also those that stand under negation, some of which come twice: hash and n-grams.
+    pub fn spelled(&self) -> impl Iterator<Item = (u64, &[u32])> {
+        self.words.each().chain(self.others.each())
+    }
+
+    /// What the pairs and triples of neighbours begin with, as hashes.
+    pub fn lefts(&self) -> &[u64] {
+        &self.lefts
+    }
+
     /// Calls `visit` with every term of a row, those of its words too.
     pub fn each_term(&self, at: u32, mut visit: impl FnMut(u32)) {
         for &id in self.row(at) {
@@ -155,24 +193,28 @@ pub(super) fn texts_by_class(
 ) -> Result<(Vec<u32>, Vec<f64>)> {
     let Sample { rows, chosen } = dataset.records();
     let (mut texts, mut sizes) = (vec![0_u32; rows.terms * classes], vec![0.0_f64; classes]);
-    let mut seen = Vec::new();
-    for (number, (&at, &class)) in chosen.iter().zip(dataset.targets()).enumerate() {
+    // The number of the last text with the term, from 1 on.
+    let mut last = vec![0_u32; rows.terms];
+    for (number, (&at, &class)) in (1_u32..).zip(chosen.iter().zip(dataset.targets())) {
         if number % 1024 == 0 {
             check()?;
         }
         sizes[class] += 1.0;
-        seen.clear();
-        rows.each_term(at, |id| seen.push(id as usize));
-        seen.sort_unstable();
-        seen.dedup();
-        seen.iter().for_each(|id| texts[id * classes + class] += 1);
+        rows.each_term(at, |id| {
+            if std::mem::replace(&mut last[id as usize], number) != number {
+                texts[id as usize * classes + class] += 1;
+            }
+        });
     }
     Ok((texts, sizes))
 }
 
 impl Words {
-    fn add(&mut self, vocabulary: &Vocabulary, form: &str, buffer: &mut GramBuffer) -> u32 {
-        terms::grams(form, buffer, |gram| self.grams.extend(vocabulary.id(gram)));
+    fn add(&mut self, vocabulary: &Vocabulary, hash: u64, form: &str, buffer: &mut GramBuffer) -> u32 {
+        if vocabulary.kept().chars {
+            terms::grams(form, buffer, |gram| self.grams.extend(vocabulary.id(gram)));
+        }
+        self.hashes.push(hash);
         self.ends.push(self.grams.len());
         u32::try_from(self.ends.len() - 1).unwrap_or(u32::MAX)
     }

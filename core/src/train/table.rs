@@ -1,9 +1,10 @@
 //! From fitted weights to a model's table: what belongs to a word is summed up into its one entry.
 
+use super::Watch;
 use super::lexicon::{Lexicon, lexicon_value};
 use super::linear::Linear;
-use super::vocabulary::{Reader, TermMap, TermSort, Vocabulary};
-use super::{Example, Watch};
+use super::rows::Rows;
+use super::vocabulary::{TermMap, TermSort, Vocabulary};
 use crate::model::{self, Card, EntryDraft, Hashes};
 use crate::shape::SHAPES;
 use crate::terms::{self, GramBuffer};
@@ -16,6 +17,7 @@ const STRIDE: u32 = 4096;
 /// A fit, ready to be written.
 pub(super) struct Fitted<'f> {
     pub vocabulary: &'f Vocabulary,
+    pub rows: &'f Rows,
     pub linear: &'f Linear,
     /// What the logits are divided by.
     pub temperature: f64,
@@ -40,23 +42,27 @@ struct Sum {
 
 impl Fitted<'_> {
     /// Writes the model: card and table.
-    pub fn write(&self, mut card: Card, examples: &[Example<'_>], watch: &mut dyn Watch) -> Result<Vec<u8>> {
+    pub fn write(&self, mut card: Card, watch: &mut dyn Watch) -> Result<Vec<u8>> {
         let mut table = self.terms(watch)?;
-        let mut reader = Reader::default();
-        let mut grams = GramBuffer::default();
         // Every word of the training texts gets its entry, those below the threshold too: they are the likeliest.
-        for (at, example) in examples.iter().enumerate() {
-            watch.step("writing", at, examples.len())?;
-            reader.read(example.text);
-            reader.words().for_each(|(hash, form)| self.fold_word(&mut table, hash, form, &mut grams));
-            self.mark_left(&mut table, &reader);
+        for (at, (hash, grams)) in (0_u32..).zip(self.rows.spelled()) {
+            if at % STRIDE == 0 {
+                watch.step("writing", 0, 1)?;
+            }
+            self.fold_word(&mut table, hash, grams.iter().copied());
         }
+        self.mark_lefts(&mut table, watch)?;
+        let mut buffer = GramBuffer::default();
         for (hash, form) in self.lexicon.forms() {
-            self.fold_word(&mut table, hash, form, &mut grams);
+            let mut grams = Vec::new();
+            if self.vocabulary.kept().chars {
+                terms::grams(form, &mut buffer, |gram| grams.extend(self.vocabulary.id(gram)));
+            }
+            self.fold_word(&mut table, hash, grams.into_iter());
         }
         self.add_lexicon(&mut table);
 
-        card.rows_train = examples.len() as u64;
+        card.rows_train = self.rows.len() as u64;
         card.counting = self.linear.counting;
         card.bias = self.linear.bias.iter().map(|bias| bias / self.temperature).collect();
         card.shape_weights = self.linear.shapes.iter().map(|weight| weight / self.temperature).collect();
@@ -100,39 +106,26 @@ impl Fitted<'_> {
     }
 
     /// Adds the weights of a word's character n-grams to its entry, once.
-    fn fold_word(&self, table: &mut TermMap<Sum>, hash: u64, form: &str, grams: &mut GramBuffer) {
+    fn fold_word(&self, table: &mut TermMap<Sum>, hash: u64, grams: impl Iterator<Item = u32>) {
         let entry = table.entry(hash).or_insert_with(|| self.empty());
         if std::mem::replace(&mut entry.folded, true) {
             return;
         }
         entry.word = true;
-        if self.vocabulary.kept().chars {
-            terms::grams(form, grams, |gram| {
-                if let Some(id) = self.vocabulary.id(gram) {
-                    entry.weights.iter_mut().zip(self.fitted(id)).for_each(|(sum, weight)| *sum += weight);
-                }
-            });
+        for gram in grams {
+            entry.weights.iter_mut().zip(self.fitted(gram)).for_each(|(sum, weight)| *sum += weight);
         }
     }
 
-    /// Marks the tokens and pairs of the last text that a kept n-gram begins with.
-    fn mark_left(&self, table: &mut TermMap<Sum>, reader: &Reader) {
-        let mut mark = |left: u64, longer: u64| {
-            if self.vocabulary.id(longer).is_some() {
-                table.entry(left).or_insert_with(|| self.empty()).left = true;
+    /// Marks the tokens and pairs that a kept n-gram begins with.
+    fn mark_lefts(&self, table: &mut TermMap<Sum>, watch: &mut dyn Watch) -> Result<()> {
+        for (at, &left) in (0_u32..).zip(self.rows.lefts()) {
+            if at % STRIDE == 0 {
+                watch.step("writing", 0, 1)?;
             }
-        };
-        let (mut one, mut two) = (None, None);
-        for token in reader.hashes() {
-            if let Some(pair) = two {
-                mark(pair, hash::joint(pair, token));
-            }
-            two = one.map(|left| hash::joint(left, token));
-            if let (Some(left), Some(pair)) = (one, two) {
-                mark(left, pair);
-            }
-            one = Some(token);
+            table.entry(left).or_insert_with(|| self.empty()).left = true;
         }
+        Ok(())
     }
 
     /// Notes the lexicon's values, under negation as well.

@@ -1,9 +1,12 @@
 //! The terms that a training keeps.
 
+mod counting;
+
 use super::{Example, Memory, Watch};
-use crate::terms::{self, GramBuffer};
+use crate::terms;
 use crate::text::{Text, TokenMarks, Tokenized};
 use crate::{Result, hash};
+use counting::{Counter, Sketch};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
@@ -23,7 +26,7 @@ impl TermSort {
 }
 
 /// Which terms are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Kept {
     /// The most neighbouring tokens of one term, 1 to 3.
     pub words: u32,
@@ -116,7 +119,7 @@ impl Vocabulary {
     ///
     /// Four of five different terms stand in one text only. A first pass over the texts counts them in a sketch, which
     /// errs on the high side only, and a second one counts exactly what the sketch lets pass: the memory is that of the
-    /// terms that are kept, not of all.
+    /// terms that are kept, not of all. Both take a word apart once, however often it occurs.
     pub fn build(
         examples: &[Example<'_>],
         kept: Kept,
@@ -127,32 +130,28 @@ impl Vocabulary {
         let mut sketch = Sketch::for_texts(examples.len());
         let size = held + sketch.counts.len();
         memory.holds("a sketch of the terms", size)?;
+        sketch.fill(examples, kept, size, memory, watch)?;
+        let mut counter = Counter::new(sketch, kept);
         let mut reader = Reader::default();
         for (at, example) in examples.iter().enumerate() {
-            watch.step("counting terms", at, 2 * examples.len())?;
-            reader.distinct(example.text, kept, |hash, _| sketch.add(hash));
-        }
-        let mut counts: TermMap<(TermSort, u32)> = TermMap::default();
-        for (at, example) in examples.iter().enumerate() {
             watch.step("counting terms", examples.len() + at, 2 * examples.len())?;
-            reader.distinct(example.text, kept, |hash, sort| {
-                if sketch.reaches(hash, kept.least(sort)) {
-                    counts.entry(hash).or_insert((sort, 0)).1 += 1;
-                }
-            });
-            memory.holds("the terms", size + counts.capacity() * 25)?;
+            counter.add(example.text, &mut reader);
+            memory.holds("the terms", size + counter.size())?;
         }
-        drop(sketch);
+        let (places, counts) = counter.finish();
+        drop(reader);
         let mut check = || watch.step("sorting terms", 0, 1);
         let mut hashes = Vec::new();
         let mut ends = [0; 4];
         for (end, sort) in ends.iter_mut().zip(TermSort::ALL) {
-            let enough =
-                |&(_, &(of, texts)): &(&u64, &(TermSort, u32))| of == sort && texts >= kept.least(sort);
-            hashes.extend(sorted(counts.iter().filter(enough).map(|(&hash, _)| hash), &mut check)?);
+            let enough = |&(_, &place): &(&u64, &u32)| {
+                let count = &counts[place as usize];
+                count.sort == sort && count.texts >= kept.least(sort)
+            };
+            hashes.extend(sorted(places.iter().filter(enough).map(|(&hash, _)| hash), &mut check)?);
             *end = u32::try_from(hashes.len()).unwrap_or(u32::MAX);
         }
-        drop(counts);
+        drop((places, counts));
         let mut ids = TermMap::with_capacity_and_hasher(hashes.len(), BuildHasherDefault::default());
         for (&hash, id) in hashes.iter().zip(0_u32..) {
             if id % STRIDE == 0 {
@@ -183,37 +182,10 @@ fn sorted(hashes: impl Iterator<Item = u64>, check: &mut dyn FnMut() -> Result<(
     Ok(parts.concat())
 }
 
-/// Counts that may be too high, never too low (a count-min sketch with one row, Cormode and Muthukrishnan 2005).
-struct Sketch {
-    counts: Vec<u8>,
-}
-
-impl Sketch {
-    fn for_texts(texts: usize) -> Self {
-        Self { counts: vec![0; texts.saturating_mul(64).next_power_of_two().clamp(1 << 12, 1 << 26)] }
-    }
-
-    #[allow(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
-    fn place(&self, hash: u64) -> usize {
-        hash as usize & (self.counts.len() - 1)
-    }
-
-    fn add(&mut self, hash: u64) {
-        let place = self.place(hash);
-        self.counts[place] = self.counts[place].saturating_add(1);
-    }
-
-    fn reaches(&self, hash: u64, least: u32) -> bool {
-        u32::from(self.counts[self.place(hash)]) >= least.min(255)
-    }
-}
-
 /// Reads training texts term by term, as the predictor will.
 #[derive(Default)]
 pub(crate) struct Reader {
     text: Tokenized,
-    grams: GramBuffer,
-    seen: Vec<(u64, TermSort)>,
 }
 
 impl Reader {
@@ -222,42 +194,24 @@ impl Reader {
         self.text.read(&Text::new(text));
     }
 
-    /// Calls `visit` with each different term of a text once.
-    fn distinct(&mut self, text: &[u8], kept: Kept, mut visit: impl FnMut(u64, TermSort)) {
-        self.read(text);
-        let mut seen = std::mem::take(&mut self.seen);
-        seen.clear();
-        self.terms(|hash, sort| {
-            if kept.takes(sort) {
-                seen.push((hash, sort));
-            }
-        });
-        if kept.chars {
-            let mut grams = std::mem::take(&mut self.grams);
-            for (_, form) in self.read_by_grams() {
-                terms::grams(form, &mut grams, |gram| seen.push((gram, TermSort::Gram)));
-            }
-            self.grams = grams;
-        }
-        seen.sort_unstable();
-        seen.dedup_by_key(|term| term.0);
-        seen.iter().for_each(|&(hash, sort)| visit(hash, sort));
-        self.seen = seen;
-    }
-
     /// Calls `visit` with each term of the last text that is made of tokens.
     pub fn terms(&self, mut visit: impl FnMut(u64, TermSort)) {
+        self.joints(|hash, sort, _| visit(hash, sort));
+    }
+
+    /// Calls `visit` with each such term and what all but its last token hash to; 0 where it is one token.
+    pub fn joints(&self, mut visit: impl FnMut(u64, TermSort, u64)) {
         let (mut one, mut two) = (None::<u64>, None::<u64>);
         for token in self.text.tokens() {
             if terms::has_unit(token) {
-                visit(terms::unit(token), TermSort::Unit);
+                visit(terms::unit(token), TermSort::Unit, 0);
             }
             if let Some(left) = two {
-                visit(hash::joint(left, token.hash), TermSort::Triple);
+                visit(hash::joint(left, token.hash), TermSort::Triple, left);
             }
             two = one.map(|left| hash::joint(left, token.hash));
-            if let Some(pair) = two {
-                visit(pair, TermSort::Pair);
+            if let (Some(pair), Some(left)) = (two, one) {
+                visit(pair, TermSort::Pair, left);
             }
             one = Some(token.hash);
         }
@@ -269,20 +223,20 @@ impl Reader {
         tokens.map(|token| (token.hash, self.text.form(token)))
     }
 
-    /// The spelled tokens of the last text: hash and form.
-    pub fn words(&self) -> impl Iterator<Item = (u64, &str)> {
+    /// The spelled tokens of the last text: hash, form, and whether they are read by their character n-grams too.
+    pub fn words(&self) -> impl Iterator<Item = (u64, &str, bool)> {
         let words = self.text.tokens().iter().filter(|token| terms::is_spelled(token));
-        words.map(|token| (token.hash, self.text.form(token)))
-    }
-
-    /// The tokens of the last text: hash, form, whether negated, kind aside.
-    pub fn tokenized(&self) -> &Tokenized {
-        &self.text
+        words.map(|token| (token.hash, self.text.form(token), terms::has_grams(token)))
     }
 
     /// The hashes of the last text's tokens, negation left aside.
     pub fn hashes(&self) -> impl Iterator<Item = u64> {
         self.text.tokens().iter().map(|token| token.hash)
+    }
+
+    /// The tokens of the last text: hash, form, whether negated, kind aside.
+    pub fn tokenized(&self) -> &Tokenized {
+        &self.text
     }
 }
 
