@@ -37,7 +37,7 @@ fn fill(call: &Call) -> Answer {
     let table = unsafe { Table::new(event.tg_relation) };
     let Kept { wiring, warned } = call.kept(|| {
         // SAFETY: the trigger is that of a live event.
-        let arguments = Arguments::parse(unsafe { trigger_arguments(&*event.tg_trigger) })?;
+        let arguments = Arguments::of(unsafe { trigger_arguments(&*event.tg_trigger) })?;
         Ok(Kept { wiring: Wiring::new(arguments, table)?, warned: Cell::new(false) })
     })?;
     let columns = match score(wiring, table, row) {
