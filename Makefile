@@ -83,11 +83,8 @@ models-check: ## train it again and compare it with the one in the tree, byte fo
 accuracy: ## train on the training tweets of DATA alone and print the targets with what that reaches on others
 	cargo run --release --locked -p sentiment-models -- accuracy "$(DATA)"
 
-fuzz: ## fuzz whatever reads what is not trusted, SECONDS_EACH (60) each; needs a nightly compiler and cargo-fuzz
-	cd core
-	for fuzz_target in tokenizer model_bytes parts options; do
-		cargo +nightly fuzz run "$$fuzz_target" -- -max_total_time=$(SECONDS_EACH) -max_len=4096 -timeout=10
-	done
+fuzz: ## fuzz whatever reads what is not trusted, SECONDS_EACH (60) each; before a release SECONDS_EACH=3600
+	@SECONDS_EACH=$(SECONDS_EACH) scripts/fuzz
 
 bench: requirements build prefix ## what all costs, beside its peers; ROWS, ROUNDS, FULL=1, ONLY=groups, UPDATE=1
 	cargo build --release --locked -p sentiment-bench

@@ -26,7 +26,8 @@ pub struct Filed {
 
 /// All that was filed for a model.
 pub fn all(session: &Session, model: &str) -> Result<Vec<Filed>> {
-    let query = c"SELECT id::bigint, body::text, label::text FROM sentiment.feedback WHERE model = $1 ORDER BY id";
+    let query =
+        c"SELECT id::bigint, body::text, label::text FROM sentiment.feedback WHERE model = $1 ORDER BY id";
     filed(session, query, &[text_value(model)])
 }
 

@@ -261,7 +261,9 @@ fn is_json_object(json: &str) -> bool {
         match value {
             Value::String(text) => !text.contains('\0'),
             Value::Array(values) => values.iter().all(storable),
-            Value::Object(members) => members.iter().all(|(key, value)| !key.contains('\0') && storable(value)),
+            Value::Object(members) => {
+                members.iter().all(|(key, value)| !key.contains('\0') && storable(value))
+            }
             _ => true,
         }
     }

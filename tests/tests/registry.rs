@@ -225,10 +225,8 @@ fn the_owners_triggers_run_as_the_owner() {
 /// The background worker is a superuser's process: it lends an owner nothing either.
 #[test]
 fn the_worker_lends_no_rights() {
-    let server = Server::start(&[
-        "shared_preload_libraries=pg_sentiment",
-        "sentiment.refresh_interval=100ms",
-    ]);
+    let server =
+        Server::start(&["shared_preload_libraries=pg_sentiment", "sentiment.refresh_interval=100ms"]);
     let mut superuser = server.connect("postgres", "postgres");
     superuser.batch_execute("CREATE ROLE worker_spy LOGIN").unwrap();
     superuser.batch_execute("CREATE DATABASE test_owner TEMPLATE template0 OWNER worker_spy").unwrap();
