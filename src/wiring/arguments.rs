@@ -106,8 +106,17 @@ impl<P> Arguments<P> {
 
     /// The columns that are written, or may be.
     pub fn columns(&self) -> impl Iterator<Item = &CStr> {
+        self.written_to().map(|(_, name)| name)
+    }
+
+    /// The column that an output is written to, or may be.
+    pub fn output(&self, output: Output) -> Option<&CStr> {
+        self.written_to().find(|(written, _)| *written == output).map(|(_, name)| name)
+    }
+
+    fn written_to(&self) -> impl Iterator<Item = (Output, &CStr)> {
         let defaults = if self.outputs.is_empty() { &DEFAULT_COLUMNS[..] } else { &[] };
-        self.outputs.iter().map(|(_, name)| name.as_c_str()).chain(defaults.iter().map(|(_, name)| *name))
+        self.outputs.iter().map(|(output, name)| (*output, name.as_c_str())).chain(defaults.iter().copied())
     }
 
     /// The arguments as they would be written; without the policy.

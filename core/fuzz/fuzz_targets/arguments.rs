@@ -25,6 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(parsed.columns().count() >= 1);
     assert!(parsed.collides(&parsed));
     for output in [Output::Label, Output::Score, Output::Version] {
+        assert!(parsed.output(output).is_none_or(|name| parsed.columns().any(|column| column == name)));
         assert!(parsed.outputs.iter().filter(|(known, _)| *known == output).count() <= 1);
     }
     let written: Vec<CString> = parsed.written().into_iter().map(|argument| argument.into_owned()).collect();
