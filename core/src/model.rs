@@ -30,7 +30,7 @@ mod table;
 mod writer;
 
 pub(crate) use counts::{TermCounts, write as write_counts};
-pub(crate) use table::{Entry, Table};
+pub(crate) use table::{Entry, Found, Search, Table};
 pub(crate) const LARGEST_WEIGHT: i32 = table::LARGEST_WEIGHT;
 pub(crate) use writer::{EntryDraft, Hashes, TableWriter, assemble, record, restate, too_large, write};
 
