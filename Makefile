@@ -23,7 +23,7 @@ feature=pg_sentiment/pg$$(scripts/pg_config --major)
 export PGRX_PG_CONFIG_PATH
 endef
 
-.PHONY: build install demo demo-stop test test-matrix lint models models-check accuracy fuzz bench bench-render bench-check requirements prefix clean help
+.PHONY: build install package deb demo demo-stop test test-package test-matrix lint models models-check accuracy fuzz bench bench-render bench-check requirements prefix clean help
 
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
@@ -34,8 +34,21 @@ install: ## install what was built into that PostgreSQL; honours DESTDIR
 	library="$(DESTDIR)$$(scripts/pg_config --pkglibdir)"
 	extension="$(DESTDIR)$$(scripts/pg_config --sharedir)/extension"
 	install -d "$$library" "$$extension"
+	# Unlinked first, never written over: a running server has the old library mapped.
+	rm -f "$$library/pg_sentiment.so"
 	install -s -m 755 $(target)/release/libpg_sentiment.so "$$library/pg_sentiment.so"
 	install -m 644 pg_sentiment.control sql/pg_sentiment--*.sql "$$extension"
+
+package: ## pack what was built into a tarball that a DBA can unpack
+	scripts/package
+
+deb: ## make the Debian package postgresql-MAJOR-pg-sentiment of what was built, and check it with lintian
+	scripts/deb
+
+test-package: ## build both in a Debian tree (CODENAMES, default trixie), install, use and remove them there; as root
+	for codename in $(or $(CODENAMES),trixie); do
+		scripts/matrix "$$codename" make build package deb '&&' scripts/check-packages
+	done
 
 demo: requirements build prefix ## score sample messages on a throw-away server, which is left running
 	demo/run $(target)/demo
@@ -60,7 +73,7 @@ lint: ## formatting, clippy and shellcheck, with warnings as errors
 	$(for_postgres)
 	cargo clippy --workspace --all-targets --locked --features "$$feature" -- -D warnings
 	if command -v shellcheck >/dev/null; then
-		shellcheck -x scripts/* demo/run benches/peers .ci/run
+		shellcheck -x scripts/* packaging/install demo/run benches/peers .ci/run
 	else
 		echo "skipped: shellcheck is not installed, the scripts were not checked"
 	fi
