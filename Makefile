@@ -23,7 +23,7 @@ feature=pg_sentiment/pg$$(scripts/pg_config --major)
 export PGRX_PG_CONFIG_PATH
 endef
 
-.PHONY: build install package deb demo demo-stop test test-package test-matrix lint models models-check accuracy fuzz bench bench-render bench-check requirements prefix clean help
+.PHONY: build install package deb demo demo-stop test test-package test-docker test-matrix lint models models-check accuracy fuzz bench bench-render bench-check requirements prefix clean help
 
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
@@ -68,12 +68,15 @@ test-matrix: ## the tests that need a server on PostgreSQL 15, 17 and 18, as COD
 		scripts/matrix "$$codename"
 	done
 
+test-docker: ## build the images and compose.yaml, run them and ask them; needs Docker, or root and Debian's docker.io
+	scripts/test-docker
+
 lint: ## formatting, clippy and shellcheck, with warnings as errors
 	@cargo fmt --all --check
 	$(for_postgres)
 	cargo clippy --workspace --all-targets --locked --features "$$feature" -- -D warnings
 	if command -v shellcheck >/dev/null; then
-		shellcheck -x scripts/* packaging/install demo/run benches/peers .ci/run
+		shellcheck -x scripts/* packaging/install tests/docker/docker-entrypoint.sh demo/run benches/peers .ci/run
 	else
 		echo "skipped: shellcheck is not installed, the scripts were not checked"
 	fi
