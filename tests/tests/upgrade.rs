@@ -96,8 +96,7 @@ fn answers(client: &mut Client) -> String {
 fn has_old_library(client: &mut Client) -> bool {
     let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-    let library =
-        maps.lines().find(|line| line.contains("/pg_sentiment.so")).expect("the session has scored");
+    let library = maps.lines().find(|line| line.contains("/pg_sentiment.so")).unwrap();
     library.ends_with(" (deleted)")
 }
 
