@@ -23,7 +23,7 @@ feature=pg_sentiment/pg$$(scripts/pg_config --major)
 export PGRX_PG_CONFIG_PATH
 endef
 
-.PHONY: build install package deb demo demo-stop test test-package test-docker test-matrix lint models models-check accuracy fuzz bench bench-render bench-check requirements prefix clean help
+.PHONY: build install package deb demo demo-stop test test-package test-docker check-majors test-matrix lint models models-check accuracy fuzz bench bench-render bench-check requirements prefix clean help
 
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
@@ -63,7 +63,10 @@ test: requirements lint ## everything CI runs
 	$(MAKE) bench-check
 	$(MAKE) models-check
 
-test-matrix: ## the tests that need a server on PostgreSQL 15, 17 and 18, as CODENAMES of Debian have them; as root
+check-majors: ## type-check the extension for PostgreSQL 14 and 16, which no Debian of today has
+	scripts/check-majors 14 16
+
+test-matrix: check-majors ## the tests that need a server on PostgreSQL 15, 17 and 18, as CODENAMES of Debian have them; as root
 	for codename in $(or $(CODENAMES),bookworm trixie forky); do
 		scripts/matrix "$$codename"
 	done
