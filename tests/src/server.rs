@@ -26,20 +26,26 @@ impl Server {
 
     /// A server of its own, with further `setting=value`s.
     pub fn start(settings: &[&str]) -> Server {
-        Server::make("start", None, settings)
+        Server::make("start", None, None, settings)
+    }
+
+    /// A server of the private PostgreSQL that `scripts/prefix` made under this name, as `PG_SENTIMENT_PREFIX`.
+    pub fn of_prefix(prefix: &str) -> Server {
+        Server::make("start", Some(prefix), None, &[])
     }
 
     /// A streaming standby of this server.
     pub fn standby(&self) -> Server {
-        Server::make("standby", Some(self), &[])
+        Server::make("standby", None, Some(self), &[])
     }
 
-    fn make(command: &str, primary: Option<&Server>, settings: &[&str]) -> Server {
+    fn make(command: &str, prefix: Option<&str>, primary: Option<&Server>, settings: &[&str]) -> Server {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let pid = std::process::id().to_string();
         let dir = target().join("servers").join(format!("{pid}-{number}"));
         let mut script = Command::new(repository().join("scripts/server"));
+        script.envs(prefix.map(|prefix| ("PG_SENTIMENT_PREFIX", prefix)));
         script.arg(command).arg(&dir).args(primary.map(|server| &server.dir));
         script.args(["--while", &pid, "log_min_messages=debug1", "max_connections=50"]).args(settings);
         run_clean(&mut script);
