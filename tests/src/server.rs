@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use postgres::{Client, Config, NoTls};
 
@@ -79,18 +80,43 @@ impl Server {
 
     /// Kills the server's first process, as nothing but a crash would, and starts the server again.
     pub fn crash(&self) {
+        kill(&[self.first_process()]);
+        self.restart();
+    }
+
+    /// Kills the process of a session, upon which the server ends all others and recovers by itself.
+    pub fn kill_session(&self, pid: i32) {
+        kill(&[pid.to_string()]);
+    }
+
+    /// Kills all of the server's processes at once, as the end of its machine would, and leaves it dead.
+    pub fn kill_all(&self) {
+        let first = self.first_process();
+        let children = children_of(&first);
+        let mut all = vec![first];
+        all.extend(children);
+        kill(&all);
+    }
+
+    /// The number of the server's first process.
+    fn first_process(&self) -> String {
         let lock = std::fs::read_to_string(self.data().join("postmaster.pid"));
         let lock = lock.expect("a server that runs says its process number");
-        run_clean(Command::new("kill").args(["-9", lock.lines().next().unwrap_or_default()]));
+        lock.lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// Stops the server, if it runs, and starts it.
+    pub fn restart(&self) {
         let restart =
             || Command::new(repository().join("scripts/server")).arg("restart").arg(&self.dir).output();
-        // The sessions that have lost their server are still ending.
-        for _ in 0..20 {
+        // Sessions that have lost their server may still be ending.
+        for _ in 0..40 {
             if restart().expect("the script runs").status.success() {
                 return;
             }
+            std::thread::sleep(Duration::from_millis(100));
         }
-        panic!("the server does not start after a crash");
+        panic!("the server does not start");
     }
 
     /// All that the server has logged so far.
@@ -104,6 +130,17 @@ impl Drop for Server {
     fn drop(&mut self) {
         run_clean(Command::new(repository().join("scripts/server")).arg("remove").arg(&self.dir));
     }
+}
+
+/// Kills processes. One that has just ended is no matter.
+fn kill(processes: &[String]) {
+    let _ = Command::new("kill").arg("-9").args(processes).output().expect("there is a program kill");
+}
+
+/// The numbers of a process's children.
+fn children_of(parent: &str) -> Vec<String> {
+    let found = Command::new("pgrep").args(["-P", parent]).output().expect("there is a program pgrep");
+    String::from_utf8_lossy(&found.stdout).split_whitespace().map(str::to_owned).collect()
 }
 
 /// Where builds go, as the scripts see it.
