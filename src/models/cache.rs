@@ -43,24 +43,50 @@ pub(super) fn find(reference: &Reference<'_>, written: &str) -> Result<Rc<Model>
         return Ok(model);
     }
     let registry = lookup::watch().map_err(|_| Failure::unknown_model(Shown(reference.name)))?;
-    // What a look-up sees is at least as new as this.
-    let generation = lookup::generation();
-    let number = number(reference)?;
-    let parts = lookup::parts(reference.name, number)?;
-    let parts = parts.ok_or_else(|| unknown_version(reference))?;
-    let version_name = format!("{}@{number}", reference.name);
-    CACHE.with_borrow_mut(|cache| cache.renew(generation, registry));
-    let opened = CACHE.with_borrow_mut(|cache| cache.opened(&version_name, &parts));
-    let model = match opened {
-        Some(model) => model,
-        None => {
-            let model = Rc::new(open(version_name, &parts)?);
-            CACHE.with_borrow_mut(|cache| cache.keep(model.clone(), parts));
-            model
+    resolve(reference, |number, parts, generation| {
+        let version_name = format!("{}@{number}", reference.name);
+        CACHE.with_borrow_mut(|cache| cache.renew(generation, registry));
+        let opened = CACHE.with_borrow_mut(|cache| cache.opened(&version_name, parts));
+        let model = match opened {
+            Some(model) => model,
+            None => {
+                let model = Rc::new(open(version_name, parts)?);
+                CACHE.with_borrow_mut(|cache| cache.keep(model.clone(), parts.to_vec()));
+                model
+            }
+        };
+        CACHE.with_borrow_mut(|cache| cache.names.insert(written.to_owned(), model.clone()));
+        Ok(model)
+    })
+}
+
+/// The bytes of all parts of the version that a reference names in the registry.
+pub(super) fn parts(reference: &Reference<'_>) -> Result<Vec<Vec<u8>>> {
+    resolve(reference, |_, parts, _| parts.iter().map(|&part| lookup::part(part)).collect())
+}
+
+/// Looks up which version a reference names, and hands its number and parts to `work`, with a generation that is no newer.
+///
+/// Each look-up sees what is committed then. So another session may drop a version between the look-up of its name and those of
+/// its parts: a failure stands only where the registry still says the same.
+fn resolve<T>(reference: &Reference<'_>, mut work: impl FnMut(i32, &[i64], u64) -> Result<T>) -> Result<T> {
+    let mut failed: Option<((i32, Option<Vec<i64>>), Failure)> = None;
+    loop {
+        // What a look-up sees is at least as new as this.
+        let generation = lookup::generation();
+        let number = number(reference)?;
+        let found = (number, lookup::parts(reference.name, number)?);
+        if let Some((before, failure)) = failed
+            && before == found
+        {
+            return Err(failure);
         }
-    };
-    CACHE.with_borrow_mut(|cache| cache.names.insert(written.to_owned(), model.clone()));
-    Ok(model)
+        let parts = found.1.as_deref().ok_or_else(|| unknown_version(reference));
+        match parts.and_then(|parts| work(number, parts, generation)) {
+            Ok(done) => return Ok(done),
+            Err(failure) => failed = Some((found, failure)),
+        }
+    }
 }
 
 /// Opens a version. A base that another version of the cache has is not looked for again.
