@@ -16,4 +16,4 @@ pub use data::{data_file, note, skip};
 pub use database::{Database, Failure};
 pub use log::{CANARY, Entry, Level, trouble};
 pub use psql::{fixture, repository, run_clean};
-pub use server::Server;
+pub use server::{Backup, Server};

@@ -1,6 +1,6 @@
 //! Throw-away servers. All of them are made by `scripts/server`, as the demo's is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -35,13 +35,21 @@ impl Server {
         Server::make("standby", Some(self), &[])
     }
 
+    /// A base backup of this server.
+    pub fn backup(&self) -> Backup {
+        let dir = new_dir();
+        run_clean(script("backup", &dir).arg(&self.dir));
+        Backup { dir }
+    }
+
     fn make(command: &str, primary: Option<&Server>, settings: &[&str]) -> Server {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        Server::launch(command, new_dir(), primary, settings)
+    }
+
+    fn launch(command: &str, dir: PathBuf, primary: Option<&Server>, settings: &[&str]) -> Server {
         let pid = std::process::id().to_string();
-        let dir = target().join("servers").join(format!("{pid}-{number}"));
-        let mut script = Command::new(repository().join("scripts/server"));
-        script.arg(command).arg(&dir).args(primary.map(|server| &server.dir));
+        let mut script = script(command, &dir);
+        script.args(primary.map(|server| &server.dir));
         script.args(["--while", &pid, "log_min_messages=debug1", "max_connections=50"]).args(settings);
         run_clean(&mut script);
         let socket = std::fs::read_to_string(dir.join("socket")).expect("the server's socket is recorded");
@@ -68,8 +76,8 @@ impl Server {
 
     /// A client program (`psql`, `pg_dump`) of this server's PostgreSQL, aimed at one of its databases.
     pub fn program(&self, name: &str, database: &str, user: &str) -> Command {
-        let mut script = Command::new(repository().join("scripts/server"));
-        script.arg("run").arg(&self.dir).arg(name).env("PGDATABASE", database).env("PGUSER", user);
+        let mut script = script("run", &self.dir);
+        script.arg(name).env("PGDATABASE", database).env("PGUSER", user);
         script
     }
 
@@ -107,8 +115,7 @@ impl Server {
 
     /// Stops the server, if it runs, and starts it.
     pub fn restart(&self) {
-        let restart =
-            || Command::new(repository().join("scripts/server")).arg("restart").arg(&self.dir).output();
+        let restart = || script("restart", &self.dir).output();
         // Sessions that have lost their server may still be ending.
         for _ in 0..40 {
             if restart().expect("the script runs").status.success() {
@@ -128,8 +135,35 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        run_clean(Command::new(repository().join("scripts/server")).arg("remove").arg(&self.dir));
+        run_clean(&mut script("remove", &self.dir));
     }
+}
+
+/// A copy of a server's data at some time.
+#[derive(Debug)]
+pub struct Backup {
+    dir: PathBuf,
+}
+
+impl Backup {
+    /// A server that recovers from it to where the settings say.
+    pub fn recover(self, settings: &[&str]) -> Server {
+        Server::launch("recover", self.dir, None, settings)
+    }
+}
+
+/// A call of the script that makes servers.
+fn script(command: &str, dir: &Path) -> Command {
+    let mut script = Command::new(repository().join("scripts/server"));
+    script.arg(command).arg(dir);
+    script
+}
+
+/// Where the next server goes.
+fn new_dir() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    target().join("servers").join(format!("{}-{number}", std::process::id()))
 }
 
 /// Kills processes. One that has just ended is no matter.
