@@ -65,23 +65,30 @@ pub(super) fn parts(reference: &Reference<'_>) -> Result<Vec<Vec<u8>>> {
     resolve(reference, |_, parts, _| parts.iter().map(|&part| lookup::part(part)).collect())
 }
 
+/// What the registry says of a reference: a number, and the parts of the version if there is one of this number.
+#[derive(PartialEq, Eq)]
+struct Found {
+    number: i32,
+    parts: Option<Vec<i64>>,
+}
+
 /// Looks up which version a reference names, and hands its number and parts to `work`, with a generation that is no newer.
 ///
 /// Each look-up sees what is committed then. So another session may drop a version between the look-up of its name and those of
 /// its parts: a failure stands only where the registry still says the same.
 fn resolve<T>(reference: &Reference<'_>, mut work: impl FnMut(i32, &[i64], u64) -> Result<T>) -> Result<T> {
-    let mut failed: Option<((i32, Option<Vec<i64>>), Failure)> = None;
+    let mut failed: Option<(Found, Failure)> = None;
     loop {
         // What a look-up sees is at least as new as this.
         let generation = lookup::generation();
         let number = number(reference)?;
-        let found = (number, lookup::parts(reference.name, number)?);
+        let found = Found { number, parts: lookup::parts(reference.name, number)? };
         if let Some((before, failure)) = failed
             && before == found
         {
             return Err(failure);
         }
-        let parts = found.1.as_deref().ok_or_else(|| unknown_version(reference));
+        let parts = found.parts.as_deref().ok_or_else(|| unknown_version(reference));
         match parts.and_then(|parts| work(number, parts, generation)) {
             Ok(done) => return Ok(done),
             Err(failure) => failed = Some((found, failure)),

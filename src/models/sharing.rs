@@ -112,12 +112,20 @@ pub fn remove_at_commit(parts: Vec<i64>) -> Result<()> {
 fn sweep() {
     let Ok(files) = fs::read_dir(FOLDER) else { return };
     for file in files.flatten() {
-        if let Some(place) = file.file_name().to_str().and_then(Place::parse)
-            && !place.is_used().unwrap_or(true)
-        {
-            place.remove();
+        let name = file.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if Place::parse(name).is_some_and(|place| !place.is_used().unwrap_or(true)) || is_abandoned(name) {
+            remove(&file.path());
         }
     }
+}
+
+/// Whether a file was being written by a session that has ended, as one does that is terminated meanwhile.
+fn is_abandoned(name: &str) -> bool {
+    let Some((place, process)) = name.rsplit_once('.') else { return false };
+    // SAFETY: looks among the server's sessions, whatever the number.
+    let ended = |process| unsafe { pg_sys::BackendPidGetProc(process) }.is_null();
+    Place::parse(place).is_some() && process.parse().is_ok_and(ended)
 }
 
 /// Where the bytes of a part are shared. None of the numbers is given twice in a server's life, as good as: should it happen,
