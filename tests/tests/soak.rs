@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -61,34 +61,51 @@ struct Seen {
     counts: Mutex<BTreeMap<Role, BTreeMap<String, u64>>>,
     /// Answers that could not be judged, for the version was dropped meanwhile.
     unjudged: AtomicU64,
-    /// Answers from the version before, while the commit of the next one was under way.
-    overtaken: AtomicU64,
+    /// The newest deployments whose commit was acknowledged, of `m` and of `n`.
+    committed: [AtomicI64; 2],
+}
+
+impl Seen {
+    fn committed(&self, model: &str) -> &AtomicI64 {
+        &self.committed[usize::from(model == "n")]
+    }
 }
 
 fn model(rng: &mut Rng) -> &'static str {
     if rng.bool() { "m" } else { "n" }
 }
 
-/// Asks which deployment is current, scores, asks again: the answer is from a version that was current in between.
+/// Scores: the answer is from no older deployment than the last one whose commit was acknowledged before.
 fn score(client: &mut Client, model: &str, seen: &Seen) -> Result<(), postgres::Error> {
-    let current = "SELECT current_deployment FROM sentiment.model WHERE name = $1";
-    let before: i64 = client.query_one(current, &[&model])?.get(0);
+    let committed = seen.committed(model).load(Ordering::SeqCst);
     let answer =
         client.query_one("SELECT model_version, label FROM sentiment_detail('sunny', $1)", &[&model])?;
-    let after: i64 = client.query_one(current, &[&model])?.get(0);
     let (version, label): (String, String) = (answer.get(0), answer.get(1));
     let known = seen.labels.lock().unwrap().entry(version.clone()).or_insert_with(|| label.clone()).clone();
     assert_eq!(known, label, "{version} said something else before");
-    let judged = "SELECT (SELECT max(id) BETWEEN $2 AND $3 OR bool_or(id BETWEEN $2 AND $3) FROM sentiment.deployment
-                          WHERE model = $1 AND model || '@' || number = $4),
-                         (SELECT max(id) = (SELECT max(id) FROM sentiment.deployment WHERE model = $1 AND id < $2)
-                          FROM sentiment.deployment WHERE model = $1 AND model || '@' || number = $4 AND id < $2)";
-    let judged = client.query_one(judged, &[&model, &before, &after, &version])?;
-    match (judged.get::<_, Option<bool>>(0), judged.get::<_, Option<bool>>(1)) {
-        (Some(true), _) => {}
-        (None, _) => drop(seen.unjudged.fetch_add(1, Ordering::Relaxed)),
-        (_, Some(true)) => drop(seen.overtaken.fetch_add(1, Ordering::Relaxed)),
-        other => panic!("{version} was not current from deployment {before} to {after}: {other:?}"),
+    let newest = "SELECT max(id) FROM sentiment.deployment WHERE model = $1 AND model || '@' || number = $2";
+    match client.query_one(newest, &[&model, &version])?.get::<_, Option<i64>>(0) {
+        Some(newest) => {
+            assert!(newest >= committed, "{version} of deployment {newest} after {committed} was committed")
+        }
+        // It was dropped meanwhile.
+        None => drop(seen.unjudged.fetch_add(1, Ordering::Relaxed)),
+    }
+    Ok(())
+}
+
+/// Changes models in one transaction, and notes which deployments were committed.
+fn change(client: &mut Client, seen: &Seen, changes: &[(&str, String)]) -> Result<(), postgres::Error> {
+    client.batch_execute("BEGIN")?;
+    let mut deployed = Vec::new();
+    for (model, change) in changes {
+        client.batch_execute(change)?;
+        let current = "SELECT current_deployment FROM sentiment.model WHERE name = $1";
+        deployed.push((model, client.query_one(current, &[model])?.get::<_, i64>(0)));
+    }
+    client.batch_execute("COMMIT")?;
+    for (model, deployment) in deployed {
+        seen.committed(model).fetch_max(deployment, Ordering::SeqCst);
     }
     Ok(())
 }
@@ -117,29 +134,31 @@ fn step(role: Role, client: &mut Client, rng: &mut Rng, seen: &Seen) -> Result<(
         Role::Inserts => return insert(client),
         Role::Trains => {
             let label = if rng.bool() { "label" } else { "other" };
-            client.batch_execute(&format!(
+            let train = format!(
                 "SELECT train_sentiment('{name}', 'texts', 'body', '{label}', 'naive_bayes',
                     '{{\"min_texts\": 1, \"folds\": 2, \"keep_versions\": 6}}', deploy => 'always')"
-            ))?;
+            );
+            change(client, seen, &[(name, train)])?;
         }
-        Role::Learns => client.batch_execute(&format!(
-            "SELECT count(learn_sentiment('{name}', 'foggy ' || n, 'bad')) FROM generate_series(1, 5) AS n; SELECT refresh_sentiment('{name}')"
-        ))?,
+        Role::Learns => {
+            client.batch_execute(&format!(
+                "SELECT count(learn_sentiment('{name}', 'foggy ' || n, 'bad')) FROM generate_series(1, 5) AS n"
+            ))?;
+            change(client, seen, &[(name, format!("SELECT refresh_sentiment('{name}')"))])?;
+        }
         Role::Deploys => {
             let number = any_version(client, name)?;
-            client.batch_execute(&format!("SELECT deploy_sentiment('{name}', {number})"))?;
+            change(client, seen, &[(name, format!("SELECT deploy_sentiment('{name}', {number})"))])?;
         }
-        Role::RollsBack => client.batch_execute(&format!("SELECT rollback_sentiment('{name}')"))?,
+        Role::RollsBack => change(client, seen, &[(name, format!("SELECT rollback_sentiment('{name}')"))])?,
         Role::Drops => {
             let number = any_version(client, name)?;
             client.batch_execute(&format!("SELECT drop_sentiment('{name}', {number})"))?;
         }
         Role::Crosses => {
             let other = if name == "m" { "n" } else { "m" };
-            client.batch_execute(&format!(
-                "BEGIN; SELECT refresh_sentiment('{name}'), rollback_sentiment('{name}');
-                 SELECT refresh_sentiment('{other}'), rollback_sentiment('{other}'); COMMIT"
-            ))?;
+            let both = |name| format!("SELECT refresh_sentiment('{name}'), rollback_sentiment('{name}')");
+            change(client, seen, &[(name, both(name)), (other, both(other))])?;
         }
     }
     thread::sleep(Duration::from_millis(rng.u64(..100)));
@@ -212,11 +231,10 @@ fn thirty_two_sessions_at_once() {
     let found: Vec<_> = found.iter().filter(|entry| entry.state != "25P01").collect();
     assert!(found.is_empty(), "{found:#?}");
     note(&format!(
-        "{:?} with 32 sessions: {counts:?}; {} versions seen, {} answers not judged, {} overtaken by a commit",
+        "{:?} with 32 sessions: {counts:?}; {} versions seen, {} answers not judged",
         length(),
         seen.labels.into_inner().unwrap().len(),
-        seen.unjudged.into_inner(),
-        seen.overtaken.into_inner()
+        seen.unjudged.into_inner()
     ));
 }
 
@@ -258,7 +276,7 @@ fn one_session_for_long() {
         score(1, deployment);
     }
     let before = memory(pid);
-    let times = (texts - 10_000) / 1_000 / (deployments - 10);
+    let times = u32::div_ceil(texts - 10_000, 1_000 * (deployments - 10));
     for deployment in 10..deployments {
         score(times, deployment);
     }
