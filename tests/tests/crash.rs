@@ -280,7 +280,7 @@ impl Scene {
         let (mut actor, mut writer) = (session(&self.server), session(&self.server));
         let victims = [Some(pid(&mut actor)), None, Some(pid(&mut writer)), None, Some(pid(&mut actor))];
         let victim = victims[rng.usize(..victims.len())];
-        let delay = self.takes[&act].mul_f64(1.2 * rng.f64());
+        let delay = self.takes[&act].mul_f64(2.0 * rng.f64());
         let reader = session(&self.server);
         let (acted, answers, arrived) = thread::scope(|scope| {
             // The session stays until it is killed, though it may have acted before that.
