@@ -43,9 +43,10 @@ pub(super) fn find(reference: &Reference<'_>, written: &str) -> Result<Rc<Model>
         return Ok(model);
     }
     let registry = lookup::watch().map_err(|_| Failure::unknown_model(Shown(reference.name)))?;
+    renew(generation, registry)?;
     resolve(reference, |number, parts, generation| {
         let version_name = format!("{}@{number}", reference.name);
-        CACHE.with_borrow_mut(|cache| cache.renew(generation, registry));
+        renew(generation, registry)?;
         let opened = CACHE.with_borrow_mut(|cache| cache.opened(&version_name, parts));
         let model = match opened {
             Some(model) => model,
@@ -94,6 +95,21 @@ fn resolve<T>(reference: &Reference<'_>, mut work: impl FnMut(i32, &[i64], u64) 
             Err(failure) => failed = Some((found, failure)),
         }
     }
+}
+
+/// Forgets what may have changed, and lets go of models that are gone, with the files they were shared by: whoever dropped them may
+/// have been unable to.
+fn renew(generation: u64, registry: pgrx::pg_sys::Oid) -> Result<()> {
+    if !CACHE.with_borrow_mut(|cache| cache.renew(generation, registry)) {
+        return Ok(());
+    }
+    for base in CACHE.with_borrow(Cache::bases) {
+        if !lookup::has_part(base)? {
+            CACHE.with_borrow_mut(|cache| cache.forget(base));
+            sharing::remove(base)?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens a version. A base that another version of the cache has is not looked for again.
@@ -155,9 +171,11 @@ fn unknown_version(reference: &Reference<'_>) -> Failure {
 }
 
 impl Cache {
-    /// Forgets what may have changed. Versions never change, but in another registry the same numbers are others.
-    fn renew(&mut self, generation: u64, registry: pgrx::pg_sys::Oid) {
-        if self.generation != generation {
+    /// Forgets what may have changed, and says whether anything may have. Versions never change, but in another registry the
+    /// same numbers are others.
+    fn renew(&mut self, generation: u64, registry: pgrx::pg_sys::Oid) -> bool {
+        let changed = self.generation != generation;
+        if changed {
             self.names.clear();
             self.generation = generation;
         }
@@ -166,6 +184,19 @@ impl Cache {
             self.opened.clear();
             self.refreshed = None;
         }
+        changed
+    }
+
+    /// The bases that are held.
+    fn bases(&self) -> BTreeSet<i64> {
+        let opened = self.opened.iter().filter_map(|opened| opened.parts.first().copied());
+        opened.chain(self.refreshed.iter().map(|(part, _)| *part)).collect()
+    }
+
+    /// Lets go of all that rests on a base.
+    fn forget(&mut self, base: i64) {
+        self.opened.retain(|opened| opened.parts.first() != Some(&base));
+        self.refreshed = self.refreshed.take().filter(|(part, _)| *part != base);
     }
 
     fn opened(&mut self, version_name: &str, parts: &[i64]) -> Option<Rc<Model>> {

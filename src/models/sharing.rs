@@ -96,8 +96,14 @@ pub fn checked(part: i64, bytes: Arc<Bytes>) -> Result<Arc<Bytes>> {
     Ok(Arc::new(Bytes::Own(own(part)?)))
 }
 
-/// Removes the files of these parts when the transaction that drops them commits. (Not after PREPARE TRANSACTION: whoever
-/// writes the next file does it then.)
+/// Removes the file of a part that is gone.
+pub fn remove(part: i64) -> Result<()> {
+    Place::of(part)?.remove();
+    Ok(())
+}
+
+/// Removes the files of these parts when the transaction that drops them commits. (Not after PREPARE TRANSACTION: the
+/// next session to look a model up that has used the part does it then, or whoever writes the next file.)
 pub fn remove_at_commit(parts: Vec<i64>) -> Result<()> {
     let places = parts.into_iter().map(Place::of).collect::<Result<Vec<_>>>()?;
     if !places.is_empty() {
@@ -115,7 +121,7 @@ fn sweep() {
         let name = file.file_name();
         let Some(name) = name.to_str() else { continue };
         if Place::parse(name).is_some_and(|place| !place.is_used().unwrap_or(true)) || is_abandoned(name) {
-            remove(&file.path());
+            unlink(&file.path());
         }
     }
 }
@@ -199,7 +205,7 @@ impl Place {
     }
 
     fn remove(&self) {
-        remove(&self.path());
+        unlink(&self.path());
     }
 }
 
@@ -227,7 +233,7 @@ impl Unfinished {
     /// Creates the file; the folder too, which the server makes when it first needs it.
     fn create(&self) -> io::Result<File> {
         // One of this name is of a process with the same number, before a crash.
-        remove(&self.0);
+        unlink(&self.0);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
         match options.open(&self.0) {
@@ -244,12 +250,12 @@ impl Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        remove(&self.0);
+        unlink(&self.0);
     }
 }
 
 /// Removes a file that may not be there. One that cannot be removed is left to the server's next start.
-fn remove(path: &Path) {
+fn unlink(path: &Path) {
     let _ = fs::remove_file(path);
 }
 

@@ -102,7 +102,7 @@ fn two_phase_commit() {
         );
         client.batch_execute("SELECT rollback_sentiment('m')").unwrap();
     }
-    // What is dropped scores until the drop is committed, and is gone then; its shared file goes with the next that is written.
+    // What is dropped scores until the drop is committed, and is gone then, with its shared file when that is noticed.
     assert_eq!(label(&mut other), "good");
     prepare(
         "SELECT train_sentiment('n', 'texts', 'body', 'other', 'naive_bayes', '{\"min_texts\": 1, \"folds\": 2}'), drop_sentiment('m')",
@@ -111,10 +111,11 @@ fn two_phase_commit() {
     client.batch_execute("COMMIT PREPARED 'change'").unwrap();
     let gone = other.query_one("SELECT sentiment('sunny', 'm')", &[]).unwrap_err();
     assert_eq!(gone.code().unwrap().code(), "42704");
+    let files = || std::fs::read_dir(server.data().join("base/pgsql_tmp")).unwrap().count();
+    assert_eq!(files(), 0, "the file of the dropped model is gone");
     let label: String = other.query_one("SELECT sentiment('sunny', 'n')", &[]).unwrap().get(0);
     assert_eq!(label, "bad");
-    let files = std::fs::read_dir(server.data().join("base/pgsql_tmp")).unwrap();
-    assert_eq!(files.count(), 1, "the file of the dropped model is gone");
+    assert_eq!(files(), 1);
     let found = trouble(&server.log(), &["42704", "57P01", "57P02", "57P03"]);
     assert!(found.is_empty(), "{found:#?}");
 }
