@@ -23,7 +23,7 @@ feature=pg_sentiment/pg$$(scripts/pg_config --major)
 export PGRX_PG_CONFIG_PATH
 endef
 
-.PHONY: build install package deb demo demo-stop test test-package test-docker check-majors test-matrix lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check requirements prefix clean help
+.PHONY: build install package deb demo demo-stop test test-package test-docker check-majors test-matrix test-crash test-pg-upgrade test-soak lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check requirements prefix clean help
 
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
@@ -73,6 +73,15 @@ test-matrix: check-majors ## the tests that need a server on PostgreSQL 15, 17 a
 
 test-docker: ## build the images and compose.yaml, run them and ask them; needs Docker, or root and Debian's docker.io
 	scripts/test-docker
+
+test-crash: requirements build prefix ## kill sessions and the server at random moments, ROUNDS (100) times; SEED repeats a run
+	ROUNDS=$(or $(ROUNDS),100) cargo test --locked -p sentiment-tests --test crash -- --nocapture
+
+test-pg-upgrade: requirements build prefix ## pg_upgrade from this PostgreSQL to that of CODENAME (trixie), in its Debian tree; as root
+	scripts/pg_upgrade $(or $(CODENAME),trixie)
+
+test-soak: requirements build prefix ## 32 sessions that do everything at once, for MINUTES (10)
+	MINUTES=$(or $(MINUTES),10) cargo test --locked -p sentiment-tests --test soak -- --nocapture
 
 lint: ## formatting, clippy and shellcheck, with warnings as errors
 	@cargo fmt --all --check
