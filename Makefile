@@ -23,7 +23,7 @@ feature=pg_sentiment/pg$$(scripts/pg_config --major)
 export PGRX_PG_CONFIG_PATH
 endef
 
-.PHONY: build install package deb demo demo-stop test test-package test-docker check-majors test-matrix lint models models-check accuracy fuzz bench bench-render bench-check requirements prefix clean help
+.PHONY: build install package deb demo demo-stop test test-package test-docker check-majors test-matrix lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check requirements prefix clean help
 
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
@@ -56,7 +56,7 @@ demo: requirements build prefix ## score sample messages on a throw-away server,
 demo-stop: ## stop that server and remove it
 	scripts/server remove $(target)/demo
 
-test: requirements lint ## everything CI runs
+test: requirements lint ## lints and all tests; CI runs deny and fuzz besides
 	cargo test --locked -p sentiment-core -p sentiment-models -p sentiment-bench
 	$(MAKE) build prefix
 	cargo test --locked --no-fail-fast -p sentiment-tests
@@ -102,11 +102,17 @@ models-check: ## train it again and compare it with the one in the tree, byte fo
 accuracy: ## train on the training tweets of DATA alone and print the targets with what that reaches on others
 	cargo run --release --locked -p sentiment-models -- accuracy "$(DATA)"
 
-fuzz: ## fuzz whatever reads what is not trusted, SECONDS_EACH (60) each; needs a nightly compiler and cargo-fuzz
-	cd core
-	for fuzz_target in tokenizer model_bytes parts options; do
-		cargo +nightly fuzz run "$$fuzz_target" -- -max_total_time=$(SECONDS_EACH) -max_len=4096 -timeout=10
-	done
+fuzz: ## fuzz whatever reads what is not trusted, SECONDS_EACH (60) each; before a release SECONDS_EACH=3600
+	@SECONDS_EACH=$(SECONDS_EACH) scripts/fuzz
+
+deny: ## hold the dependencies against deny.toml: licences, bans, sources
+	@"$$(scripts/cargo-tool cargo-deny)" --locked check licenses bans sources
+
+deny-advisories: ## hold them against the advisories of RustSec, where these can be reached
+	@scripts/advisories
+
+sbom: ## write the extension's bill of materials, target/pg_sentiment.cdx.json (CycloneDX)
+	@scripts/sbom
 
 bench: requirements build prefix ## what all costs, beside its peers; ROWS, ROUNDS, FULL=1, ONLY=groups, UPDATE=1
 	cargo build --release --locked -p sentiment-bench

@@ -203,7 +203,7 @@ CREATE FUNCTION sentiment.is_pinned(version text) RETURNS bool
     SELECT EXISTS (
         SELECT FROM pg_trigger
         WHERE tgfoid = '@extschema@.sentiment_trigger()'::regprocedure
-          AND position(convert_to('model=' || version, getdatabaseencoding()) || '\x00'::bytea IN tgargs) > 0
+          AND position(convert_to('model=' || version, getdatabaseencoding()) || decode('00', 'hex') IN tgargs) > 0
     ) OR EXISTS (
         SELECT FROM frozen WHERE position(quote_literal(version) IN CASE classid
             WHEN 'pg_class'::regclass THEN pg_get_indexdef(objid)
@@ -230,17 +230,46 @@ CREATE VIEW sentiment.deployments AS
     FROM sentiment.deployment AS d JOIN sentiment.model AS m ON m.name = d.model;
 COMMENT ON VIEW sentiment.deployments IS 'which version of a model was deployed when, by whom and why';
 
+CREATE FUNCTION sentiment.session_texts()
+    RETURNS TABLE (model text, texts bigint)
+    LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 4 AS 'MODULE_PATHNAME', 'session_texts';
+COMMENT ON FUNCTION sentiment.session_texts() IS
+    'how many texts this session has had each model read, by whichever version';
+
 CREATE VIEW sentiment.models AS
-    SELECT model, model_version, algorithm, language, labels, true AS shipped,
-        NULL::timestamptz AS deployed_at, NULL::text AS deployed_by, rows_train, metrics, terms, bytes
-    FROM sentiment.shipped_models()
-    UNION ALL
-    SELECT m.name, m.name || '@' || m.current_version::pg_catalog.text, v.algorithm, v.language, v.labels, false,
-        d.deployed_at, d.deployed_by, v.rows_train, v.metrics, v.terms, v.bytes
-    FROM sentiment.model AS m
-    JOIN sentiment.version AS v ON v.model = m.name AND v.number = coalesce(m.current_version, m.last_version)
-    LEFT JOIN sentiment.deployment AS d ON d.id = m.current_deployment;
+    SELECT a.model, a.model_version, a.algorithm, a.language, a.labels, a.shipped, a.deployed_at, a.deployed_by, a.rows_train,
+        a.metrics, a.terms, a.bytes, coalesce(s.texts, 0) AS session_texts
+    FROM (
+        SELECT model, model_version, algorithm, language, labels, true AS shipped,
+            NULL::timestamptz AS deployed_at, NULL::text AS deployed_by, rows_train, metrics, terms, bytes
+        FROM sentiment.shipped_models()
+        UNION ALL
+        SELECT m.name, m.name || '@' || m.current_version::pg_catalog.text, v.algorithm, v.language, v.labels, false,
+            d.deployed_at, d.deployed_by, v.rows_train, v.metrics, v.terms, v.bytes
+        FROM sentiment.model AS m
+        JOIN sentiment.version AS v ON v.model = m.name AND v.number = coalesce(m.current_version, m.last_version)
+        LEFT JOIN sentiment.deployment AS d ON d.id = m.current_deployment) AS a
+    LEFT JOIN sentiment.session_texts() AS s ON s.model = a.model;
 COMMENT ON VIEW sentiment.models IS 'the current version of each model; of one that is not deployed, its newest';
+
+-- Which tables are scored, by which model.
+
+CREATE FUNCTION sentiment.scored_tables()
+    RETURNS TABLE (target regclass, trigger text, enabled bool, text_column text, label_column text, score_column text,
+        version_column text, model text)
+    LANGUAGE C STABLE PARALLEL UNSAFE COST 1000 ROWS 10 AS 'MODULE_PATHNAME', 'scored_tables';
+COMMENT ON FUNCTION sentiment.scored_tables() IS 'the triggers that score rows, with their arguments';
+
+CREATE VIEW sentiment.tables AS
+    SELECT t.target, t.trigger, t.enabled, t.text_column, l.attname::text AS label_column, s.attname::text AS score_column,
+        v.attname::text AS version_column, t.model,
+        CASE WHEN t.model LIKE '%@%' THEN t.model ELSE m.model_version END AS model_version, m.deployed_at
+    FROM sentiment.scored_tables() AS t
+    LEFT JOIN pg_catalog.pg_attribute AS l ON l.attrelid = t.target AND l.attname = t.label_column AND NOT l.attisdropped
+    LEFT JOIN pg_catalog.pg_attribute AS s ON s.attrelid = t.target AND s.attname = t.score_column AND NOT s.attisdropped
+    LEFT JOIN pg_catalog.pg_attribute AS v ON v.attrelid = t.target AND v.attname = t.version_column AND NOT v.attisdropped
+    LEFT JOIN sentiment.models AS m ON m.model = t.model;
+COMMENT ON VIEW sentiment.tables IS 'the tables whose rows are scored as they arrive, and the version that scores them now';
 
 -- What this session and this server are doing.
 
@@ -351,14 +380,15 @@ ALTER TABLE sentiment.feedback OWNER TO @extowner@;
 ALTER TABLE sentiment.unlearned OWNER TO @extowner@;
 ALTER TABLE sentiment.term OWNER TO @extowner@;
 ALTER VIEW sentiment.models OWNER TO @extowner@;
+ALTER VIEW sentiment.tables OWNER TO @extowner@;
 ALTER VIEW sentiment.versions OWNER TO @extowner@;
 ALTER VIEW sentiment.deployments OWNER TO @extowner@;
 ALTER VIEW sentiment.cache OWNER TO @extowner@;
 ALTER VIEW sentiment.training_progress OWNER TO @extowner@;
 GRANT EXECUTE ON FUNCTION sentiment.is_pinned(text) TO @extowner@;
 GRANT USAGE ON SCHEMA sentiment TO PUBLIC;
-GRANT SELECT ON sentiment.models, sentiment.versions, sentiment.deployments, sentiment.cache, sentiment.training_progress
-    TO PUBLIC;
+GRANT SELECT ON sentiment.models, sentiment.tables, sentiment.versions, sentiment.deployments, sentiment.cache,
+    sentiment.training_progress TO PUBLIC;
 
 -- Granted to the owner explicitly, for the functions themselves stay with the superuser.
 GRANT EXECUTE ON FUNCTION @extschema@.train_sentiment(text, regclass, name, name, text, jsonb, float8, bigint, text),

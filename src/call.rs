@@ -26,7 +26,7 @@ macro_rules! sql_functions {
             unsafe extern "C-unwind" fn entry(fcinfo: ::pgrx::pg_sys::FunctionCallInfo) -> ::pgrx::pg_sys::Datum {
                 // SAFETY: the server calls this entry with a live call.
                 let call = unsafe { $crate::call::Call::new(fcinfo) };
-                call.answer($name(&call))
+                call.answer($name)
             }
         };)*
     };
@@ -48,11 +48,21 @@ impl Call {
         Self { fcinfo }
     }
 
-    /// Gives the server its answer.
-    pub fn answer(&self, answer: Answer) -> pg_sys::Datum {
-        let datum = answer.unwrap_or_else(|failure| failure.raise());
-        // SAFETY: `new` was promised a live call.
-        unsafe { (*self.fcinfo).isnull = datum.is_none() };
+    /// Has `function` answer the server.
+    ///
+    /// Meanwhile the server does not know what it is at: it would add that to whatever is logged, and of a COPY it is the row
+    /// with the text in it.
+    pub fn answer(&self, function: impl FnOnce(&Self) -> Answer) -> pg_sys::Datum {
+        // SAFETY: the server's list of what adds context may be empty at any time. It is put back below; after an error whoever
+        // catches it puts his own back.
+        let context =
+            unsafe { std::mem::replace(&mut *(&raw mut pg_sys::error_context_stack), std::ptr::null_mut()) };
+        let datum = function(self).unwrap_or_else(|failure| failure.raise());
+        // SAFETY: as above; `new` was promised a live call.
+        unsafe {
+            pg_sys::error_context_stack = context;
+            (*self.fcinfo).isnull = datum.is_none();
+        }
         datum.unwrap_or(pg_sys::Datum::null())
     }
 

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
-use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
+use pgrx::{PgLogLevel, PgSqlErrorCode};
 use sentiment_core::ErrorKind;
 
 use crate::text;
@@ -17,8 +17,6 @@ pub struct Failure {
     sqlstate: PgSqlErrorCode,
     message: String,
     hint: Cow<'static, str>,
-    /// Whether the server may add where it is: a COPY adds the row, and with it the text.
-    with_context: bool,
 }
 
 /// The border's result type.
@@ -29,7 +27,7 @@ macro_rules! failures {
     ($($name:ident($($argument:ident: $type:ty),*): $sqlstate:ident, $message:literal, $hint:expr;)*) => {
         impl Failure {
             $(pub fn $name($($argument: $type),*) -> Self {
-                Self { sqlstate: PgSqlErrorCode::$sqlstate, message: format!($message), hint: $hint.into(), with_context: true }
+                Self { sqlstate: PgSqlErrorCode::$sqlstate, message: format!($message), hint: $hint.into() }
             })*
         }
     };
@@ -171,7 +169,6 @@ impl Failure {
             sqlstate: report.sql_error_code(),
             message: report.message().to_owned(),
             hint: "The worker tries again in a minute.".into(),
-            with_context: true,
         }
     }
 
@@ -180,24 +177,10 @@ impl Failure {
         Self { hint: format!("The setting sentiment.default_model names it. {}", self.hint).into(), ..self }
     }
 
-    /// Keeps the server from adding where it is.
-    pub fn without_context(self) -> Self {
-        Self { with_context: false, ..self }
-    }
-
     fn report(self, level: PgLogLevel) {
-        // SAFETY: the server's list of what adds context may be empty at any time. A warning puts it back below; after an
-        // error whoever catches it puts his own back.
-        let context = unsafe { pg_sys::error_context_stack };
-        if !self.with_context {
-            // SAFETY: as above.
-            unsafe { pg_sys::error_context_stack = std::ptr::null_mut() };
-        }
         ErrorReport::new(self.sqlstate, text::printable(self.message), "pg_sentiment")
             .set_hint(self.hint)
             .report(level);
-        // SAFETY: as above.
-        unsafe { pg_sys::error_context_stack = context };
     }
 }
 
@@ -212,7 +195,7 @@ impl From<sentiment_core::Error> for Failure {
             ErrorKind::Cancelled => PgSqlErrorCode::ERRCODE_QUERY_CANCELED,
             _ => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
         };
-        Self { sqlstate, message: error.message().to_owned(), hint: error.hint().into(), with_context: true }
+        Self { sqlstate, message: error.message().to_owned(), hint: error.hint().into() }
     }
 }
 

@@ -26,13 +26,14 @@ pub struct Filed {
 
 /// All that was filed for a model.
 pub fn all(session: &Session, model: &str) -> Result<Vec<Filed>> {
-    let query = c"SELECT id, body, label FROM sentiment.feedback WHERE model = $1 ORDER BY id";
+    let query =
+        c"SELECT id::bigint, body::text, label::text FROM sentiment.feedback WHERE model = $1 ORDER BY id";
     filed(session, query, &[text_value(model)])
 }
 
 /// What was filed for a model and is not in a deployed version yet; the oldest first.
 pub fn new(session: &Session, model: &str, most: i64) -> Result<Vec<Filed>> {
-    let query = c"SELECT f.id, f.body, f.label FROM (
+    let query = c"SELECT f.id::bigint, f.body::text, f.label::text FROM (
             SELECT feedback FROM sentiment.unlearned WHERE model = $1 ORDER BY feedback LIMIT $2) AS u
         JOIN sentiment.feedback AS f ON f.id = u.feedback ORDER BY f.id";
     filed(session, query, &[text_value(model), number_value(most)])
@@ -53,7 +54,7 @@ fn filed(
 
 /// The users' own terms of a model.
 pub fn own_terms(session: &Session, model: &str) -> Result<Vec<(String, f64)>> {
-    let query = c"SELECT term, score FROM sentiment.term WHERE model = $1 ORDER BY term";
+    let query = c"SELECT term::text, score::float8 FROM sentiment.term WHERE model = $1 ORDER BY term";
     let mut terms = Vec::new();
     session.each(query, &[text_value(model)], BATCH, |[term, score]| {
         // SAFETY: the column is a float8.

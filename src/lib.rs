@@ -20,6 +20,7 @@ mod inspection;
 mod json;
 mod lifecycle;
 mod models;
+mod overview;
 mod progress;
 mod refresh;
 mod registry;

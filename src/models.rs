@@ -6,6 +6,7 @@ mod sharing;
 pub use sharing::remove_at_commit;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -275,6 +276,34 @@ pub fn in_use() -> Vec<ModelRef> {
     let opened = SHIPPED.iter().filter_map(|shipped| shipped.model.get()?.as_ref().ok());
     let used = opened.filter(|model| model.texts() > 0).map(ModelRef::Shipped);
     used.chain(cache::opened().into_iter().map(ModelRef::Trained)).collect()
+}
+
+thread_local! {
+    /// Texts that versions of a model had read which this session has closed: those of a name in one sum, so that a session
+    /// that follows a model for ever stays bounded.
+    static CLOSED: RefCell<BTreeMap<String, u64>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        // A session that ends has nobody to tell.
+        let _ = CLOSED.try_with(|closed| count(self, &mut closed.borrow_mut()));
+    }
+}
+
+/// Adds what a version has read to the sum of its name.
+fn count(model: &Model, sums: &mut BTreeMap<String, u64>) {
+    let name = model.version_name.rsplit_once('@').map_or("", |(name, _)| name);
+    if model.texts() > 0 {
+        *sums.entry(name.to_owned()).or_default() += model.texts();
+    }
+}
+
+/// Texts that this session has had each model read, by whichever version.
+pub fn texts_by_name() -> BTreeMap<String, u64> {
+    let mut sums = CLOSED.with_borrow(Clone::clone);
+    in_use().iter().for_each(|model| count(model, &mut sums));
+    sums
 }
 
 /// A version that ships. What it is called is known before it is opened, which each is at a session's first use of it.

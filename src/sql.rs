@@ -124,7 +124,7 @@ impl Session {
         // SAFETY: the query left its rows in the table, which is freed when they have been read.
         unsafe {
             let table = pg_sys::SPI_tuptable;
-            for (number, column) in (1..).zip(&mut columns).take_while(|_| rows > 0) {
+            for (number, column) in (1..).zip(&mut columns).take_while(|_| rows > 0 && !table.is_null()) {
                 let mut null = false;
                 let value = pg_sys::SPI_getbinval(*(*table).vals, (*table).tupdesc, number, &mut null);
                 *column = (!null).then_some(value);

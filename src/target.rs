@@ -159,7 +159,7 @@ impl Target {
     fn scorers(&self, table: Table) -> Vec<Scorer> {
         let scorer = |(name, arguments): (CString, Vec<CString>)| Scorer {
             name,
-            arguments: Arguments::parse(arguments.iter().map(CString::as_c_str)),
+            arguments: Arguments::of(arguments.iter().map(CString::as_c_str)),
         };
         table.triggers(self.trigger_function).into_iter().map(scorer).collect()
     }

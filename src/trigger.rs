@@ -24,20 +24,15 @@ struct Kept {
     warned: Cell<bool>,
 }
 
-/// `sentiment_trigger()`: fills the columns that the arguments name. Its errors go without context, for that of a COPY is
-/// the row.
+/// `sentiment_trigger()`: fills the columns that the arguments name.
 fn sentiment_trigger(call: &Call) -> Answer {
-    fill(call).map_err(Failure::without_context)
-}
-
-fn fill(call: &Call) -> Answer {
     let event = call.context(pg_sys::NodeTag::T_TriggerData).ok_or_else(Failure::not_fired)?;
     let row = row_to_write(event)?;
     // SAFETY: the server keeps the table open and locked while its triggers run.
     let table = unsafe { Table::new(event.tg_relation) };
     let Kept { wiring, warned } = call.kept(|| {
         // SAFETY: the trigger is that of a live event.
-        let arguments = Arguments::parse(unsafe { trigger_arguments(&*event.tg_trigger) })?;
+        let arguments = Arguments::of(unsafe { trigger_arguments(&*event.tg_trigger) })?;
         Ok(Kept { wiring: Wiring::new(arguments, table)?, warned: Cell::new(false) })
     })?;
     let columns = match score(wiring, table, row) {
@@ -45,7 +40,7 @@ fn fill(call: &Call) -> Answer {
         Err(failure) if wiring.on_error() == OnError::Raise => return Err(failure),
         Err(failure) => {
             if !warned.replace(true) {
-                failure.without_context().warn("rows are stored without their sentiment");
+                failure.warn("rows are stored without their sentiment");
             }
             Columns::default()
         }

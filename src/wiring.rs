@@ -1,5 +1,9 @@
 //! What a trigger's arguments say, and which columns of its table they mean.
 
+mod arguments;
+
+pub use arguments::{DEFAULT_COLUMNS, Output};
+
 use std::ffi::{CStr, CString};
 
 use pgrx::pg_sys;
@@ -7,27 +11,13 @@ use pgrx::pg_sys;
 use crate::errors::{Failure, Result};
 use crate::models::{Model, ModelRef};
 use crate::settings::{self, OnError};
-use crate::sql::{compose, literal};
+use crate::sql::literal;
 use crate::table::{Column, Table};
 use crate::text;
+use arguments::Mistake;
 
-/// The columns that are written where the arguments name none.
-pub const DEFAULT_COLUMNS: [(Output, &CStr); 3] = [
-    (Output::Label, c"sentiment"),
-    (Output::Score, c"sentiment_score"),
-    (Output::Version, c"sentiment_version"),
-];
-
-/// What a trigger can write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// The label, as text.
-    Label,
-    /// The score, as a number.
-    Score,
-    /// The model version that gave them, as text.
-    Version,
-}
+/// A trigger's arguments, with what it does where a row cannot be scored.
+pub type Arguments = arguments::Arguments<OnError>;
 
 impl Output {
     /// The types of column that it is written to, and how they are called in a message.
@@ -37,83 +27,29 @@ impl Output {
             Self::Score => ([pg_sys::FLOAT8OID, pg_sys::FLOAT4OID], "double precision"),
         }
     }
-
-    /// The key of its trigger argument.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Label => "label",
-            Self::Score => "score",
-            Self::Version => "version",
-        }
-    }
 }
 
-/// A trigger's arguments taken apart. Names are in the server's encoding, as the catalogs have them.
-#[derive(Clone, Debug)]
-pub struct Arguments {
-    /// The column to read.
-    pub text: CString,
-    /// The columns to write; none for the default ones.
-    pub outputs: Vec<(Output, CString)>,
-    /// The model, if the trigger does not follow `sentiment.default_model`.
-    pub model: Option<CString>,
-    /// What to do with a row that cannot be scored, if not what `sentiment.on_error` says.
-    pub on_error: Option<OnError>,
+impl From<Mistake> for Failure {
+    fn from(mistake: Mistake) -> Self {
+        match mistake {
+            Mistake::NoText => Self::no_text_argument(),
+            Mistake::Malformed(argument) => Self::argument_malformed(&text::string(&argument)),
+            Mistake::UnknownKey(key) => Self::key_unknown(&key),
+            Mistake::RepeatedKey(key) => Self::key_repeated(&key),
+            Mistake::UnknownPolicy(value) => Self::on_error_unknown(&text::string(&value)),
+        }
+    }
 }
 
 impl Arguments {
-    /// Takes arguments apart: the text column first, then `key=value`.
-    pub fn parse<'a>(arguments: impl IntoIterator<Item = &'a CStr>) -> Result<Self> {
-        let mut arguments = arguments.into_iter();
-        let text = arguments.next().ok_or_else(Failure::no_text_argument)?.to_owned();
-        let mut parsed = Self { text, outputs: Vec::new(), model: None, on_error: None };
-        for argument in arguments {
-            parsed.set(argument)?;
-        }
-        Ok(parsed)
-    }
-
-    fn set(&mut self, argument: &CStr) -> Result<()> {
-        let bytes = argument.to_bytes_with_nul();
-        let malformed = || Failure::argument_malformed(&text::string(argument));
-        let equals = bytes.iter().position(|&byte| byte == b'=').ok_or_else(malformed)?;
-        let value = CStr::from_bytes_with_nul(&bytes[equals + 1..]).map_err(|_| malformed())?.to_owned();
-        let key = String::from_utf8_lossy(&bytes[..equals]);
-        let output = DEFAULT_COLUMNS.map(|(output, _)| output).into_iter().find(|output| output.key() == key);
-        let first = match (output, &*key) {
-            (Some(output), _) => {
-                let first = self.outputs.iter().all(|(known, _)| *known != output);
-                self.outputs.push((output, value));
-                first
-            }
-            (None, "model") => self.model.replace(value).is_none(),
-            (None, "on_error") => {
-                let value = text::string(&value);
-                let policy = OnError::named(&value).ok_or_else(|| Failure::on_error_unknown(&value))?;
-                self.on_error.replace(policy).is_none()
-            }
-            (None, key) => return Err(Failure::key_unknown(key)),
-        };
-        if first { Ok(()) } else { Err(Failure::key_repeated(&key)) }
-    }
-
-    /// Whether the two write a column in common, or read the same one.
-    pub fn collides(&self, other: &Self) -> bool {
-        self.text == other.text || self.columns().any(|column| other.columns().any(|taken| column == taken))
-    }
-
-    /// The columns that are written, or may be.
-    pub fn columns(&self) -> impl Iterator<Item = &CStr> {
-        let defaults = if self.outputs.is_empty() { &DEFAULT_COLUMNS[..] } else { &[] };
-        self.outputs.iter().map(|(_, name)| name.as_c_str()).chain(defaults.iter().map(|(_, name)| *name))
+    /// Takes the arguments of a trigger apart.
+    pub fn of<'a>(arguments: impl IntoIterator<Item = &'a CStr>) -> Result<Self> {
+        Ok(Self::parse(arguments, |name| OnError::named(&text::string(name)))?)
     }
 
     /// The arguments as `CREATE TRIGGER` takes them.
     pub fn literals(&self) -> Vec<CString> {
-        let outputs = self.outputs.iter().map(|(output, name)| (output.key(), name.as_c_str()));
-        let model = self.model.iter().map(|name| ("model", name.as_c_str()));
-        let settings = outputs.chain(model).map(|(key, value)| compose(&format!("{key}=%"), &[value]));
-        std::iter::once(self.text.clone()).chain(settings).map(|argument| literal(&argument)).collect()
+        self.written().iter().map(|argument| literal(argument)).collect()
     }
 
     /// The model that the trigger scores with now.

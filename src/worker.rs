@@ -142,7 +142,7 @@ fn due() -> Result<Vec<String>> {
     }
     let mut models = Vec::new();
     as_owner(Access::Read, |session| {
-        let query = c"SELECT m.name FROM sentiment.model AS m
+        let query = c"SELECT m.name::text FROM sentiment.model AS m
             JOIN sentiment.version AS v ON v.model = m.name AND v.number = m.current_version
             WHERE v.algorithm IN ('naive_bayes', 'logistic_regression') AND (m.terms_changed OR EXISTS (
                 SELECT FROM sentiment.unlearned AS u WHERE u.model = m.name))

@@ -30,7 +30,7 @@ mod table;
 mod writer;
 
 pub(crate) use counts::{TermCounts, write as write_counts};
-pub(crate) use table::{Entry, Table};
+pub(crate) use table::{Entry, Found, Search, Table};
 pub(crate) const LARGEST_WEIGHT: i32 = table::LARGEST_WEIGHT;
 pub(crate) use writer::{EntryDraft, Hashes, TableWriter, assemble, record, restate, too_large, write};
 
@@ -39,6 +39,7 @@ use crate::text::TOKENIZER_VERSION;
 use crate::train::{NaiveBayes, OwnTerm, Totals};
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 const MAGIC: [u8; 8] = *b"\x89SENTI\r\n";
 const FORMAT_VERSION: u32 = 1;
@@ -134,6 +135,9 @@ impl<'a> Model<'a> {
         let model = Self::open_unchecked(bytes)?;
         if checksum(bytes) != number(bytes, CHECKSUM.start) {
             return Err(damaged("its checksum does not match"));
+        }
+        if !is_json_object(&model.card.metrics) {
+            return Err(damaged("its figures are unreadable"));
         }
         Ok(model)
     }
@@ -237,6 +241,11 @@ fn check(card: &Card, classes: usize) -> Result<()> {
     if !learning_fits(&card.learning, classes) {
         return Err(damaged("its card does not fit its algorithm"));
     }
+    let mut words = [&card.name, &card.algorithm, &card.language].into_iter().chain(&card.labels);
+    // No text of the server's can hold it.
+    if words.any(|word| word.contains('\0')) {
+        return Err(damaged("its card holds a zero character"));
+    }
     let numbers = card.bias.iter().chain(&card.shape_weights).chain(card.label_scores.iter().flatten());
     // Sums over 65,536 tokens must stay finite: 1e9 leaves room beyond any trained weight.
     if numbers.chain([&card.weight_unit]).all(|number| number.abs() <= 1e9) {
@@ -244,6 +253,21 @@ fn check(card: &Card, classes: usize) -> Result<()> {
     } else {
         Err(damaged("its card holds numbers that are out of range"))
     }
+}
+
+/// Whether a text is a JSON object that the server can store: its texts hold no zero character.
+fn is_json_object(json: &str) -> bool {
+    fn storable(value: &Value) -> bool {
+        match value {
+            Value::String(text) => !text.contains('\0'),
+            Value::Array(values) => values.iter().all(storable),
+            Value::Object(members) => {
+                members.iter().all(|(key, value)| !key.contains('\0') && storable(value))
+            }
+            _ => true,
+        }
+    }
+    serde_json::from_str::<Value>(json).is_ok_and(|value| value.is_object() && storable(&value))
 }
 
 /// What a refresh goes on from is as wide as the model, and its numbers can be taken logarithms of.

@@ -18,10 +18,11 @@
 mod sixteen;
 
 use crate::Result;
-use crate::model::{self, Entry, EntryDraft, Table, TableWriter};
+use crate::model::{self, Entry, EntryDraft, Search, Table, TableWriter};
 use crate::terms;
 use crate::text::Token;
 use sixteen::SIXTEEN;
+use std::hint::select_unpredictable;
 use wide::f64x4;
 
 /// The algorithm's name on a card.
@@ -105,6 +106,7 @@ pub(crate) struct Buffers {
     found: Vec<i16>,
     largest: Vec<i16>,
     sums: Vec<i32>,
+    search: Search,
     /// Where the record of each token stands.
     places: Vec<usize>,
     pooled: Vec<f64>,
@@ -148,13 +150,8 @@ impl<'a> NetworkView<'a> {
         in_range.then(|| Self { filters, classes, table, unknown: Entry::of(unknown), bias, output })
     }
 
-    /// Adds what the network makes of the text that was located to its logits; `length` is the text's scale.
+    /// Adds what the network makes of the text that was pooled to its logits; `length` is the text's scale.
     pub fn add_to(&self, logits: &mut [f64], length: f64, buffers: &mut Buffers) {
-        if self.filters == SIXTEEN {
-            sixteen::pool(self, buffers);
-        } else {
-            self.pool(buffers);
-        }
         let Buffers { largest, sums, pooled, .. } = buffers;
         pooled.clear();
         pooled.extend(largest.iter().map(|&found| f64::from(found)));
@@ -169,7 +166,16 @@ impl<'a> NetworkView<'a> {
     }
 
     /// Pools what the filters find at the tokens that were located.
-    fn pool(&self, buffers: &mut Buffers) {
+    pub fn pool(&self, buffers: &mut Buffers) {
+        if self.filters == SIXTEEN {
+            sixteen::pool(self, buffers);
+        } else {
+            self.pool_any(buffers);
+        }
+    }
+
+    /// The same for any number of filters.
+    fn pool_any(&self, buffers: &mut Buffers) {
         let mut largest = std::mem::take(&mut buffers.largest);
         let mut sums = std::mem::take(&mut buffers.sums);
         largest.clear();
@@ -221,17 +227,30 @@ impl<'a> NetworkView<'a> {
         }
     }
 
-    /// Finds the records of a text's tokens. The reads of memory of each round overlap: they are prefetches for the next.
+    /// Finds the records of a text's tokens.
     pub fn locate(&self, tokens: &[Token], buffers: &mut Buffers) {
-        let places = &mut buffers.places;
-        let touched = tokens.iter().fold(0, |all, token| all ^ self.table.touch(terms::unit(token)));
-        places.clear();
-        places.extend(tokens.iter().map(|token| self.table.find(terms::unit(token)).unwrap_or(usize::MAX)));
-        let ends = |place: &usize| {
-            let record = self.table.at(*place).map_or(&[][..], |entry| entry.record());
-            record.first().copied().unwrap_or(0) ^ record.last().copied().unwrap_or(0)
-        };
-        std::hint::black_box(places.iter().fold(touched, |all, place| all ^ ends(place)));
+        let units: Vec<u64> = tokens.iter().map(terms::unit).collect();
+        self.locate_units(&units, buffers);
+    }
+
+    /// The same, by the terms of the tokens.
+    pub fn locate_units(&self, units: &[u64], buffers: &mut Buffers) {
+        self.table.place_all(units, &mut buffers.search, &mut buffers.places);
+        buffers.places.iter().for_each(|&place| self.table.fetch_at(place));
+    }
+
+    /// Has a token's bucket brought into the cache.
+    #[inline]
+    pub fn fetch(&self, unit: u64) {
+        self.table.fetch(unit);
+    }
+
+    /// The record at a place that was located, which may be that of an unknown token: without a branch.
+    #[inline]
+    fn entry(&self, place: usize) -> Entry<'a> {
+        let known = place != usize::MAX;
+        let entry = self.table.at(select_unpredictable(known, place, 0)).unwrap_or(self.unknown);
+        select_unpredictable(known, entry, self.unknown)
     }
 
     /// Calls `visit` with the number of each token that was located and what the filters find in the windows that end with it.
@@ -246,7 +265,7 @@ impl<'a> NetworkView<'a> {
         for (at, place) in places.iter().enumerate() {
             std::mem::swap(last, earlier);
             std::mem::swap(now, last);
-            self.table.at(*place).unwrap_or(self.unknown).spread(now);
+            self.entry(*place).spread(now);
             found.clear();
             found.extend_from_slice(&self.bias);
             add(found, &now[..3 * filters]);
@@ -336,6 +355,7 @@ mod tests {
             text.read(&Text::from(words.join(" ").as_str()));
             let mut logits = vec![0.0; 2];
             view.locate(text.tokens(), &mut buffers);
+            view.pool(&mut buffers);
             view.add_to(&mut logits, 0.7, &mut buffers);
             for (logit, wanted) in logits.iter().zip(by_definition(&network, words, 0.7)) {
                 assert!((logit - f64::from(wanted)).abs() < 0.15, "{words:?}: {logit} is not {wanted}");

@@ -1,23 +1,27 @@
 //! A model's bytes opened for reading texts.
 
 mod explain;
+mod gather;
 mod logits;
 mod overlay;
+mod walk;
 
 pub use explain::{Reason, TokenView};
 
+use crate::Result;
 use crate::delta::Delta;
 use crate::forest::{self, Present, TreesView};
-use crate::model::{Card, Counting, Entry, Model, Table, damaged};
+use crate::model::{Card, Counting, Entry, Model, damaged};
 use crate::network::{self, NetworkView};
-use crate::shape::{SHAPES, Shape};
+use crate::shape::SHAPES;
 use crate::terms::{self, GramBuffer};
-use crate::text::{Text, Token, TokenMarks, Tokenized};
-use crate::{Result, hash};
+use crate::text::{Text, Tokenized};
+use gather::Gathered;
 use logits::{add_shape, to_float};
 pub(crate) use logits::{length_scale, softmax};
 use overlay::Overlay;
 pub(crate) use overlay::{OverlayEntry, each_entry};
+use walk::{Part, Tally, walk};
 
 /// Buffers that every reading reuses, so that a text allocates nothing once they have grown.
 #[derive(Debug, Default)]
@@ -29,6 +33,7 @@ pub struct Scratch {
     present: Present,
     seen: Vec<usize>,
     network: network::Buffers,
+    gathered: Gathered,
     /// What the last text came to, its probabilities apart.
     summary: Option<Summary>,
 }
@@ -76,14 +81,6 @@ pub struct Reading<'s> {
     pub coverage: f64,
     /// Whether the text was longer than what is read.
     pub truncated: bool,
-}
-
-/// Counts kept while a text is read.
-#[derive(Default)]
-struct Tally {
-    content: u32,
-    known: u32,
-    shape: Shape,
 }
 
 impl<'a> Predictor<'a> {
@@ -221,21 +218,20 @@ impl<'a> Predictor<'a> {
 
     /// The logits of the text in `scratch`: a sum over its terms.
     fn add_up(&self, scratch: &mut Scratch) -> Tally {
-        let Scratch { text, grams, sums, probabilities: logits, seen, network, .. } = scratch;
+        let Scratch { text, grams, sums, probabilities: logits, seen, network, gathered, .. } = scratch;
         let card = self.card();
         let classes = card.labels.len();
-        // What the network will read comes into the cache while the terms are walked.
-        warm_up(&self.model.table, text.tokens());
-        if let Some(view) = &self.network {
-            view.locate(text.tokens(), network);
-        }
         sums.clear();
         sums.resize(classes, 0);
         seen.clear();
-        let mut parts = 0u32;
+        let (mut parts, mut pooled) = (0u32, false);
         let counts_parts = self.overlay.as_ref().is_some_and(|overlay| !overlay.term_shift.is_empty());
         let tally = match card.counting {
-            Counting::Scaled if !counts_parts => match sums.as_mut_array() {
+            Counting::Scaled if !counts_parts => match sums.as_mut_array::<3>() {
+                Some(sums) if self.overlay.is_none() => {
+                    pooled = true;
+                    self.gather(text, sums, (gathered, grams, network))
+                }
                 Some(sums) => self.walk(text, grams, |part| part.entry.add_to_three(sums)),
                 None => self.walk(text, grams, |part| part.entry.add_to(sums)),
             },
@@ -265,8 +261,34 @@ impl<'a> Predictor<'a> {
         }
         add_shape(logits, &tally.shape, &card.shape_weights);
         if let Some(view) = &self.network {
+            if !pooled {
+                view.locate(text.tokens(), network);
+                view.pool(network);
+            }
             view.add_to(logits, length, network);
         }
+        tally
+    }
+
+    /// The sums of a text whose terms are gathered. In between, the network pools: while one part is worked on, memory brings
+    /// what the next will read.
+    fn gather(
+        &self,
+        text: &Tokenized,
+        sums: &mut [i64; 3],
+        (gathered, grams, network): (&mut Gathered, &mut GramBuffer, &mut network::Buffers),
+    ) -> Tally {
+        let (table, view) = (&self.model.table, self.network.as_ref());
+        gathered.begin(text.tokens(), |unit, pair| {
+            table.fetch(unit);
+            table.fetch(pair);
+            view.into_iter().for_each(|view| view.fetch(unit));
+        });
+        let tally = gathered.words(table, text.tokens(), sums);
+        view.into_iter().for_each(|view| view.locate_units(gathered.units(), network));
+        gathered.pairs(table, text, grams, sums);
+        view.into_iter().for_each(|view| view.pool(network));
+        gathered.triples(table, sums);
         tally
     }
 
@@ -277,7 +299,6 @@ impl<'a> Predictor<'a> {
         logits.resize(self.card().labels.len(), 0.0);
         let Some(trees) = &self.trees else { return Tally::default() };
         present.clear(trees.features());
-        warm_up(&self.model.table, text.tokens());
         let tally = self.walk(text, grams, |part| {
             forest::feature_of(part.entry.record()).into_iter().for_each(|feature| present.set(feature));
         });
@@ -308,12 +329,10 @@ impl<'a> Predictor<'a> {
     /// Visits every known term of a text, and sums up what is not additive.
     fn walk(&self, text: &Tokenized, grams: &mut GramBuffer, visit: impl FnMut(Part<'_>)) -> Tally {
         let base = &self.model.table;
-        let touch = |hashes: &[u64]| {
-            std::hint::black_box(hashes.iter().fold(0, |seen, hash| seen ^ base.touch(*hash)));
-        };
+        let fetch = |hash| base.fetch(hash);
         match self.overlay.as_ref().and_then(Overlay::table) {
-            None => walk(text, grams, touch, |hash| base.get(hash), visit),
-            Some(over) => walk(text, grams, touch, |hash| over.get(hash).or_else(|| base.get(hash)), visit),
+            None => walk(text, grams, fetch, |hash| base.get(hash), visit),
+            Some(over) => walk(text, grams, fetch, |hash| over.get(hash).or_else(|| base.get(hash)), visit),
         }
     }
 
@@ -344,72 +363,4 @@ impl<'a> Predictor<'a> {
         let over = self.overlay.as_ref().and_then(Overlay::table);
         over.and_then(|over| over.get(hash)).or_else(|| self.model.table.get(hash))
     }
-}
-
-/// Visits every term of a text that `get` knows, having let `touch` bring many into the cache at once. Also what a refresh learns
-/// by.
-fn walk<'e>(
-    text: &Tokenized,
-    grams: &mut GramBuffer,
-    touch: impl Fn(&[u64]),
-    get: impl Fn(u64) -> Option<Entry<'e>>,
-    mut visit: impl FnMut(Part<'e>),
-) -> Tally {
-    let mut tally = Tally::default();
-    // The joint hash of the last tokens if a known n-gram may go on from them: of one token, of two.
-    let (mut one, mut two) = (None::<u64>, None::<u64>);
-    for (at, token) in text.tokens().iter().enumerate() {
-        let unit = terms::unit(token);
-        let entry = get(unit);
-        if let Some(entry) = entry.filter(|_| terms::has_unit(token)) {
-            visit(Part { entry, hash: unit, first: at, last: at });
-        } else if terms::has_grams(token) {
-            let hashes = grams.read(text.form(token));
-            touch(hashes);
-            for &hash in hashes {
-                if let Some(entry) = get(hash) {
-                    visit(Part { entry, hash, first: at, last: at });
-                }
-            }
-        }
-        let value = entry.map_or(0.0, |entry| entry.lexicon_value());
-        tally.shape.add(token, || text.form(token), value);
-        tally.content += u32::from(token.kind.is_content());
-        tally.known += u32::from(token.kind.is_content() && entry.is_some());
-
-        if let Some(hash) = two.map(|left| hash::joint(left, token.hash))
-            && let Some(entry) = get(hash)
-        {
-            visit(Part { entry, hash, first: at - 2, last: at });
-        }
-        two = None;
-        if let Some(hash) = one.map(|left| hash::joint(left, token.hash))
-            && let Some(entry) = get(hash)
-        {
-            visit(Part { entry, hash, first: at - 1, last: at });
-            two = entry.is_left().then_some(hash);
-        }
-        let plain = if token.marks.has(TokenMarks::NEGATED) { get(token.hash) } else { entry };
-        one = plain.filter(|entry| entry.is_left()).map(|_| token.hash);
-    }
-    tally
-}
-
-/// Brings the buckets of a text's words and word pairs into the cache.
-fn warm_up(table: &Table<'_>, tokens: &[Token]) {
-    let mut last = 0;
-    let mut seen = 0;
-    for token in tokens {
-        seen ^= table.touch(terms::unit(token)) ^ table.touch(hash::joint(last, token.hash));
-        last = token.hash;
-    }
-    std::hint::black_box(seen);
-}
-
-/// A known term of a text: its record, its hash and the tokens that it spans.
-struct Part<'e> {
-    entry: Entry<'e>,
-    hash: u64,
-    first: usize,
-    last: usize,
 }

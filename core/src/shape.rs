@@ -4,7 +4,9 @@
 //! counts for more, shouting and exclamation marks strengthen. These few dozen numbers are computed once a text from
 //! sums kept while its tokens are read. All are within -1 to 1.
 
+use crate::text::known::{self, Known};
 use crate::text::{Token, TokenKind, TokenMarks};
+use std::hint::select_unpredictable;
 
 /// How many shape features there are.
 pub(crate) const SHAPES: usize = SOURCES.len();
@@ -71,7 +73,6 @@ pub(crate) const SOURCES: [Source; 26] = {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shape {
     tokens: u32,
-    words: u32,
     positive: f64,
     negative: f64,
     highest: f64,
@@ -81,19 +82,37 @@ pub(crate) struct Shape {
     after_turn: f64,
     before_turn: f64,
     turned: bool,
-    exclamations: u32,
-    questions: u32,
-    exclaimed_questions: u32,
-    ellipses: u32,
-    shouted: u32,
-    elongated: u32,
-    urls: u32,
-    users: u32,
-    hashtags: u32,
-    numbers: u32,
-    retweets: u32,
-    negations: u32,
+    /// Tokens of each form that is known beforehand.
+    forms: [u32; Known::NUMBERS],
+    /// Tokens of each kind.
+    kinds: [u32; KINDS],
+    /// Tokens with each of the marks that count, `LANE` bits each.
+    marked: u64,
 }
+
+/// Wide enough for the tokens of any text.
+const LANE: u32 = 21;
+
+/// What a token with a set of marks adds to those that are counted.
+const MARKED: [u64; TokenMarks::NUMBERS] = {
+    let mut marked = [0; TokenMarks::NUMBERS];
+    let mut set = 0;
+    while set < marked.len() {
+        let mut lane = 0;
+        while lane < COUNTED.len() {
+            marked[set] |= ((set & COUNTED[lane].number() != 0) as u64) << (LANE * lane as u32);
+            lane += 1;
+        }
+        set += 1;
+    }
+    marked
+};
+
+/// The marks that count, in the order of their lanes.
+const COUNTED: [TokenMarks; 3] = [TokenMarks::SHOUTED, TokenMarks::ELONGATED, TokenMarks::DENIES];
+
+/// More than there are kinds of tokens.
+const KINDS: usize = 16;
 
 /// `value` squeezed into -1 to 1, steep at 0: VADER's normalisation (Hutto and Gilbert 2014).
 fn squeeze(value: f64) -> f64 {
@@ -112,64 +131,59 @@ fn indicator(condition: bool) -> f64 {
 }
 
 impl Shape {
-    /// Takes the next token and its lexicon value (0 if it has none; negation is in it already).
-    /// `form` is asked for where it matters.
+    /// Takes the next token and its lexicon value (0 if it has none; negation is in it already). All tokens go the same
+    /// way, for what comes next cannot be foreseen: a value of 0 adds nothing.
     #[inline]
-    pub fn add<'f>(&mut self, token: &Token, form: impl FnOnce() -> &'f str, value: f64) {
+    pub fn add(&mut self, token: &Token, value: f64) {
+        let marks = token.marks;
         self.tokens += 1;
-        if value != 0.0 && !token.marks.has(TokenMarks::REPEATED) {
-            self.weigh(value);
-        }
-        match token.kind {
-            TokenKind::Word => self.add_word(token),
-            TokenKind::Punctuation => match form() {
-                "!" => self.exclamations += 1,
-                "!!" => self.exclamations += 2,
-                "!!!" => self.exclamations += 3,
-                "?" => self.questions += 1,
-                "??" => self.questions += 2,
-                "?!" => self.exclaimed_questions += 1,
-                "..." => self.ellipses += 1,
-                _ => {}
-            },
-            TokenKind::Url => self.urls += 1,
-            TokenKind::User => self.users += 1,
-            TokenKind::Hashtag => self.hashtags += 1,
-            TokenKind::Number => self.numbers += 1,
-            TokenKind::Retweet => self.retweets += 1,
-            _ => {}
-        }
-    }
-
-    fn add_word(&mut self, token: &Token) {
-        self.words += 1;
-        self.shouted += u32::from(token.marks.has(TokenMarks::SHOUTED));
-        self.elongated += u32::from(token.marks.has(TokenMarks::ELONGATED));
-        if token.marks.has(TokenMarks::BUT) {
+        self.weigh(select_unpredictable(marks.has(TokenMarks::REPEATED), 0.0, value));
+        self.forms[usize::from(token.known) % Known::NUMBERS] += 1;
+        self.kinds[token.kind as usize % KINDS] += 1;
+        self.marked += MARKED[marks.number()];
+        if marks.has(TokenMarks::BUT) {
             self.before_turn += std::mem::take(&mut self.after_turn);
             self.turned = true;
-        } else {
-            self.negations += u32::from(token.marks.has(TokenMarks::DENIES));
         }
     }
 
+    #[inline]
     fn weigh(&mut self, value: f64) {
-        if value > 0.0 {
-            self.positive += value;
-        } else {
-            self.negative -= value;
-        }
-        self.highest = self.highest.max(value);
-        self.lowest = self.lowest.min(value);
-        self.last = value;
+        self.positive += if value > 0.0 { value } else { 0.0 };
+        self.negative -= if value < 0.0 { value } else { 0.0 };
+        self.highest = if value > self.highest { value } else { self.highest };
+        self.lowest = if value < self.lowest { value } else { self.lowest };
+        self.last = select_unpredictable(value == 0.0, self.last, value);
         self.late += value * f64::from(self.tokens);
         self.after_turn += value;
+    }
+
+    /// How many tokens have each of the marks in `COUNTED`.
+    fn marked(&self) -> [u32; COUNTED.len()] {
+        std::array::from_fn(|lane| {
+            let count = self.marked >> (LANE as usize * lane) & ((1 << LANE) - 1);
+            u32::try_from(count).unwrap_or(u32::MAX)
+        })
+    }
+
+    fn of_kind(&self, kind: TokenKind) -> u32 {
+        self.kinds[kind as usize % KINDS]
+    }
+
+    /// How often a form occurs.
+    fn count(&self, form: Known) -> u32 {
+        self.forms[usize::from(form.number)]
     }
 
     /// The features. Only sums, quotients and square roots: the same bits on every platform.
     pub fn features(&self) -> [f64; SHAPES] {
         let tokens = f64::from(self.tokens.max(1));
         let sum = self.positive - self.negative;
+        let exclamations = self.count(known::EXCLAMATION)
+            + 2 * self.count(known::TWO_EXCLAMATIONS)
+            + 3 * self.count(known::EXCLAMATIONS);
+        let [shouted, elongated, negations] = self.marked();
+        let questions = self.count(known::QUESTION) + 2 * self.count(known::QUESTIONS);
         [
             squeeze(sum),
             self.positive / (self.positive + 4.0),
@@ -184,18 +198,18 @@ impl Shape {
             indicator(self.positive > 0.0),
             indicator(self.negative > 0.0),
             indicator(self.positive > 0.0 && self.negative > 0.0),
-            saturate(self.exclamations, 1.0),
-            saturate(self.questions, 1.0),
-            indicator(self.exclaimed_questions > 0),
-            saturate(self.ellipses, 1.0),
-            f64::from(self.shouted) / f64::from(self.words.max(1)),
-            saturate(self.elongated, 1.0),
-            saturate(self.urls, 1.0),
-            saturate(self.users, 1.0),
-            saturate(self.hashtags, 1.0),
-            saturate(self.numbers, 1.0),
-            indicator(self.retweets > 0),
-            saturate(self.negations, 1.0),
+            saturate(exclamations, 1.0),
+            saturate(questions, 1.0),
+            indicator(self.count(known::EXCLAIMED_QUESTION) > 0),
+            saturate(self.count(known::DOTS), 1.0),
+            f64::from(shouted) / f64::from(self.of_kind(TokenKind::Word).max(1)),
+            saturate(elongated, 1.0),
+            saturate(self.count(known::URL), 1.0),
+            saturate(self.count(known::USER), 1.0),
+            saturate(self.of_kind(TokenKind::Hashtag), 1.0),
+            saturate(self.of_kind(TokenKind::Number), 1.0),
+            indicator(self.count(known::RETWEET) > 0),
+            saturate(negations, 1.0),
             tokens / (tokens + 10.0),
         ]
     }

@@ -32,7 +32,7 @@ pub(crate) fn is_spelled(token: &Token) -> bool {
 /// Whether a token, if it is not known, is read by its character n-grams. Under negation they would tell the
 /// opposite of what is meant.
 pub(crate) fn has_grams(token: &Token) -> bool {
-    is_spelled(token) && !token.marks.has(TokenMarks::NEGATED)
+    is_spelled(token) & !token.marks.has(TokenMarks::NEGATED)
 }
 
 /// Calls `visit` with the hash of each character n-gram of a word's form.

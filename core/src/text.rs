@@ -16,7 +16,7 @@ mod web;
 mod words;
 
 use normalise::Normalised;
-pub(crate) use tokenizer::{Token, TokenMarks};
+pub(crate) use tokenizer::{Token, TokenMarks, known};
 
 /// The number of the text pipeline as a whole. A model records the number that it was trained with: whatever
 /// changes a token of any text raises it.

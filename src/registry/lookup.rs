@@ -1,7 +1,8 @@
 //! What the registry says now, read straight from its tables.
 //!
 //! Scoring is everyone's right and happens in parallel workers, on standbys and inside transactions with old snapshots:
-//! the tables are read as the server reads its own catalogs, with the newest snapshot and without asking for rights.
+//! the tables are read as the server reads its own catalogs, with the newest snapshot and without asking for rights. But they
+//! are not the server's: their owner, who may be no superuser, can change them in any way. So nothing is taken for granted.
 
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -34,30 +35,82 @@ pub fn relation(name: &CStr) -> Result<pg_sys::Oid> {
 /// A key to look for: column number, operator, value.
 type Key = (i16, u32, pg_sys::Datum);
 
+/// A table that is read here: its name, and the types of its first columns.
+struct Layout {
+    name: &'static CStr,
+    columns: &'static [pg_sys::Oid],
+}
+
+const MODEL: Layout =
+    Layout { name: c"model", columns: &[pg_sys::TEXTOID, pg_sys::INT4OID, pg_sys::INT4OID] };
+const VERSION: Layout =
+    Layout { name: c"version", columns: &[pg_sys::TEXTOID, pg_sys::INT4OID, pg_sys::INT8ARRAYOID] };
+const PART: Layout = Layout { name: c"part", columns: &[pg_sys::INT8OID, pg_sys::BYTEAOID] };
+
+impl Layout {
+    /// Whether an open relation is such a table.
+    fn is_of(&self, relation: pg_sys::Relation) -> bool {
+        // SAFETY: the relation is open, and its descriptor is not freed meanwhile.
+        unsafe {
+            let descriptor = pgrx::PgTupleDesc::from_pg_unchecked((*relation).rd_att);
+            let fits = |(at, data_type): (usize, &pg_sys::Oid)| {
+                descriptor.get(at).is_some_and(|column| !column.attisdropped && column.atttypid == *data_type)
+            };
+            (*(*relation).rd_rel).relkind.cast_unsigned() == pg_sys::RELKIND_RELATION
+                && self.columns.iter().enumerate().all(fits)
+        }
+    }
+}
+
+/// The index of a table's primary key, if its columns are the first ones, in their order.
+///
+/// # Safety
+/// `relation` is open.
+unsafe fn primary_key(relation: pg_sys::Relation, columns: usize) -> Option<pg_sys::Oid> {
+    // SAFETY: the index of an open relation exists, and has `rd_index`, whose key columns follow it in memory.
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        let index = pg_sys::RelationGetPrimaryKeyIndex(relation);
+        #[cfg(feature = "pg18")]
+        let index = pg_sys::RelationGetPrimaryKeyIndex(relation, false);
+        if index == pg_sys::InvalidOid {
+            return None;
+        }
+        let lock = pg_sys::AccessShareLock.cast_signed();
+        let open = pg_sys::index_open(index, lock);
+        let about = &*(*open).rd_index;
+        let keys = about.indkey.values.as_slice(usize::try_from(about.indnkeyatts).unwrap_or(0));
+        let fits = keys.len() >= columns && keys.iter().zip(1..).take(columns).all(|(key, at)| *key == at);
+        pg_sys::index_close(open, lock);
+        fits.then_some(index)
+    }
+}
+
 /// Hands the row of these primary keys to `read`, if there is one.
-fn find<T>(table: &CStr, keys: &[Key], read: impl FnOnce(&Row) -> T) -> Result<Option<T>> {
-    let table = relation(table)?;
-    // SAFETY: the table is the registry's own and has a primary key; both are and open while they are read; keys are of their columns' types.
+fn find<T>(layout: &Layout, keys: &[Key], read: impl FnOnce(&Row) -> T) -> Result<Option<T>> {
+    let table = relation(layout.name)?;
+    // SAFETY: table and index are open while they are read; the keys are of their columns' types, which were looked at.
     unsafe {
         let lock = pg_sys::AccessShareLock.cast_signed();
         let open = pg_sys::try_relation_open(table, lock);
         if open.is_null() {
             return Err(Failure::registry_missing());
         }
+        if !layout.is_of(open) {
+            pg_sys::relation_close(open, lock);
+            return Err(Failure::registry_damaged());
+        }
         let mut scan_keys = [pg_sys::ScanKeyData::default(); 2];
         for (scan_key, &(column, equals, value)) in scan_keys.iter_mut().zip(keys) {
             let strategy = u16::try_from(pg_sys::BTEqualStrategyNumber).unwrap_or_default();
             pg_sys::ScanKeyInit(scan_key, column, strategy, equals.into(), value);
         }
-        #[cfg(not(feature = "pg18"))]
-        let index = pg_sys::RelationGetPrimaryKeyIndex(open);
-        #[cfg(feature = "pg18")]
-        let index = pg_sys::RelationGetPrimaryKeyIndex(open, false);
+        let index = primary_key(open, keys.len());
         let count = i32::try_from(keys.len()).unwrap_or_default();
         let scan = pg_sys::systable_beginscan(
             open,
-            index,
-            true,
+            index.unwrap_or(pg_sys::InvalidOid),
+            index.is_some(),
             std::ptr::null_mut(),
             count,
             scan_keys.as_mut_ptr(),
@@ -87,12 +140,19 @@ impl Row {
         }
     }
 
-    /// The bytes of a column, copied out.
-    fn bytes(&self, column: i32) -> Vec<u8> {
+    /// The stored bytes of a column.
+    fn stored(&self, column: i32) -> Option<pg_sys::Datum> {
         let mut null = false;
-        // SAFETY: as above; the server copies the value out of its table if it is there.
+        // SAFETY: as above.
+        let datum = unsafe { pg_sys::heap_getattr(self.tuple, column, self.descriptor, &mut null) };
+        (!null).then_some(datum)
+    }
+
+    /// The bytes of a column, copied out; none where it is null.
+    fn bytes(&self, column: i32) -> Vec<u8> {
+        let Some(datum) = self.stored(column) else { return Vec::new() };
+        // SAFETY: as above, and the column is a bytea; the server copies the value out of its table if it is there.
         unsafe {
-            let datum = pg_sys::heap_getattr(self.tuple, column, self.descriptor, &mut null);
             let whole = pg_sys::pg_detoast_datum(datum.cast_mut_ptr());
             let bytes = pgrx::varlena_to_byte_slice(whole).to_vec();
             if whole != datum.cast_mut_ptr() {
@@ -104,10 +164,9 @@ impl Row {
 
     /// How the bytes of a column begin: of a large value one row of its table is read.
     fn beginning(&self, column: i32) -> Beginning {
-        let mut null = false;
+        let Some(datum) = self.stored(column) else { return Beginning { bytes: Vec::new(), length: 0 } };
         // SAFETY: as above; a slice is always a copy.
         unsafe {
-            let datum = pg_sys::heap_getattr(self.tuple, column, self.descriptor, &mut null);
             let length = pg_sys::toast_raw_datum_size(datum).saturating_sub(pg_sys::VARHDRSZ);
             let slice = pg_sys::pg_detoast_datum_slice(datum.cast_mut_ptr(), 0, BEGINNING);
             Beginning { bytes: pgrx::varlena_to_byte_slice(slice).to_vec(), length }
@@ -120,10 +179,9 @@ impl Row {
         column: i32,
         mut take: impl FnMut(&[u8]) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let mut null = false;
+        let Some(datum) = self.stored(column) else { return Ok(()) };
         // SAFETY: as above; each slice is a copy, freed when it was taken.
         unsafe {
-            let datum = pg_sys::heap_getattr(self.tuple, column, self.descriptor, &mut null);
             for start in (0..).step_by(PIECE as usize) {
                 let slice = pg_sys::pg_detoast_datum_slice(datum.cast_mut_ptr(), start, PIECE);
                 let bytes = pgrx::varlena_to_byte_slice(slice);
@@ -166,26 +224,28 @@ pub struct Name {
 /// Looks a model up by its name.
 pub fn name(model: &str) -> Result<Option<Name>> {
     let key = [(1, TEXT_EQUALS, text::datum(model))];
-    find(c"model", &key, |row| Name { last: row.value(2).unwrap_or(0), current: row.value(3) })
+    find(&MODEL, &key, |row| Name { last: row.value(2).unwrap_or(0), current: row.value(3) })
 }
 
 /// The parts of a version, the base first.
 pub fn parts(model: &str, number: i32) -> Result<Option<Vec<i64>>> {
     let keys = [(1, TEXT_EQUALS, text::datum(model)), (2, INT4_EQUALS, number.into())];
-    find(c"version", &keys, |row| row.value(3).unwrap_or_default())
+    let parts = find(&VERSION, &keys, |row| row.value::<Vec<Option<i64>>>(3).unwrap_or_default())?;
+    let whole = |parts: Vec<Option<i64>>| parts.into_iter().collect::<Option<_>>();
+    parts.map(|parts| whole(parts).ok_or_else(Failure::registry_damaged)).transpose()
 }
 
 /// The bytes of a part.
 pub fn part(id: i64) -> Result<Vec<u8>> {
     let key = [(1, INT8_EQUALS, id.into())];
-    let bytes = find(c"part", &key, |row| row.bytes(2))?;
+    let bytes = find(&PART, &key, |row| row.bytes(2))?;
     bytes.ok_or_else(Failure::registry_damaged)
 }
 
 /// How a part begins.
 pub fn beginning(id: i64) -> Result<Beginning> {
     let key = [(1, INT8_EQUALS, id.into())];
-    let beginning = find(c"part", &key, |row| row.beginning(2))?;
+    let beginning = find(&PART, &key, |row| row.beginning(2))?;
     beginning.ok_or_else(Failure::registry_damaged)
 }
 
@@ -195,14 +255,14 @@ pub fn pieces<E>(
     take: impl FnMut(&[u8]) -> std::result::Result<(), E>,
 ) -> Result<std::result::Result<(), E>> {
     let key = [(1, INT8_EQUALS, id.into())];
-    let taken = find(c"part", &key, |row| row.pieces(2, take))?;
+    let taken = find(&PART, &key, |row| row.pieces(2, take))?;
     taken.ok_or_else(Failure::registry_damaged)
 }
 
 /// Whether there is a part of this number.
 pub fn has_part(id: i64) -> Result<bool> {
     let key = [(1, INT8_EQUALS, id.into())];
-    Ok(find(c"part", &key, |_| ())?.is_some())
+    Ok(find(&PART, &key, |_| ())?.is_some())
 }
 
 thread_local! {

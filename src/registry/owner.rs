@@ -18,8 +18,10 @@ pub fn caller() -> String {
 
 /// Runs `work` with the rights of the registry's owner and a search_path that nobody else can put anything into.
 ///
-/// Statements that `work` runs are ours alone, on the registry's own tables. After an error the server itself puts user
-/// and settings back.
+/// Statements that `work` runs are ours alone, on the registry's own tables. What their owner has put on these, triggers say,
+/// runs with the owner's rights, and leaves nothing behind that would run with the caller's when the transaction ends: the
+/// server restricts it as it does maintenance of other people's tables. After an error the server itself puts user and
+/// settings back.
 pub fn as_owner<T>(access: Access, work: impl FnOnce(&Session) -> Result<T>) -> Result<T> {
     let model = relation(c"model")?;
     // SAFETY: the relation was just found; user and settings are put back below, or by the end of the (sub)transaction.
@@ -27,7 +29,8 @@ pub fn as_owner<T>(access: Access, work: impl FnOnce(&Session) -> Result<T>) -> 
         let owner = owner_of(model)?;
         let (mut user, mut context) = (pg_sys::InvalidOid, 0);
         pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
-        let inside = context | pg_sys::SECURITY_LOCAL_USERID_CHANGE.cast_signed();
+        let restricted = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
+        let inside = context | restricted.cast_signed();
         pg_sys::SetUserIdAndSecContext(owner, inside);
         let nesting = pg_sys::NewGUCNestLevel();
         pg_sys::set_config_option(

@@ -87,7 +87,7 @@ pub struct NewVersion<'v> {
 
 /// Stores parts that are not there yet; the numbers of all.
 fn store_parts(session: &Session, parts: &[Part<'_>]) -> Result<Vec<i64>> {
-    let insert = c"INSERT INTO sentiment.part (payload) VALUES ($1) RETURNING id";
+    let insert = c"INSERT INTO sentiment.part (payload) VALUES ($1) RETURNING id::bigint";
     let id = |part: &Part<'_>| match part {
         Part::Known(id) => Ok(*id),
         Part::New(bytes) => session.query(insert, &[bytes_value(bytes)], |[id]| integer(id)),
@@ -164,7 +164,8 @@ pub fn store_refreshed(session: &Session, version: &RefreshedVersion<'_>) -> Res
     Ok(i32::try_from(number).unwrap_or(i32::MAX))
 }
 
-/// A whole number that a query returned.
+/// A whole number that a query returned. Queries name the type of every column that they ask for: the tables' owner may have
+/// changed it.
 pub fn integer(datum: Option<pg_sys::Datum>) -> i64 {
     datum.map_or(0, |datum| datum.value().cast_signed() as i64)
 }
@@ -284,7 +285,7 @@ pub fn drop_version(session: &Session, model: &str, number: i32) -> Result<bool>
 /// Removes a locked model; its name keeps its last number.
 pub fn drop_model(session: &Session, model: &str) -> Result<()> {
     let parameters = [text_value(model)];
-    let pinned = c"SELECT v.model || '@' || v.number FROM sentiment.version AS v
+    let pinned = c"SELECT (v.model || '@' || v.number)::text FROM sentiment.version AS v
         WHERE v.model = $1 AND sentiment.is_pinned(v.model || '@' || v.number) LIMIT 1";
     let found = session.query(pinned, &parameters, |[version]| text_of(version))?;
     if !found.is_empty() {

@@ -56,7 +56,7 @@ impl Database<'static> {
 
     /// The same, in another encoding.
     pub fn encoded(encoding: &str) -> Database<'static> {
-        Database::create(Server::shared(), &format!("ENCODING '{encoding}'"), true)
+        Database::encoded_on(Server::shared(), encoding)
     }
 
     /// The same, without the extension and owned by somebody.
@@ -80,6 +80,11 @@ impl<'a> Database<'a> {
     /// A database on a given server, without the extension and owned by somebody.
     pub fn on_owned_by(server: &'a Server, role: &str) -> Database<'a> {
         Database::create(server, &format!("OWNER {role}"), false)
+    }
+
+    /// A database on a given server, in another encoding.
+    pub fn encoded_on(server: &'a Server, encoding: &str) -> Database<'a> {
+        Database::create(server, &format!("ENCODING '{encoding}'"), true)
     }
 
     fn create(server: &'a Server, options: &str, extension: bool) -> Database<'a> {
@@ -157,6 +162,16 @@ impl<'a> Database<'a> {
         for entry in self.server.log() {
             if entry.database == self.name && entry.level == Some(Level::Error) {
                 self.ask(Level::Error, &entry.state);
+            }
+        }
+    }
+
+    /// The same, of errors and warnings, the server's own processes among them.
+    pub fn ask_all_so_far(&mut self) {
+        for entry in self.server.log() {
+            let ours = entry.database == self.name || entry.database.is_empty();
+            if let Some(level) = entry.level.filter(|level| ours && *level < Level::Fatal) {
+                self.ask(level, &entry.state);
             }
         }
     }

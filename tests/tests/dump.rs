@@ -46,7 +46,10 @@ const CONTENT: &str = "
 fn dump_and_restore(from: &Database<'_>, to: &Database<'_>, user: &str) {
     let dump = run_clean(&mut from.server().program("pg_dump", from.name(), user));
     assert!(dump.contains("CREATE EXTENSION IF NOT EXISTS pg_sentiment"), "{dump}");
-    assert!(!dump.contains("FUNCTION public.sentiment("), "members of the extension are dumped:\n{dump}");
+    assert!(
+        !dump.contains("CREATE FUNCTION public.sentiment("),
+        "members of the extension are dumped:\n{dump}"
+    );
     assert!(!dump.contains("CREATE SCHEMA"), "the extension's schema is dumped:\n{dump}");
     let mut psql = to.server().program("psql", to.name(), user);
     psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]).stdout(Stdio::null());
@@ -105,6 +108,61 @@ fn as_database_owner() {
         assert_restored(&mut source, &mut copy);
     }
     setup.connect("postgres").batch_execute("DROP ROLE dump_owner").unwrap();
+}
+
+/// Who may do what, of all members of the extension.
+const PRIVILEGES: &str = "
+    WITH member AS (
+        SELECT classid, objid FROM pg_depend
+        WHERE deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_sentiment')),
+    owned AS (
+        SELECT oid::regprocedure::text AS name, proowner AS owner, proacl AS acl FROM member JOIN pg_proc ON oid = objid
+        UNION ALL SELECT oid::regclass::text, relowner, relacl FROM member JOIN pg_class ON oid = objid
+        UNION ALL SELECT nspname, nspowner, nspacl FROM member JOIN pg_namespace ON oid = objid)
+    SELECT string_agg(concat_ws(' ', name, owner::regrole, grants), E'\\n' ORDER BY name)
+    FROM owned, LATERAL (
+        SELECT string_agg(concat_ws(' ', grantee::regrole, privilege_type, is_grantable), ', '
+            ORDER BY grantee::regrole::text, privilege_type) AS grants
+        FROM aclexplode(acl)) AS listed";
+
+/// What an owner has granted and revoked.
+const GRANTS: &str = "
+    GRANT EXECUTE ON FUNCTION train_sentiment, refresh_sentiment TO dump_trainer;
+    GRANT EXECUTE ON FUNCTION export_sentiment TO dump_trainer WITH GRANT OPTION;
+    GRANT SELECT ON sentiment.feedback TO dump_trainer;
+    REVOKE SELECT ON sentiment.versions FROM PUBLIC;
+    GRANT SELECT ON sentiment.versions TO dump_trainer";
+
+/// What a superuser alone can revoke: the functions are the superuser's.
+const REVOKED: &str = "REVOKE EXECUTE ON FUNCTION sentiment(text, text), sentiment_tokens FROM PUBLIC";
+
+/// Grants come back as they were, whoever dumps and restores.
+#[test]
+fn with_its_privileges() {
+    let setup = Database::new();
+    setup
+        .connect("postgres")
+        .batch_execute("CREATE ROLE dump_granter LOGIN; CREATE ROLE dump_trainer")
+        .unwrap();
+    for user in ["postgres", "dump_granter"] {
+        let (mut source, mut copy) = (Database::owned_by(user), Database::owned_by(user));
+        for database in [&mut source, &mut copy] {
+            database.run(&format!("ALTER SCHEMA public OWNER TO {user}"));
+        }
+        let mut owner = source.connect(user);
+        owner.batch_execute(&format!("CREATE EXTENSION pg_sentiment; {GRANTS}")).unwrap();
+        if user == "postgres" {
+            owner.batch_execute(REVOKED).unwrap();
+        }
+        dump_and_restore(&source, &copy, user);
+        let privileges: String = source.value(PRIVILEGES);
+        assert!(
+            privileges.contains("dump_trainer EXECUTE") && privileges.contains("dump_trainer SELECT"),
+            "{privileges}"
+        );
+        assert_eq!(copy.value::<String>(PRIVILEGES), privileges);
+    }
+    setup.connect("postgres").batch_execute("DROP ROLE dump_granter, dump_trainer").unwrap();
 }
 
 /// pg_restore in parallel, data after schema, as most restores are.

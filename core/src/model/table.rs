@@ -3,6 +3,10 @@
 //! A bucket holds the fingerprints of its eight slots, then their records. With three classes it is one cache line: a
 //! term costs one read of memory, known or not.
 
+mod search;
+
+pub(crate) use search::{Found, Search};
+
 use wide::u32x8;
 
 /// Slots of a bucket.
@@ -22,6 +26,18 @@ const LEXICON: u32 = 3;
 
 /// Units of a lexicon value: -4 to 4 in 5 bits.
 const LEXICON_UNITS: f64 = 3.75;
+
+/// The value of each bit pattern, two's complement.
+const LEXICON_VALUES: [f64; 1 << (8 - LEXICON)] = {
+    let mut values = [0.0; 1 << (8 - LEXICON)];
+    let mut pattern = 0;
+    while pattern < values.len() {
+        let signed = ((pattern << LEXICON) as u8).cast_signed() >> LEXICON;
+        values[pattern] = signed as f64 / LEXICON_UNITS;
+        pattern += 1;
+    }
+    values
+};
 
 /// The largest weight that a record can hold, in the model's unit.
 pub(super) const LARGEST_WEIGHT: i32 = 127 << 6;
@@ -55,11 +71,15 @@ impl Layout {
 
 /// Which bucket a hash belongs to and its fingerprint there (never 0, which marks a free slot).
 pub(super) fn place(hash: u64, buckets: usize) -> (usize, u32) {
-    let [a, b, c, d, rest @ ..] = hash.to_le_bytes();
-    let high = u64::from(u32::from_le_bytes(rest));
     // Multiply and shift maps the high half evenly onto the buckets without a division.
-    let bucket = usize::try_from((high * buckets as u64) >> 32).unwrap_or(0);
-    (bucket, u32::from_le_bytes([a, b, c, d]).max(1))
+    let bucket = usize::try_from(((hash >> 32) * buckets as u64) >> 32).unwrap_or(0);
+    (bucket, fingerprint(hash))
+}
+
+/// A hash's fingerprint.
+fn fingerprint(hash: u64) -> u32 {
+    let [a, b, c, d, ..] = hash.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d]).max(1)
 }
 
 /// Which of a bucket's fingerprints is this one, a bit a slot. All are compared at once, without a branch: which one it is
@@ -193,12 +213,33 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// Reads one byte of a term's bucket. Asked for many terms in a row, the reads of memory overlap, and the look-ups
-    /// that follow find their buckets in the cache: a prefetch without an instruction of its own.
-    pub fn touch(&self, hash: u64) -> u8 {
+    /// Has a term's bucket brought into the cache, for a look-up that follows.
+    #[inline]
+    pub fn fetch(&self, hash: u64) {
         let (bucket, _) = place(hash, self.buckets);
-        self.bytes.get(bucket * self.layout.bucket).copied().unwrap_or(0)
+        fetch(self.bytes, bucket * self.layout.bucket);
     }
+
+    /// The same for the record at a place that [`Table::find`] gave.
+    #[inline]
+    pub fn fetch_at(&self, place: usize) {
+        (0..self.layout.record).step_by(LINE).for_each(|line| fetch(self.bytes, place.saturating_add(line)));
+        fetch(self.bytes, place.saturating_add(self.layout.record - 1));
+    }
+}
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Has a byte brought into the cache while other work goes on.
+#[inline]
+fn fetch(bytes: &[u8], at: usize) {
+    let byte = bytes.get(at);
+    #[cfg(target_arch = "x86_64")]
+    byte.into_iter().for_each(safe_arch::prefetch_t0);
+    // Where there is no such instruction at hand, it is read.
+    #[cfg(not(target_arch = "x86_64"))]
+    std::hint::black_box(byte.copied());
 }
 
 impl<'a> Entry<'a> {
@@ -254,11 +295,7 @@ impl<'a> Entry<'a> {
 
     /// Its value in the lexicon, about -4 to 4; 0 if it has none.
     pub fn lexicon_value(&self) -> f64 {
-        match self.last().cast_signed() >> LEXICON {
-            // As most: without the division.
-            0 => 0.0,
-            value => f64::from(value) / LEXICON_UNITS,
-        }
+        LEXICON_VALUES[usize::from(self.last() >> LEXICON)]
     }
 
     /// Whether a known n-gram may begin with it.

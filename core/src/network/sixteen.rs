@@ -16,7 +16,6 @@ type Lanes = i16x8;
 pub(super) fn pool(view: &NetworkView<'_>, buffers: &mut Buffers) {
     let Buffers { largest: all_largest, sums: all_sums, places, .. } = buffers;
     let bias: [[Lanes; 2]; WIDTHS] = std::array::from_fn(|width| lanes(&view.bias[width * SIXTEEN..]));
-    let unknown = weights(view.unknown);
     // What the tokens before give to the windows of two and three that end here, and the last one to those of three that
     // end next.
     let zero = [Lanes::splat(0); 2];
@@ -28,7 +27,7 @@ pub(super) fn pool(view: &NetworkView<'_>, buffers: &mut Buffers) {
     for places in places.chunks(4) {
         let mut short = [[u16x8::splat(0); 2]; WIDTHS];
         for place in places {
-            let (weights, shift) = view.table.at(*place).map_or(unknown, weights);
+            let (weights, shift) = weights(view.entry(*place));
             let now = |at: usize| spread(&weights[at], shift);
             let (one, two, three) = (now(0), now(1), now(2));
             for half in 0..2 {
@@ -107,7 +106,7 @@ mod tests {
         {
             text.read(&Text::from(words));
             view.locate(text.tokens(), &mut buffers);
-            view.pool(&mut buffers);
+            view.pool_any(&mut buffers);
             let wanted = (buffers.largest.clone(), buffers.sums.clone());
             pool(&view, &mut buffers);
             assert_eq!((&buffers.largest, &buffers.sums), (&wanted.0, &wanted.1), "{words:?}");

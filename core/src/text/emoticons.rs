@@ -25,38 +25,11 @@ const DRAWN: &[(&str, &str)] = &[
     (">﹏<", ">_<"),
 ];
 
-/// Bytes that an emoticon may begin with: others need no closer look.
+/// Bytes that an emoticon may begin with, letters and digits apart: others need no closer look.
 const fn begins(byte: u8) -> bool {
     matches!(
         byte,
-        b':' | b';'
-            | b'='
-            | b'<'
-            | b'>'
-            | b'('
-            | b'['
-            | b')'
-            | b'^'
-            | b'-'
-            | b'*'
-            | b'@'
-            | b'.'
-            | b'\''
-            | b'8'
-            | b'0'
-            | b'x'
-            | b'X'
-            | b'B'
-            | b'D'
-            | b't'
-            | b'T'
-            | b'o'
-            | b'O'
-            | b'u'
-            | b'U'
-            | b'n'
-            | b'Q'
-            | b'q'
+        b':' | b';' | b'=' | b'<' | b'>' | b'(' | b'[' | b')' | b'^' | b'-' | b'*' | b'@' | b'.' | b'\''
     )
 }
 
@@ -71,14 +44,50 @@ static BEGINS: [bool; 256] = {
     begins_with
 };
 
-/// Whether an emoticon may begin with this byte.
+/// Whether an emoticon may begin with this byte, which is no letter or digit.
 pub(super) fn may_begin(byte: u8) -> bool {
     BEGINS[usize::from(byte)]
 }
 
-/// Whether one that begins with a letter or digit may have this second byte: at once a mouth, a nose or eyes. Most words do not.
-pub(super) fn may_go_on(next: u8) -> bool {
-    !next.is_ascii_alphanumeric() | (next == b'D') | (next == b'P') | (next == b'o')
+/// Sorts of emoticons that begin with a letter or digit: eyes on both sides of a mouth, eyes that need a nose, eyes that laugh or
+/// stick a tongue out, a mouth before its eyes. A bit each.
+const BOTH_EYES: u8 = 1;
+const NOSED: u8 = 2;
+const LAUGHS: u8 = 4;
+const REVERSED: u8 = 8;
+
+/// The sorts that a byte may begin, then those that it may go on with.
+static SORTS: [[u8; 2]; 256] = {
+    let mut sorts = [[0; 2]; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        sorts[byte as usize] = [
+            match byte {
+                b'x' | b'X' => BOTH_EYES | LAUGHS,
+                b'o' | b'O' | b'0' | b'u' | b'U' | b'n' | b't' | b'T' | b'q' | b'Q' => BOTH_EYES,
+                b'8' | b'B' => NOSED,
+                b'D' => REVERSED,
+                _ => 0,
+            },
+            match byte {
+                b'_' | b'.' => BOTH_EYES,
+                b'-' => BOTH_EYES | NOSED | LAUGHS | REVERSED,
+                b'\'' => NOSED | LAUGHS | REVERSED,
+                b'^' | b'~' => NOSED | LAUGHS,
+                b'o' => NOSED,
+                b'D' | b'P' => LAUGHS,
+                b':' | b';' | b'=' => REVERSED,
+                _ => 0,
+            },
+        ];
+        byte += 1;
+    }
+    sorts
+};
+
+/// Whether an emoticon may begin with this letter or digit and this second byte: next to no words do.
+pub(super) fn may_begin_word(first: u8, second: u8) -> bool {
+    SORTS[usize::from(first)][0] & SORTS[usize::from(second)][1] != 0
 }
 
 /// The emoticon at the start of `rest`, if any; `before` is the byte in front of it.
@@ -251,6 +260,20 @@ mod tests {
 
     fn whole(text: &str) -> Option<&'static str> {
         read(text.as_bytes(), None).filter(|&(length, _)| length == text.len()).map(|(_, form)| form)
+    }
+
+    #[test]
+    fn one_look_tells_where_none_begins() {
+        let bytes = || (b' '..0x7f).chain([0x80]);
+        let others = *b"_.-'^~oOxXDPp):(;=38 ";
+        for (first, second) in bytes().flat_map(|first| bytes().map(move |second| (first, second))) {
+            let may =
+                if first.is_ascii_alphanumeric() { may_begin_word(first, second) } else { may_begin(first) };
+            for (third, fourth) in others.iter().flat_map(|third| others.map(|fourth| (*third, fourth))) {
+                let text = [first, second, third, fourth];
+                assert!(may || read(&text, None).is_none(), "{text:?}");
+            }
+        }
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The tokenizer: one pass over a normalised text.
 
 mod hashtag;
-mod known;
+pub(crate) mod known;
 mod word;
 
 use super::{TokenKind, emoji, emoticons, register, scripts, web};
 use crate::hash;
 use known::Known;
+use std::hint::select_unpredictable;
 
 /// What is noted of a token beside its form: a set of flags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +29,14 @@ impl TokenMarks {
     /// One of the plain negators, `not`, `no`, `never` and verbs in `n't`.
     pub const DENIES: Self = Self(64);
 
+    /// Sets of marks.
+    pub const NUMBERS: usize = 128;
+
+    /// The number of this set; that of one mark is its bit.
+    pub const fn number(self) -> usize {
+        self.0 as usize % Self::NUMBERS
+    }
+
     /// Whether all of `marks` are set.
     pub fn has(self, marks: Self) -> bool {
         self.0 & marks.0 == marks.0
@@ -37,8 +46,9 @@ impl TokenMarks {
         Self(self.0 | marks.0)
     }
 
+    /// (Without a branch: which words are shouted or negated cannot be foreseen.)
     fn with(self, marks: Self, set: bool) -> Self {
-        if set { Self(self.0 | marks.0) } else { self }
+        Self(self.0 | marks.0 * u8::from(set))
     }
 }
 
@@ -47,6 +57,8 @@ impl TokenMarks {
 pub(crate) struct Token {
     pub kind: TokenKind,
     pub marks: TokenMarks,
+    /// Which of the forms known beforehand it has, or [`Known::NONE`].
+    pub known: u8,
     /// The hash of its form.
     pub hash: u64,
     /// The hash that stands for it in a table: that of its form, or another one under negation.
@@ -59,7 +71,7 @@ pub(crate) struct Token {
 
 /// The hash that stands for a token in a table.
 fn unit(hash: u64, marks: TokenMarks) -> u64 {
-    if marks.has(TokenMarks::NEGATED) { hash::negated(hash) } else { hash }
+    select_unpredictable(marks.has(TokenMarks::NEGATED), hash::negated(hash), hash)
 }
 
 /// An offset in a text or its forms, neither of which reaches 1 MiB.
@@ -149,7 +161,7 @@ impl Tokenizer<'_> {
                 return self.known(TokenKind::Url, known::URL, length);
             }
         }
-        if emoticons::may_begin(byte) & emoticons::may_go_on(written.to_le_bytes()[1]) && self.emoticon() {
+        if emoticons::may_begin_word(byte, written.to_le_bytes()[1]) && self.emoticon() {
             return;
         }
         if byte.is_ascii_digit() && self.emoji() {
@@ -240,9 +252,9 @@ impl Tokenizer<'_> {
 
     /// A token whose form is known beforehand.
     fn known(&mut self, kind: TokenKind, form: Known, length: usize) {
-        let Known { hash, start: form_start, end: form_end } = form;
+        let Known { number: known, hash, start: form_start, end: form_end } = form;
         let (marks, start) = (TokenMarks::default(), narrow(self.at));
-        self.tokens.list.push(Token { kind, marks, hash, unit: hash, start, form_start, form_end });
+        self.tokens.list.push(Token { kind, marks, known, hash, unit: hash, start, form_start, form_end });
         self.at += length;
     }
 
@@ -307,8 +319,8 @@ impl Tokenizer<'_> {
             face && self.tokens.list.last().is_some_and(|last| last.kind == kind && last.hash == hash);
         let marks = marks.with(TokenMarks::REPEATED, repeats);
         let (start, form_start, form_end) = (narrow(start), narrow(form_start), narrow(form_end));
-        let unit = unit(hash, marks);
-        self.tokens.list.push(Token { kind, marks, hash, unit, start, form_start, form_end });
+        let (known, unit) = (Known::NONE, unit(hash, marks));
+        self.tokens.list.push(Token { kind, marks, known, hash, unit, start, form_start, form_end });
     }
 }
 

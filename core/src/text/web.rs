@@ -60,9 +60,12 @@ pub(super) fn mail_address(rest: &[u8], word: usize) -> usize {
 
 /// Up to the next white space or quotation mark, without the sentence's own punctuation at the end.
 fn to_end(rest: &[u8]) -> usize {
-    let stop = |byte: &u8| byte.is_ascii_whitespace() || byte.is_ascii_control() || b"\"<>".contains(byte);
+    let stop = |byte: &u8| (*byte <= b' ') | matches!(byte, 0x7f | b'"' | b'<' | b'>');
+    let closes = |byte: u8| {
+        matches!(byte, b'.' | b',' | b';' | b':' | b'!' | b'?' | b')' | b']' | b'}' | b'\'' | b'*')
+    };
     let mut end = rest.iter().position(stop).unwrap_or(rest.len());
-    while end > 1 && b".,;:!?)]}'*".contains(&rest[end - 1]) {
+    while end > 1 && closes(rest[end - 1]) {
         end -= 1;
     }
     end

@@ -278,10 +278,13 @@ impl Options {
         let known = || OPTIONS.iter().filter(|option| option.algorithms.contains(&algorithm));
         known().find(|option| option.name == name).ok_or_else(|| {
             let names: Vec<_> = known().map(|option| option.name).collect();
-            let shown: String =
-                name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(63).collect();
+            let like_a_name =
+                name.len() <= 63 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            // What is none may be somebody's text.
+            let shown =
+                if like_a_name { format!("\"{name}\"") } else { format!("(a name of {} bytes)", name.len()) };
             refused(format!(
-                "algorithm {} has no option \"{shown}\"; its options are {}",
+                "algorithm {} has no option {shown}; its options are {}",
                 algorithm.name(),
                 names.join(", ")
             ))
@@ -387,6 +390,8 @@ mod tests {
         let refusal = |algorithm, json| Options::parse(algorithm, json).unwrap_err().message().to_owned();
         assert!(refusal(Algorithm::NaiveBayes, r#"{"trees": 3}"#).contains("smoothing"));
         assert!(refusal(Algorithm::RandomForest, r#"{"trees": 0}"#).contains("from 1 to 2000"));
+        assert!(refusal(Algorithm::NaiveBayes, r#"{"trees": 3}"#).contains("no option \"trees\""));
+        assert!(!refusal(Algorithm::NaiveBayes, r#"{"I love it": 3}"#).contains("love"));
         for wrong in
             [r#"{"l2": "1"}"#, r#"{"l2": -1}"#, r#"{"l1": null}"#, r#"{"l2": 1e999}"#, "[]", "{", "3"]
         {

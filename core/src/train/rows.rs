@@ -232,7 +232,7 @@ pub(super) fn shape(reader: &Reader, lexicon: &Lexicon) -> [f64; SHAPES] {
     let text = reader.tokenized();
     for token in text.tokens() {
         let value = lexicon.value(token.hash);
-        shape.add(token, || text.form(token), lexicon_value(value, is_negated(token)));
+        shape.add(token, lexicon_value(value, is_negated(token)));
     }
     shape.features()
 }

@@ -3,7 +3,7 @@
 use super::super::register;
 use super::super::words::{self, Meaning};
 use super::super::{TokenKind, scripts, web};
-use super::{Token, TokenMarks, Tokenizer, known, narrow, unit};
+use super::{Known, Token, TokenMarks, Tokenizer, known, narrow, unit};
 use crate::hash;
 
 /// Words that a negation reaches, clause ends apart.
@@ -58,8 +58,9 @@ impl Tokenizer<'_> {
         };
         let marks = marks.with(TokenMarks::SHOUTED, run.shouted);
         let (form_start, form_end) = (narrow(form_start), narrow(form_start + run.length));
-        let (kind, unit, start) = (TokenKind::Word, unit(hash, marks), narrow(self.at));
-        self.tokens.list.push(Token { kind, marks, hash, unit, start, form_start, form_end });
+        let (kind, known) = (TokenKind::Word, Known::NONE);
+        let (unit, start) = (unit(hash, marks), narrow(self.at));
+        self.tokens.list.push(Token { kind, marks, known, hash, unit, start, form_start, form_end });
         self.at += run.length + usize::from(run.next == b' ');
         true
     }

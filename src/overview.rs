@@ -1,0 +1,76 @@
+//! What the views for operators show beside the registry's tables: what this session has scored, and which tables are scored.
+
+use std::ffi::CStr;
+
+use pgrx::{FromDatum, IntoDatum};
+
+use crate::call::{Answer, Call, sql_functions};
+use crate::models;
+use crate::result::{Columns, Rows};
+use crate::settings;
+use crate::sql::{Access, Session};
+use crate::text;
+use crate::wiring::{Arguments, Output};
+
+sql_functions!(session_texts, scored_tables);
+
+/// `sentiment.session_texts()`: a row a model that this session has had read texts, by whichever version.
+fn session_texts(call: &Call) -> Answer {
+    let mut rows = Rows::begin(call)?;
+    for (model, texts) in models::texts_by_name() {
+        rows.push([Some(text::datum(&model)), i64::try_from(texts).ok().into_datum()]);
+    }
+    Ok(None)
+}
+
+/// Triggers that call ours, without the copies that partitions have.
+const TRIGGERS: &CStr = c"SELECT t.tgrelid, t.tgname::pg_catalog.text,
+        t.tgenabled OPERATOR(pg_catalog.<>) 'D'::pg_catalog.\"char\", t.tgargs
+    FROM pg_catalog.pg_trigger AS t
+        JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid
+        JOIN pg_catalog.pg_extension AS e ON e.extnamespace OPERATOR(pg_catalog.=) p.pronamespace
+    WHERE e.extname OPERATOR(pg_catalog.=) 'pg_sentiment'::pg_catalog.name
+        AND p.proname OPERATOR(pg_catalog.=) 'sentiment_trigger'::pg_catalog.name
+        AND p.pronargs OPERATOR(pg_catalog.=) 0::pg_catalog.int2
+        AND t.tgparentid OPERATOR(pg_catalog.=) 0::pg_catalog.oid
+    ORDER BY t.tgrelid, t.tgname";
+
+/// Triggers that are fetched at a time.
+const BATCH: i64 = 1_000;
+
+/// `sentiment.scored_tables()`: a row a trigger of ours, with its arguments. Of one whose arguments make no sense the rest is null.
+fn scored_tables(call: &Call) -> Answer {
+    let mut rows = Rows::begin(call)?;
+    Session::run(Access::Read, |session| {
+        session.each(TRIGGERS, &[], BATCH, |[target, trigger, enabled, arguments]| {
+            // SAFETY: the query's last column is a bytea.
+            let bytes: Vec<u8> =
+                arguments.and_then(|datum| unsafe { Vec::from_datum(datum, false) }).unwrap_or_default();
+            let written = bytes
+                .split_inclusive(|&byte| byte == 0)
+                .filter_map(|one| CStr::from_bytes_with_nul(one).ok());
+            let [text, label, score, version, model] =
+                Arguments::of(written).map(|arguments| columns(&arguments)).unwrap_or_default();
+            rows.push([target, trigger, enabled, text, label, score, version, model]);
+            Ok(())
+        })
+    })?;
+    Ok(None)
+}
+
+/// Text column, output columns and model of a trigger.
+fn columns(arguments: &Arguments) -> Columns<5> {
+    let name = |name: &CStr| text::datum(&text::string(name));
+    let output = |output: Output| arguments.output(output).map(name);
+    let model = match &arguments.model {
+        Some(model) => name(model),
+        None => settings::with_default_model(name),
+    };
+    [
+        Some(name(&arguments.text)),
+        output(Output::Label),
+        output(Output::Score),
+        output(Output::Version),
+        Some(model),
+    ]
+}

@@ -1,0 +1,111 @@
+//! What the views for operators answer where the README's examples do not reach: sums over versions, every form of a trigger,
+//! and that looking and scoring write nothing.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
+use sentiment_tests::Database;
+
+const MODEL: &str = "
+    CREATE TABLE texts AS SELECT CASE WHEN n % 2 = 0 THEN 'sunny' ELSE 'rainy' END || ' day ' || n AS body,
+        CASE WHEN n % 2 = 0 THEN 'positive' ELSE 'negative' END AS label FROM generate_series(1, 100) AS n;
+    SELECT train_sentiment('m', 'texts', 'body', 'label', 'naive_bayes');";
+
+fn session_texts(database: &mut Database<'_>, model: &str) -> i64 {
+    database.value(&format!("SELECT session_texts FROM sentiment.models WHERE model = '{model}'"))
+}
+
+/// Versions come and go, the sum of what the session had them read stays; another session has its own.
+#[test]
+fn texts_are_counted_over_versions() {
+    let mut database = Database::new();
+    database.run(MODEL);
+    assert_eq!((session_texts(&mut database, "m"), session_texts(&mut database, "english")), (0, 0));
+    database.run("SET sentiment.cache_size = '1MB'");
+    for round in 1..=20 {
+        database.run("SELECT sentiment(body, 'm'), sentiment(body) FROM texts LIMIT 10");
+        database.run("SELECT learn_sentiment('m', 'foggy', 'negative'); SELECT refresh_sentiment('m')");
+        assert_eq!(
+            (session_texts(&mut database, "m"), session_texts(&mut database, "english")),
+            (10 * round, 10 * round)
+        );
+    }
+    let cached: i64 =
+        database.value("SELECT sum(texts)::bigint FROM sentiment.cache WHERE model_version LIKE 'm@%'");
+    assert!(cached <= 200, "{cached}");
+    let mut other = database.connect("postgres");
+    let there: i64 =
+        other.query_one("SELECT sum(session_texts)::bigint FROM sentiment.models", &[]).unwrap().get(0);
+    assert_eq!(there, 0);
+    // A batch counts its texts, NULL is none, and what is dropped is forgotten by the view.
+    database.run("SELECT * FROM sentiment_batch(ARRAY['a', NULL, 'b'], 'm')");
+    assert_eq!(session_texts(&mut database, "m"), 202);
+    database.run("SELECT drop_sentiment('m')");
+    assert_eq!(database.value::<i64>("SELECT count(*) FROM sentiment.models WHERE model = 'm'"), 0);
+}
+
+/// Every form of a trigger: by hand, with default columns, pinned, off, broken, on a partitioned table, in other encodings.
+#[test]
+fn tables_are_listed_as_they_are_scored() {
+    for encoding in ["UTF8", "LATIN1"] {
+        let mut database = Database::encoded(encoding);
+        database.run(MODEL);
+        database.run(
+            "CREATE TABLE usual (body text); SELECT enable_sentiment('usual', 'body');
+             CREATE TABLE \"Übel\" (\"Tëxt\" text); SELECT enable_sentiment('\"Übel\"', 'Tëxt', 'm', 'Läbel', NULL, 'a\\000b');
+             CREATE TABLE handmade (body text, sentiment_score float8);
+             CREATE TRIGGER by_hand BEFORE INSERT ON handmade FOR EACH ROW EXECUTE FUNCTION sentiment_trigger('body');
+             CREATE TABLE pinned (body text, l text);
+             CREATE TRIGGER t BEFORE INSERT ON pinned FOR EACH ROW
+                 EXECUTE FUNCTION sentiment_trigger('body', 'label=l', 'model=m@1', 'on_error=raise');
+             ALTER TABLE pinned DISABLE TRIGGER t;
+             CREATE TABLE broken (body text);
+             CREATE TRIGGER t BEFORE INSERT ON broken FOR EACH ROW EXECUTE FUNCTION sentiment_trigger('body', 'lable=x');
+             CREATE TABLE gone (body text, l text);
+             CREATE TRIGGER t BEFORE INSERT ON gone FOR EACH ROW EXECUTE FUNCTION sentiment_trigger('body', 'label=l', 'model=nothing');
+             CREATE TABLE parts (body text, day int) PARTITION BY LIST (day);
+             CREATE TABLE part_1 PARTITION OF parts FOR VALUES IN (1);
+             SELECT enable_sentiment('parts', 'body', 'auto')",
+        );
+        let listed = "SELECT target::text, concat_ws('|', enabled, text_column, label_column, score_column, version_column, model, model_version)
+                      FROM sentiment.tables ORDER BY target::text COLLATE \"C\"";
+        let listed: Vec<(String, String)> =
+            database.rows(listed).iter().map(|row| (row.get(0), row.get(1))).collect();
+        let expected = [
+            ("\"Übel\"", "t|Tëxt|Läbel|a\\000b|m|m@1"),
+            ("broken", "t"),
+            ("gone", "t|body|l|nothing"),
+            ("parts", "t|body|sentiment|sentiment_score|sentiment_version|auto"),
+            ("pinned", "f|body|l|m@1|m@1"),
+            ("handmade", "t|body|sentiment_score|english|english@2"),
+            ("usual", "t|body|sentiment|sentiment_score|sentiment_version|english|english@2"),
+        ];
+        let mut expected = expected.map(|(table, about)| (table.to_owned(), about.to_owned()));
+        expected.sort();
+        let mut sorted = listed;
+        sorted.sort();
+        assert_eq!(sorted, expected, "{encoding}");
+        database.run("SET sentiment.default_model = 'm'");
+        let followed = "SELECT model_version FROM sentiment.tables WHERE target = 'usual'::regclass";
+        assert_eq!(database.value::<String>(followed), "m@1");
+        assert!(database.value::<bool>(
+            "SELECT deployed_at IS NOT NULL FROM sentiment.tables WHERE target = 'usual'::regclass"
+        ));
+    }
+}
+
+/// In a transaction that may write nothing, everything that looks and scores works, and takes no transaction number.
+#[test]
+fn looking_and_scoring_write_nothing() {
+    let mut database = Database::new();
+    database.run(MODEL);
+    database.run("CREATE TABLE messages (body text); SELECT enable_sentiment('messages', 'body', 'm')");
+    database.run(
+        "BEGIN READ ONLY;
+         SELECT sentiment(body, 'm'), sentiment(body), sentiment_detail(body, 'auto') FROM texts;
+         SELECT * FROM sentiment.models; SELECT * FROM sentiment.versions; SELECT * FROM sentiment.deployments;
+         SELECT * FROM sentiment.cache; SELECT * FROM sentiment.tables; SELECT * FROM sentiment.training_progress;
+         SELECT stale_sentiment('messages'); SELECT * FROM drift_sentiment('m', 'texts', 'body')",
+    );
+    assert!(database.value::<bool>("SELECT pg_current_xact_id_if_assigned() IS NULL"));
+    database.run("COMMIT");
+}
