@@ -77,14 +77,24 @@ impl<'a> Database<'a> {
         Database::create(server, "", true)
     }
 
+    /// A database on a given server, in another encoding.
+    pub fn encoded_on(server: &'a Server, encoding: &str) -> Database<'a> {
+        Database::create(server, &format!("ENCODING '{encoding}'"), true)
+    }
+
     /// A database on a given server, without the extension and owned by somebody.
     pub fn on_owned_by(server: &'a Server, role: &str) -> Database<'a> {
         Database::create(server, &format!("OWNER {role}"), false)
     }
 
-    /// A database on a given server, in another encoding.
-    pub fn encoded_on(server: &'a Server, encoding: &str) -> Database<'a> {
-        Database::create(server, &format!("ENCODING '{encoding}'"), true)
+    /// A database that is there already.
+    pub fn existing(server: &'a Server, name: &str) -> Database<'a> {
+        Database {
+            server,
+            name: name.to_owned(),
+            client: server.connect(name, "postgres"),
+            asked: BTreeSet::new(),
+        }
     }
 
     fn create(server: &'a Server, options: &str, extension: bool) -> Database<'a> {
