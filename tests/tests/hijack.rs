@@ -66,6 +66,44 @@ const EVIL: &str = r#"
     CREATE FUNCTION evil.sentiment_trigger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'hijacked'; END $$;
     CREATE FUNCTION evil.sentiment_at(text, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'hijacked'; END $$;"#;
 
+/// A call of everything.
+const CALLS: [&str; 34] = [
+    "SELECT public.train_sentiment('m', 'public.texts', 'body', 'label', 'naive_bayes')",
+    "SELECT public.train_sentiment('m', 'public.texts', 'body', 'label', deploy => 'always')",
+    "SELECT public.train_sentiment('f', 'public.texts', 'body', 'label', 'random_forest', '{\"trees\": 3}')",
+    "SELECT * FROM public.evaluate_sentiment('m', 'public.texts', 'body', 'label')",
+    "SELECT * FROM public.confusion_sentiment('m', 'public.texts', 'body', 'label')",
+    "SELECT * FROM public.drift_sentiment('m', 'public.texts', 'body')",
+    "SELECT public.learn_sentiment('m', 'foggy', 'negative')",
+    "SELECT public.set_sentiment_term('m', 'stellar', 1)",
+    "SELECT public.refresh_sentiment('m')",
+    "SELECT public.rollback_sentiment('m')",
+    "SELECT public.deploy_sentiment('m', 2)",
+    "SELECT public.import_sentiment('c', public.export_sentiment('m'))",
+    "SELECT public.drop_sentiment('c')",
+    "SELECT public.drop_sentiment('f')",
+    "SELECT public.enable_sentiment('public.messages', 'body', 'm')",
+    "SELECT public.stale_sentiment('public.messages')",
+    "UPDATE public.messages SET sentiment_version = NULL",
+    "CALL public.rescore_sentiment('public.messages')",
+    "INSERT INTO public.messages VALUES (11, 'a rainy day')",
+    "SELECT * FROM sentiment.models",
+    "SELECT * FROM sentiment.versions",
+    "SELECT * FROM sentiment.deployments",
+    "SELECT * FROM sentiment.cache",
+    "SELECT * FROM sentiment.training_progress",
+    "SELECT * FROM sentiment.tables",
+    "SELECT * FROM sentiment.session_texts()",
+    "SELECT sentiment.is_pinned('m@1')",
+    "SELECT public.sentiment_score('a sunny day'), public.sentiment_score_at('fine', 'english@1')",
+    "SELECT public.sentiment_probability('a sunny day', 'positive'), (public.sentiment_detail('fine'::pg_catalog.text, 'm'::pg_catalog.text)).label",
+    "SELECT public.sentiment('a sunny day', 'm'), public.sentiment_json('fine'), public.sentiment_at('fine', 'english@1')",
+    "SELECT * FROM public.sentiment_explain('fine')",
+    "SELECT * FROM public.sentiment_tokens('fine')",
+    "SELECT * FROM public.sentiment_batch(ARRAY['fine'::pg_catalog.text])",
+    "SELECT public.disable_sentiment('public.messages', true)",
+];
+
 #[test]
 fn every_function_keeps_to_its_own() {
     let mut database = Database::new();
@@ -75,56 +113,21 @@ fn every_function_keeps_to_its_own() {
          CREATE TABLE messages (id int, body text);
          INSERT INTO messages SELECT n, 'a sunny day' FROM generate_series(1, 10) AS n",
     );
-    let calls = [
-        "SELECT public.train_sentiment('m', 'public.texts', 'body', 'label', 'naive_bayes')",
-        "SELECT public.train_sentiment('m', 'public.texts', 'body', 'label', deploy => 'always')",
-        "SELECT public.train_sentiment('f', 'public.texts', 'body', 'label', 'random_forest', '{\"trees\": 3}')",
-        "SELECT * FROM public.evaluate_sentiment('m', 'public.texts', 'body', 'label')",
-        "SELECT * FROM public.confusion_sentiment('m', 'public.texts', 'body', 'label')",
-        "SELECT * FROM public.drift_sentiment('m', 'public.texts', 'body')",
-        "SELECT public.learn_sentiment('m', 'foggy', 'negative')",
-        "SELECT public.set_sentiment_term('m', 'stellar', 1)",
-        "SELECT public.refresh_sentiment('m')",
-        "SELECT public.rollback_sentiment('m')",
-        "SELECT public.deploy_sentiment('m', 2)",
-        "SELECT public.import_sentiment('c', public.export_sentiment('m'))",
-        "SELECT public.drop_sentiment('c')",
-        "SELECT public.drop_sentiment('f')",
-        "SELECT public.enable_sentiment('public.messages', 'body', 'm')",
-        "SELECT public.stale_sentiment('public.messages')",
-        "UPDATE public.messages SET sentiment_version = NULL",
-        "CALL public.rescore_sentiment('public.messages')",
-        "INSERT INTO public.messages VALUES (11, 'a rainy day')",
-        "SELECT * FROM sentiment.models",
-        "SELECT * FROM sentiment.versions",
-        "SELECT * FROM sentiment.deployments",
-        "SELECT * FROM sentiment.cache",
-        "SELECT * FROM sentiment.training_progress",
-        "SELECT * FROM sentiment.tables",
-        "SELECT * FROM sentiment.session_texts()",
-        "SELECT sentiment.is_pinned('m@1')",
-        "SELECT public.sentiment_score('a sunny day'), public.sentiment_score_at('fine', 'english@1')",
-        "SELECT public.sentiment_probability('a sunny day', 'positive'), (public.sentiment_detail('fine'::pg_catalog.text, 'm'::pg_catalog.text)).label",
-        "SELECT public.sentiment('a sunny day', 'm'), public.sentiment_json('fine'), public.sentiment_at('fine', 'english@1')",
-        "SELECT * FROM public.sentiment_explain('fine')",
-        "SELECT * FROM public.sentiment_tokens('fine')",
-        "SELECT * FROM public.sentiment_batch(ARRAY['fine'::pg_catalog.text])",
-        "SELECT public.disable_sentiment('public.messages', true)",
-    ];
     // Each function that there is, or a view over it.
     let all = "SELECT proname::text FROM pg_proc JOIN pg_depend ON objid = pg_proc.oid AND classid = 'pg_proc'::regclass
                WHERE deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_sentiment')
                  AND proname NOT IN ('sentiment_trigger', 'shipped_models', 'cached_models', 'training_sessions', 'scored_tables')";
     for row in database.rows(all) {
         let name: String = row.get(0);
-        assert!(calls.iter().any(|call| call.contains(&format!("{name}("))), "{name} is not called");
+        assert!(CALLS.iter().any(|call| call.contains(&format!(".{name}("))), "{name} is not called");
     }
     database.run(EVIL);
     let twins: i64 = database.value("SELECT count(*) FROM pg_proc WHERE pronamespace = 'evil'::regnamespace");
     assert!(twins > 2_500, "{twins} functions that would betray us");
     for path in ["evil, pg_catalog, public", "evil, pg_catalog, pg_temp, public"] {
         database.run(&format!("SET search_path = {path}"));
-        for call in calls {
+        assert_eq!(database.failure("SELECT length('a' || 'b')").message, "hijacked");
+        for call in CALLS {
             database.run(call);
         }
     }
