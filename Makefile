@@ -23,7 +23,7 @@ feature=pg_sentiment/pg$$(scripts/pg_config --major)
 export PGRX_PG_CONFIG_PATH
 endef
 
-.PHONY: build install demo demo-stop test test-matrix lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check requirements prefix clean help
+.PHONY: build install package deb demo demo-stop test test-package test-docker check-majors test-matrix test-crash test-pg-upgrade test-soak lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check requirements prefix clean help
 
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
@@ -34,8 +34,21 @@ install: ## install what was built into that PostgreSQL; honours DESTDIR
 	library="$(DESTDIR)$$(scripts/pg_config --pkglibdir)"
 	extension="$(DESTDIR)$$(scripts/pg_config --sharedir)/extension"
 	install -d "$$library" "$$extension"
+	# Unlinked first, never written over: a running server has the old library mapped.
+	rm -f "$$library/pg_sentiment.so"
 	install -s -m 755 $(target)/release/libpg_sentiment.so "$$library/pg_sentiment.so"
 	install -m 644 pg_sentiment.control sql/pg_sentiment--*.sql "$$extension"
+
+package: ## pack what was built into a tarball that a DBA can unpack
+	scripts/package
+
+deb: ## make the Debian package postgresql-MAJOR-pg-sentiment of what was built, and check it with lintian
+	scripts/deb
+
+test-package: ## build both in a Debian tree (CODENAMES, default trixie), install, use and remove them there; as root
+	for codename in $(or $(CODENAMES),trixie); do
+		scripts/matrix "$$codename" make build package deb '&&' scripts/check-packages
+	done
 
 demo: requirements build prefix ## score sample messages on a throw-away server, which is left running
 	demo/run $(target)/demo
@@ -50,17 +63,32 @@ test: requirements lint ## lints and all tests; CI runs deny and fuzz besides
 	$(MAKE) bench-check
 	$(MAKE) models-check
 
-test-matrix: ## the tests that need a server on PostgreSQL 15, 17 and 18, as CODENAMES of Debian have them; as root
+check-majors: ## type-check the extension for PostgreSQL 14 and 16, which no Debian of today has
+	scripts/check-majors 14 16
+
+test-matrix: check-majors ## the tests that need a server on PostgreSQL 15, 17 and 18, as CODENAMES of Debian have them; as root
 	for codename in $(or $(CODENAMES),bookworm trixie forky); do
 		scripts/matrix "$$codename"
 	done
+
+test-docker: ## build the images and compose.yaml, run them and ask them; needs Docker, or root and Debian's docker.io
+	scripts/test-docker
+
+test-crash: requirements build prefix ## kill sessions and the server at random moments, ROUNDS (100) times; SEED repeats a run
+	ROUNDS=$(or $(ROUNDS),100) cargo test --locked -p sentiment-tests --test crash -- --nocapture
+
+test-pg-upgrade: requirements build prefix ## pg_upgrade from this PostgreSQL to that of CODENAME (trixie), in its Debian tree; as root
+	scripts/pg_upgrade $(or $(CODENAME),trixie)
+
+test-soak: requirements build prefix ## 32 sessions that do everything at once, for MINUTES (10)
+	MINUTES=$(or $(MINUTES),10) cargo test --locked -p sentiment-tests --test soak -- --nocapture
 
 lint: ## formatting, clippy and shellcheck, with warnings as errors
 	@cargo fmt --all --check
 	$(for_postgres)
 	cargo clippy --workspace --all-targets --locked --features "$$feature" -- -D warnings
 	if command -v shellcheck >/dev/null; then
-		shellcheck -x scripts/* demo/run benches/peers .ci/run
+		shellcheck -x scripts/* packaging/install tests/docker/docker-entrypoint.sh demo/run benches/peers .ci/run
 	else
 		echo "skipped: shellcheck is not installed, the scripts were not checked"
 	fi

@@ -71,3 +71,13 @@ DO $$ BEGIN
          WHERE oid OPERATOR(pg_catalog.=) 'sentiment.models'::pg_catalog.regclass));
 END $$;
 GRANT SELECT ON sentiment.tables TO PUBLIC;
+
+CREATE FUNCTION sentiment.registry_changed() RETURNS trigger LANGUAGE C AS 'MODULE_PATHNAME', 'registry_changed';
+REVOKE ALL ON FUNCTION sentiment.registry_changed() FROM PUBLIC;
+COMMENT ON FUNCTION sentiment.registry_changed() IS
+    'tells every session that the models have changed, also where logical replication has changed them';
+CREATE TRIGGER registry_changed AFTER INSERT OR UPDATE OR DELETE ON sentiment.model
+    FOR EACH ROW EXECUTE FUNCTION sentiment.registry_changed();
+CREATE TRIGGER registry_emptied AFTER TRUNCATE ON sentiment.model
+    FOR EACH STATEMENT EXECUTE FUNCTION sentiment.registry_changed();
+ALTER TABLE sentiment.model ENABLE ALWAYS TRIGGER registry_changed, ENABLE ALWAYS TRIGGER registry_emptied;

@@ -193,6 +193,16 @@ SELECT pg_catalog.pg_extension_config_dump('sentiment.feedback_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('sentiment.unlearned', '');
 SELECT pg_catalog.pg_extension_config_dump('sentiment.term', '');
 
+CREATE FUNCTION sentiment.registry_changed() RETURNS trigger LANGUAGE C AS 'MODULE_PATHNAME', 'registry_changed';
+REVOKE ALL ON FUNCTION sentiment.registry_changed() FROM PUBLIC;
+COMMENT ON FUNCTION sentiment.registry_changed() IS
+    'tells every session that the models have changed, also where logical replication has changed them';
+CREATE TRIGGER registry_changed AFTER INSERT OR UPDATE OR DELETE ON sentiment.model
+    FOR EACH ROW EXECUTE FUNCTION sentiment.registry_changed();
+CREATE TRIGGER registry_emptied AFTER TRUNCATE ON sentiment.model
+    FOR EACH STATEMENT EXECUTE FUNCTION sentiment.registry_changed();
+ALTER TABLE sentiment.model ENABLE ALWAYS TRIGGER registry_changed, ENABLE ALWAYS TRIGGER registry_emptied;
+
 CREATE FUNCTION sentiment.is_pinned(version text) RETURNS bool
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WITH frozen AS (

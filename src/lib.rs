@@ -19,6 +19,7 @@ mod feedback;
 mod inspection;
 mod json;
 mod lifecycle;
+mod memory;
 mod models;
 mod overview;
 mod progress;

@@ -1,13 +1,13 @@
 //! Deploying, rolling back, dropping, moving: the life of a model after it was trained.
 
-use pgrx::{FromDatum, IntoDatum};
-use sentiment_core::{Predictor, bundle};
+use pgrx::{IntoDatum, pg_sys};
+use sentiment_core::{Predictor, bundle, memory};
 
 use crate::call::{Answer, Call, sql_functions};
 use crate::errors::{Failure, Result, Shown};
-use crate::models::Model;
+use crate::models::{self, Model};
 use crate::registry::store::{self, NewVersion, Part};
-use crate::registry::{as_owner, caller, lookup};
+use crate::registry::{as_owner, caller};
 use crate::sql::Access;
 use crate::target::refuse_read_only;
 use crate::text;
@@ -91,10 +91,8 @@ fn export_sentiment(call: &Call) -> Answer {
     if let Some(bytes) = open.shipped_bytes() {
         return Ok(bytes.into_datum());
     }
-    let (name, number) = open.version_name().rsplit_once('@').unwrap_or_default();
-    let number = number.parse().unwrap_or_default();
-    let parts = lookup::parts(name, number)?.ok_or_else(Failure::registry_damaged)?;
-    let parts = parts.into_iter().map(lookup::part).collect::<Result<Vec<_>>>()?;
+    let parts = models::parts(&reference)?;
+    memory::probe(2 * parts.iter().map(Vec::len).sum::<usize>())?;
     Ok(bundle::write(&parts).as_slice().into_datum())
 }
 
@@ -104,9 +102,10 @@ fn import_sentiment(call: &Call) -> Answer {
     let model = model_argument(call, 0)?;
     store::check_name(&model)?;
     let payload = call.datum(1).ok_or_else(|| Failure::null_argument("payload"))?;
-    // SAFETY: the install script declares the argument as bytea.
-    let payload: Vec<u8> = unsafe { Vec::<u8>::from_datum(payload, false) }.unwrap_or_default();
-    let (base, deltas) = bundle::read(&payload)?;
+    // SAFETY: the install script declares the argument as bytea; what is not yet in memory as a whole is copied by the server,
+    // and lives as long as the call.
+    let payload = unsafe { pgrx::varlena_to_byte_slice(pg_sys::pg_detoast_datum(payload.cast_mut_ptr())) };
+    let (base, deltas) = bundle::read(payload)?;
     let card = Predictor::open_parts(base, &deltas)?;
     let caller = caller();
     let version = NewVersion {

@@ -261,6 +261,11 @@ impl Model {
     }
 }
 
+/// The bytes of all parts of a version from the registry, the base first.
+pub fn parts(reference: &str) -> Result<Vec<Vec<u8>>> {
+    cache::parts(&Reference::parse(reference)?)
+}
+
 /// The bytes of a base that is to be refreshed.
 pub fn base(part: i64) -> Result<Arc<Bytes>> {
     cache::base(part)

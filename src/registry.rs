@@ -16,7 +16,7 @@ use crate::models::{self, Model};
 use crate::result::{Columns, Rows};
 use crate::text;
 
-sql_functions!(shipped_models, cached_models);
+sql_functions!(shipped_models, cached_models, registry_changed);
 
 /// `sentiment.shipped_models()`: the newest version of each model that is part of the library.
 fn shipped_models(call: &Call) -> Answer {
@@ -43,6 +43,14 @@ fn cached_models(call: &Call) -> Answer {
         ]);
     }
     Ok(None)
+}
+
+/// `sentiment.registry_changed()`: a trigger on `sentiment.model` that tells every session. What this extension writes it announces
+/// itself: this is for rows that logical replication applies, or an administrator changes.
+fn registry_changed(_: &Call) -> Answer {
+    lookup::announce()?;
+    // A trigger must not answer NULL; what it answers after a change is not looked at.
+    Ok(Some(pg_sys::Datum::null()))
 }
 
 fn columns(model: &Model) -> Result<Columns<9>> {

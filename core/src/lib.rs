@@ -9,6 +9,7 @@ pub mod drift;
 mod error;
 mod forest;
 mod hash;
+pub mod memory;
 mod model;
 mod network;
 mod predictor;

@@ -177,7 +177,7 @@ impl Training<'_> {
         let held = held + vocabulary.size();
         let rows = Rows::build(&examples, &vocabulary, lexicon, held, memory, watch)?;
         let fit = self.fit_memory(labels.len(), &vocabulary, &rows);
-        memory.holds("the fit", held + rows.size() + fit)?;
+        memory.takes("the fit", held + rows.size(), fit)?;
         let fits = Fits {
             training: self,
             vocabulary: &vocabulary,

@@ -43,24 +43,73 @@ pub(super) fn find(reference: &Reference<'_>, written: &str) -> Result<Rc<Model>
         return Ok(model);
     }
     let registry = lookup::watch().map_err(|_| Failure::unknown_model(Shown(reference.name)))?;
-    // What a look-up sees is at least as new as this.
-    let generation = lookup::generation();
-    let number = number(reference)?;
-    let parts = lookup::parts(reference.name, number)?;
-    let parts = parts.ok_or_else(|| unknown_version(reference))?;
-    let version_name = format!("{}@{number}", reference.name);
-    CACHE.with_borrow_mut(|cache| cache.renew(generation, registry));
-    let opened = CACHE.with_borrow_mut(|cache| cache.opened(&version_name, &parts));
-    let model = match opened {
-        Some(model) => model,
-        None => {
-            let model = Rc::new(open(version_name, &parts)?);
-            CACHE.with_borrow_mut(|cache| cache.keep(model.clone(), parts));
-            model
+    renew(generation, registry)?;
+    resolve(reference, |number, parts, generation| {
+        let version_name = format!("{}@{number}", reference.name);
+        renew(generation, registry)?;
+        let opened = CACHE.with_borrow_mut(|cache| cache.opened(&version_name, parts));
+        let model = match opened {
+            Some(model) => model,
+            None => {
+                let model = Rc::new(open(version_name, parts)?);
+                CACHE.with_borrow_mut(|cache| cache.keep(model.clone(), parts.to_vec()));
+                model
+            }
+        };
+        CACHE.with_borrow_mut(|cache| cache.names.insert(written.to_owned(), model.clone()));
+        Ok(model)
+    })
+}
+
+/// The bytes of all parts of the version that a reference names in the registry.
+pub(super) fn parts(reference: &Reference<'_>) -> Result<Vec<Vec<u8>>> {
+    resolve(reference, |_, parts, _| parts.iter().map(|&part| lookup::part(part)).collect())
+}
+
+/// What the registry says of a reference: a number, and the parts of the version if there is one of this number.
+#[derive(PartialEq, Eq)]
+struct Found {
+    number: i32,
+    parts: Option<Vec<i64>>,
+}
+
+/// Looks up which version a reference names, and hands its number and parts to `work`, with a generation that is no newer.
+///
+/// Each look-up sees what is committed then. So another session may drop a version between the look-up of its name and those of
+/// its parts: a failure stands only where the registry still says the same.
+fn resolve<T>(reference: &Reference<'_>, mut work: impl FnMut(i32, &[i64], u64) -> Result<T>) -> Result<T> {
+    let mut failed: Option<(Found, Failure)> = None;
+    loop {
+        // What a look-up sees is at least as new as this.
+        let generation = lookup::generation();
+        let number = number(reference)?;
+        let found = Found { number, parts: lookup::parts(reference.name, number)? };
+        if let Some((before, failure)) = failed
+            && before == found
+        {
+            return Err(failure);
         }
-    };
-    CACHE.with_borrow_mut(|cache| cache.names.insert(written.to_owned(), model.clone()));
-    Ok(model)
+        let parts = found.parts.as_deref().ok_or_else(|| unknown_version(reference));
+        match parts.and_then(|parts| work(number, parts, generation)) {
+            Ok(done) => return Ok(done),
+            Err(failure) => failed = Some((found, failure)),
+        }
+    }
+}
+
+/// Forgets what may have changed, and lets go of models that are gone, with the files they were shared by: whoever dropped them may
+/// have been unable to.
+fn renew(generation: u64, registry: pgrx::pg_sys::Oid) -> Result<()> {
+    if !CACHE.with_borrow_mut(|cache| cache.renew(generation, registry)) {
+        return Ok(());
+    }
+    for base in CACHE.with_borrow(Cache::bases) {
+        if !lookup::has_part(base)? {
+            CACHE.with_borrow_mut(|cache| cache.forget(base));
+            sharing::remove(base)?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens a version. A base that another version of the cache has is not looked for again.
@@ -122,9 +171,11 @@ fn unknown_version(reference: &Reference<'_>) -> Failure {
 }
 
 impl Cache {
-    /// Forgets what may have changed. Versions never change, but in another registry the same numbers are others.
-    fn renew(&mut self, generation: u64, registry: pgrx::pg_sys::Oid) {
-        if self.generation != generation {
+    /// Forgets what may have changed, and says whether anything may have. Versions never change, but in another registry the
+    /// same numbers are others.
+    fn renew(&mut self, generation: u64, registry: pgrx::pg_sys::Oid) -> bool {
+        let changed = self.generation != generation;
+        if changed {
             self.names.clear();
             self.generation = generation;
         }
@@ -133,6 +184,19 @@ impl Cache {
             self.opened.clear();
             self.refreshed = None;
         }
+        changed
+    }
+
+    /// The bases that are held.
+    fn bases(&self) -> BTreeSet<i64> {
+        let opened = self.opened.iter().filter_map(|opened| opened.parts.first().copied());
+        opened.chain(self.refreshed.iter().map(|(part, _)| *part)).collect()
+    }
+
+    /// Lets go of all that rests on a base.
+    fn forget(&mut self, base: i64) {
+        self.opened.retain(|opened| opened.parts.first() != Some(&base));
+        self.refreshed = self.refreshed.take().filter(|(part, _)| *part != base);
     }
 
     fn opened(&mut self, version_name: &str, parts: &[i64]) -> Option<Rc<Model>> {

@@ -96,8 +96,14 @@ pub fn checked(part: i64, bytes: Arc<Bytes>) -> Result<Arc<Bytes>> {
     Ok(Arc::new(Bytes::Own(own(part)?)))
 }
 
-/// Removes the files of these parts when the transaction that drops them commits. (Not after PREPARE TRANSACTION: whoever
-/// writes the next file does it then.)
+/// Removes the file of a part that is gone.
+pub fn remove(part: i64) -> Result<()> {
+    Place::of(part)?.remove();
+    Ok(())
+}
+
+/// Removes the files of these parts when the transaction that drops them commits. (Not after PREPARE TRANSACTION: the
+/// next session to look a model up that has used the part does it then, or whoever writes the next file.)
 pub fn remove_at_commit(parts: Vec<i64>) -> Result<()> {
     let places = parts.into_iter().map(Place::of).collect::<Result<Vec<_>>>()?;
     if !places.is_empty() {
@@ -112,12 +118,20 @@ pub fn remove_at_commit(parts: Vec<i64>) -> Result<()> {
 fn sweep() {
     let Ok(files) = fs::read_dir(FOLDER) else { return };
     for file in files.flatten() {
-        if let Some(place) = file.file_name().to_str().and_then(Place::parse)
-            && !place.is_used().unwrap_or(true)
-        {
-            place.remove();
+        let name = file.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if Place::parse(name).is_some_and(|place| !place.is_used().unwrap_or(true)) || is_abandoned(name) {
+            unlink(&file.path());
         }
     }
+}
+
+/// Whether a file was being written by a session that has ended, as one does that is terminated meanwhile.
+fn is_abandoned(name: &str) -> bool {
+    let Some((place, process)) = name.rsplit_once('.') else { return false };
+    // SAFETY: looks among the server's sessions, whatever the number.
+    let ended = |process| unsafe { pg_sys::BackendPidGetProc(process) }.is_null();
+    Place::parse(place).is_some() && process.parse().is_ok_and(ended)
 }
 
 /// Where the bytes of a part are shared. None of the numbers is given twice in a server's life, as good as: should it happen,
@@ -191,7 +205,7 @@ impl Place {
     }
 
     fn remove(&self) {
-        remove(&self.path());
+        unlink(&self.path());
     }
 }
 
@@ -219,7 +233,7 @@ impl Unfinished {
     /// Creates the file; the folder too, which the server makes when it first needs it.
     fn create(&self) -> io::Result<File> {
         // One of this name is of a process with the same number, before a crash.
-        remove(&self.0);
+        unlink(&self.0);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
         match options.open(&self.0) {
@@ -236,12 +250,12 @@ impl Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        remove(&self.0);
+        unlink(&self.0);
     }
 }
 
 /// Removes a file that may not be there. One that cannot be removed is left to the server's next start.
-fn remove(path: &Path) {
+fn unlink(path: &Path) {
     let _ = fs::remove_file(path);
 }
 

@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::ffi::CStr;
 
 use pgrx::{FromDatum, pg_sys};
+use sentiment_core::memory;
 
 use crate::errors::{Failure, Result};
 use crate::text;
@@ -149,16 +150,16 @@ impl Row {
     }
 
     /// The bytes of a column, copied out; none where it is null.
-    fn bytes(&self, column: i32) -> Vec<u8> {
-        let Some(datum) = self.stored(column) else { return Vec::new() };
+    fn bytes(&self, column: i32) -> Result<Vec<u8>> {
+        let Some(datum) = self.stored(column) else { return Ok(Vec::new()) };
         // SAFETY: as above, and the column is a bytea; the server copies the value out of its table if it is there.
         unsafe {
             let whole = pg_sys::pg_detoast_datum(datum.cast_mut_ptr());
-            let bytes = pgrx::varlena_to_byte_slice(whole).to_vec();
+            let bytes = memory::copy(pgrx::varlena_to_byte_slice(whole));
             if whole != datum.cast_mut_ptr() {
                 pg_sys::pfree(whole.cast());
             }
-            bytes
+            Ok(bytes?)
         }
     }
 
@@ -239,7 +240,7 @@ pub fn parts(model: &str, number: i32) -> Result<Option<Vec<i64>>> {
 pub fn part(id: i64) -> Result<Vec<u8>> {
     let key = [(1, INT8_EQUALS, id.into())];
     let bytes = find(&PART, &key, |row| row.bytes(2))?;
-    bytes.ok_or_else(Failure::registry_damaged)
+    bytes.ok_or_else(Failure::registry_damaged)?
 }
 
 /// How a part begins.

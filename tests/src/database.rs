@@ -82,6 +82,21 @@ impl<'a> Database<'a> {
         Database::create(server, &format!("ENCODING '{encoding}'"), true)
     }
 
+    /// A database on a given server, without the extension and owned by somebody.
+    pub fn on_owned_by(server: &'a Server, role: &str) -> Database<'a> {
+        Database::create(server, &format!("OWNER {role}"), false)
+    }
+
+    /// A database that is there already.
+    pub fn existing(server: &'a Server, name: &str) -> Database<'a> {
+        Database {
+            server,
+            name: name.to_owned(),
+            client: server.connect(name, "postgres"),
+            asked: BTreeSet::new(),
+        }
+    }
+
     fn create(server: &'a Server, options: &str, extension: bool) -> Database<'a> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));

@@ -96,6 +96,18 @@ pub(crate) fn unasked(entries: &[Entry], database: &str, asked: &BTreeSet<(Level
     unasked.chain(broken).cloned().collect()
 }
 
+/// Finds what may not be in a log even where processes were killed: panics, internal errors, leaks, texts, crashes by another
+/// signal than 9, and warnings and errors of other SQLSTATEs than `expected`.
+pub fn trouble(entries: &[Entry], expected: &[&str]) -> Vec<Entry> {
+    let bad = |entry: &&Entry| {
+        let crash = entry.text.contains("was terminated by signal") && !entry.text.contains("by signal 9");
+        let worst = entry.text.starts_with("PANIC") || entry.state == "XX000" || entry.text.contains(CANARY);
+        let leak = entry.level.is_some() && entry.text.contains("leak");
+        crash || worst || leak || (entry.level.is_some() && !expected.contains(&entry.state.as_str()))
+    };
+    entries.iter().filter(bad).cloned().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +143,13 @@ mod tests {
         assert_eq!(found[0], "ERROR:  unexpected");
         assert!(found[1].contains("signal 11"));
         assert_eq!(unasked_in("one", &[]).len(), 3);
+    }
+
+    #[test]
+    fn trouble_is_what_is_bad_where_processes_are_killed() {
+        let found = |expected: &[&str]| trouble(&parse(LOG), expected).len();
+        assert_eq!(found(&["42704", "XX000"]), 3, "an internal error, a text, a signal");
+        assert_eq!(found(&[]), 5);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Throw-away servers. All of them are made by `scripts/server`, as the demo's is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use postgres::{Client, Config, NoTls};
 
@@ -26,21 +27,41 @@ impl Server {
 
     /// A server of its own, with further `setting=value`s.
     pub fn start(settings: &[&str]) -> Server {
-        Server::make("start", None, settings)
+        Server::make("start", None, None, settings)
+    }
+
+    /// A server of the private PostgreSQL that `scripts/prefix` made under this name, as `PG_SENTIMENT_PREFIX`.
+    pub fn of_prefix(prefix: &str) -> Server {
+        Server::make("start", Some(prefix), None, &[])
     }
 
     /// A streaming standby of this server.
     pub fn standby(&self) -> Server {
-        Server::make("standby", Some(self), &[])
+        Server::make("standby", None, Some(self), &[])
     }
 
-    fn make(command: &str, primary: Option<&Server>, settings: &[&str]) -> Server {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    /// A base backup of this server.
+    pub fn backup(&self) -> Backup {
+        let dir = new_dir();
+        run_clean(script("backup", &dir).arg(&self.dir));
+        Backup { dir }
+    }
+
+    fn make(command: &str, prefix: Option<&str>, primary: Option<&Server>, settings: &[&str]) -> Server {
+        Server::launch(command, prefix, new_dir(), primary, settings)
+    }
+
+    fn launch(
+        command: &str,
+        prefix: Option<&str>,
+        dir: PathBuf,
+        primary: Option<&Server>,
+        settings: &[&str],
+    ) -> Server {
         let pid = std::process::id().to_string();
-        let dir = target().join("servers").join(format!("{pid}-{number}"));
-        let mut script = Command::new(repository().join("scripts/server"));
-        script.arg(command).arg(&dir).args(primary.map(|server| &server.dir));
+        let mut script = script(command, &dir);
+        script.envs(prefix.map(|prefix| ("PG_SENTIMENT_PREFIX", prefix)));
+        script.args(primary.map(|server| &server.dir));
         script.args(["--while", &pid, "log_min_messages=debug1", "max_connections=50"]).args(settings);
         run_clean(&mut script);
         let socket = std::fs::read_to_string(dir.join("socket")).expect("the server's socket is recorded");
@@ -67,8 +88,8 @@ impl Server {
 
     /// A client program (`psql`, `pg_dump`) of this server's PostgreSQL, aimed at one of its databases.
     pub fn program(&self, name: &str, database: &str, user: &str) -> Command {
-        let mut script = Command::new(repository().join("scripts/server"));
-        script.arg("run").arg(&self.dir).arg(name).env("PGDATABASE", database).env("PGUSER", user);
+        let mut script = script("run", &self.dir);
+        script.arg(name).env("PGDATABASE", database).env("PGUSER", user);
         script
     }
 
@@ -79,18 +100,42 @@ impl Server {
 
     /// Kills the server's first process, as nothing but a crash would, and starts the server again.
     pub fn crash(&self) {
+        kill(&[self.first_process()]);
+        self.restart();
+    }
+
+    /// Kills the process of a session, upon which the server ends all others and recovers by itself.
+    pub fn kill_session(&self, pid: i32) {
+        kill(&[pid.to_string()]);
+    }
+
+    /// Kills all of the server's processes at once, as the end of its machine would, and leaves it dead.
+    pub fn kill_all(&self) {
+        let first = self.first_process();
+        let children = children_of(&first);
+        let mut all = vec![first];
+        all.extend(children);
+        kill(&all);
+    }
+
+    /// The number of the server's first process.
+    fn first_process(&self) -> String {
         let lock = std::fs::read_to_string(self.data().join("postmaster.pid"));
         let lock = lock.expect("a server that runs says its process number");
-        run_clean(Command::new("kill").args(["-9", lock.lines().next().unwrap_or_default()]));
-        let restart =
-            || Command::new(repository().join("scripts/server")).arg("restart").arg(&self.dir).output();
-        // The sessions that have lost their server are still ending.
-        for _ in 0..20 {
+        lock.lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// Stops the server, if it runs, and starts it.
+    pub fn restart(&self) {
+        let restart = || script("restart", &self.dir).output();
+        // Sessions that have lost their server may still be ending.
+        for _ in 0..40 {
             if restart().expect("the script runs").status.success() {
                 return;
             }
+            std::thread::sleep(Duration::from_millis(100));
         }
-        panic!("the server does not start after a crash");
+        panic!("the server does not start");
     }
 
     /// All that the server has logged so far.
@@ -102,8 +147,46 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        run_clean(Command::new(repository().join("scripts/server")).arg("remove").arg(&self.dir));
+        run_clean(&mut script("remove", &self.dir));
     }
+}
+
+/// A copy of a server's data at some time.
+#[derive(Debug)]
+pub struct Backup {
+    dir: PathBuf,
+}
+
+impl Backup {
+    /// A server that recovers from it to where the settings say.
+    pub fn recover(self, settings: &[&str]) -> Server {
+        Server::launch("recover", None, self.dir, None, settings)
+    }
+}
+
+/// A call of the script that makes servers.
+fn script(command: &str, dir: &Path) -> Command {
+    let mut script = Command::new(repository().join("scripts/server"));
+    script.arg(command).arg(dir);
+    script
+}
+
+/// Where the next server goes.
+fn new_dir() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    target().join("servers").join(format!("{}-{number}", std::process::id()))
+}
+
+/// Kills processes. One that has just ended is no matter.
+fn kill(processes: &[String]) {
+    let _ = Command::new("kill").arg("-9").args(processes).output().expect("there is a program kill");
+}
+
+/// The numbers of a process's children.
+fn children_of(parent: &str) -> Vec<String> {
+    let found = Command::new("pgrep").args(["-P", parent]).output().expect("there is a program pgrep");
+    String::from_utf8_lossy(&found.stdout).split_whitespace().map(str::to_owned).collect()
 }
 
 /// Where builds go, as the scripts see it.

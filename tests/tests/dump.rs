@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use sentiment_tests::{Database, run_clean};
+use sentiment_tests::{Database, Server, run_clean};
 
 /// A generated column, an expression index, a materialized view and a trigger, and what they hold.
 const OBJECTS: &str = "
@@ -166,14 +166,79 @@ fn with_its_privileges() {
 }
 
 /// pg_restore in parallel, data after schema, as most restores are.
+fn restore_in_parallel(source: &Database<'_>, copy: &Database<'_>, user: &str) {
+    let file = format!("{}/{}.dump", env!("CARGO_TARGET_TMPDIR"), source.name());
+    let mut dump = source.server().program("pg_dump", source.name(), user);
+    run_clean(dump.args(["--format=custom", "--file", &file]));
+    let mut restore = copy.server().program("pg_restore", copy.name(), user);
+    run_clean(restore.args(["--exit-on-error", "--jobs=4", "--dbname", copy.name(), &file]));
+}
+
 #[test]
 fn custom_format_in_parallel() {
     let (mut source, mut copy) = (Database::new(), Database::owned_by("postgres"));
     source.run(OBJECTS);
-    let file = format!("{}/sentiment.dump", env!("CARGO_TARGET_TMPDIR"));
-    let mut dump = source.server().program("pg_dump", source.name(), "postgres");
-    run_clean(dump.args(["--format=custom", "--file", &file]));
-    let mut restore = copy.server().program("pg_restore", copy.name(), "postgres");
-    run_clean(restore.args(["--exit-on-error", "--jobs=2", "--dbname", copy.name(), &file]));
+    restore_in_parallel(&source, &copy, "postgres");
     assert_restored(&mut source, &mut copy);
+}
+
+#[test]
+fn custom_format_in_parallel_as_database_owner() {
+    let setup = Database::new();
+    setup.connect("postgres").batch_execute("CREATE ROLE restore_owner LOGIN").unwrap();
+    {
+        let (mut source, mut copy) =
+            (Database::owned_by("restore_owner"), Database::owned_by("restore_owner"));
+        for database in [&mut source, &mut copy] {
+            database.run("ALTER SCHEMA public OWNER TO restore_owner");
+        }
+        let mut owner = source.connect("restore_owner");
+        owner.batch_execute("CREATE EXTENSION pg_sentiment").unwrap();
+        owner.batch_execute(OBJECTS).unwrap();
+        restore_in_parallel(&source, &copy, "restore_owner");
+        assert_restored(&mut source, &mut copy);
+    }
+    setup.connect("postgres").batch_execute("DROP ROLE restore_owner").unwrap();
+}
+
+/// A whole server with its roles, what they were granted, and a model of each database.
+#[test]
+fn all_databases_of_a_server() {
+    let (old, new) = (Server::start(&[]), Server::start(&[]));
+    let mut source = Database::on(&old);
+    source.run(OBJECTS);
+    source.run(
+        "CREATE ROLE trainer LOGIN; GRANT EXECUTE ON FUNCTION learn_sentiment, refresh_sentiment TO trainer;
+         ALTER ROLE trainer SET sentiment.default_model = 'mood'",
+    );
+    let mut other = Database::on(&old);
+    other.run(
+        "CREATE TABLE examples (body text, label text);
+         INSERT INTO examples SELECT 'word ' || n, (n % 2)::text FROM generate_series(1, 40) AS n;
+         SELECT train_sentiment('mood', 'examples', 'body', 'label', 'naive_bayes')",
+    );
+    let dump = run_clean(&mut old.program("pg_dumpall", "postgres", "postgres"));
+    let mut psql = new.program("psql", "postgres", "postgres");
+    psql.args(["--no-psqlrc", "--quiet"]).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut psql = psql.stdin(Stdio::piped()).spawn().unwrap();
+    psql.stdin.take().unwrap().write_all(dump.as_bytes()).unwrap();
+    let output = psql.wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    // The superuser is there already.
+    let unasked: Vec<_> =
+        errors.lines().filter(|line| !line.contains("role \"postgres\" already exists")).collect();
+    assert!(output.status.success() && unasked.is_empty(), "{errors}");
+    let mut copy = Database::existing(&new, source.name());
+    let mut trainer = copy.connect("trainer");
+    let label: String = trainer.query_one("SELECT sentiment('foggy')", &[]).unwrap().get(0);
+    assert_eq!(label, "negative", "the trainer's default model");
+    trainer.batch_execute("SELECT learn_sentiment('mood', 'misty', 'negative')").unwrap();
+    copy.run(
+        "DELETE FROM sentiment.unlearned WHERE feedback = (SELECT max(feedback) FROM sentiment.unlearned)",
+    );
+    drop(trainer);
+    assert_restored(&mut source, &mut copy);
+    let mut other_copy = Database::existing(&new, other.name());
+    let bytes = "SELECT md5(export_sentiment('mood'))";
+    assert_eq!(other_copy.value::<String>(bytes), other.value::<String>(bytes));
 }

@@ -242,6 +242,34 @@ fn a_dropped_model_leaves_no_file() {
     assert!(files_of(&mut database).len() <= 3);
 }
 
+/// A session that ends while it writes cannot remove what it has written: whoever writes next does.
+#[test]
+fn a_terminated_session_leaves_no_file() {
+    let mut database = Database::new();
+    database.run(&train("m", "good", "bad", 4000));
+    database.run(&train("n", "good", "bad", 4000));
+    assert_eq!(label(database.client(), "m"), "good");
+    let file = files_of(&mut database).remove(0);
+    let mut gone = database.connect("postgres");
+    let pid =
+        |client: &mut Client| -> i32 { client.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0) };
+    let (ended, lives) = (pid(&mut gone), pid(database.client()));
+    drop(gone);
+    let unfinished = |pid: i32| file.with_extension(pid.to_string());
+    for pid in [ended, lives] {
+        fs::write(unfinished(pid), "half").unwrap();
+    }
+    database.run(&format!(
+        "DO $$ BEGIN WHILE EXISTS (SELECT FROM pg_stat_activity WHERE pid = {ended}) LOOP
+        PERFORM pg_sleep(0.01), pg_stat_clear_snapshot(); END LOOP; END $$"
+    ));
+    assert_eq!(label(&mut database.connect("postgres"), "n"), "good");
+    assert!(!unfinished(ended).exists(), "nobody writes it");
+    assert!(unfinished(lives).exists(), "a session that lives may be writing it");
+    fs::remove_file(unfinished(lives)).unwrap();
+    assert_eq!(files_of(&mut database).len(), 2);
+}
+
 #[test]
 fn a_dropped_database_leaves_no_file() {
     let server = Server::start(&[]);

@@ -1,6 +1,6 @@
 //! Labelled texts as they are gathered for training, and how some of them are held out.
 
-use super::Memory;
+use super::memory::{Growth, Memory};
 use crate::text::{MAX_TEXT_BYTES, Text, Tokenized};
 use crate::{Error, ErrorKind, Result, hash};
 
@@ -13,7 +13,7 @@ pub const MAX_LABEL_BYTES: usize = 1_000;
 /// Labelled texts in the order in which they were added.
 #[derive(Debug)]
 pub struct Corpus {
-    memory: Memory,
+    growth: Growth,
     bytes: Vec<u8>,
     rows: Vec<Row>,
     labels: Vec<String>,
@@ -54,7 +54,8 @@ impl Corpus {
     /// An empty one that may use so many bytes of memory.
     pub fn new(memory: u64) -> Self {
         let (bytes, rows, labels) = (Vec::new(), Vec::new(), Vec::new());
-        Self { memory: Memory(memory), bytes, rows, labels, skipped: 0, tokenized: Tokenized::default() }
+        let growth = Memory(memory).growth("the texts", 0);
+        Self { growth, bytes, rows, labels, skipped: 0, tokenized: Tokenized::default() }
     }
 
     /// Adds a labelled text; one that holds nothing to score is skipped.
@@ -72,7 +73,7 @@ impl Corpus {
         let key = self.tokenized.tokens().iter().fold(0, |left, token| hash::joint(left, token.hash));
         self.bytes.extend_from_slice(text);
         self.rows.push(Row { end: self.bytes.len(), key, label });
-        self.memory.holds("the texts", self.size())
+        self.growth.to(self.size())
     }
 
     /// Counts a row that cannot be trained on: its text or label is missing.

@@ -85,6 +85,7 @@ impl Rows {
         let joined = vocabulary.of_sort(TermSort::Pair).start..vocabulary.of_sort(TermSort::Triple).end;
         rows.lefts = vec![0; joined.len()];
         let (mut reader, mut grams) = (Reader::default(), GramBuffer::default());
+        let mut growth = memory.growth("the rows", held);
         let (mut words, mut others) = (TermMap::<u32>::default(), TermMap::<u32>::default());
         for (at, example) in examples.iter().enumerate() {
             watch.step("reading texts", at, examples.len())?;
@@ -113,7 +114,7 @@ impl Rows {
             if let Some(lexicon) = lexicon {
                 rows.shapes.push(shape(&reader, lexicon));
             }
-            memory.holds("the rows", held + rows.size() + (words.capacity() + others.capacity()) * 17)?;
+            growth.to(rows.size() + (words.capacity() + others.capacity()) * 17)?;
         }
         Ok(rows)
     }

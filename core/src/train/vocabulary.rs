@@ -127,16 +127,16 @@ impl Vocabulary {
         memory: Memory,
         watch: &mut dyn Watch,
     ) -> Result<Self> {
-        let mut sketch = Sketch::for_texts(examples.len());
-        let size = held + sketch.counts.len();
-        memory.holds("a sketch of the terms", size)?;
+        let sketched = Sketch::places(examples.len());
+        memory.takes("a sketch of the terms", held, sketched)?;
+        let (mut sketch, size) = (Sketch::with_places(sketched), held + sketched);
         sketch.fill(examples, kept, size, memory, watch)?;
         let mut counter = Counter::new(sketch, kept);
-        let mut reader = Reader::default();
+        let (mut reader, mut growth) = (Reader::default(), memory.growth("the terms", size));
         for (at, example) in examples.iter().enumerate() {
             watch.step("counting terms", examples.len() + at, 2 * examples.len())?;
             counter.add(example.text, &mut reader);
-            memory.holds("the terms", size + counter.size())?;
+            growth.to(counter.size())?;
         }
         let (places, counts) = counter.finish();
         drop(reader);

@@ -12,8 +12,13 @@ pub(super) struct Sketch {
 }
 
 impl Sketch {
-    pub fn for_texts(texts: usize) -> Self {
-        Self { counts: vec![0; texts.saturating_mul(64).next_power_of_two().clamp(1 << 12, 1 << 26)] }
+    /// How many counts, of a byte each, there should be for so many texts: a power of two.
+    pub fn places(texts: usize) -> usize {
+        texts.saturating_mul(64).next_power_of_two().clamp(1 << 12, 1 << 26)
+    }
+
+    pub fn with_places(places: usize) -> Self {
+        Self { counts: vec![0; places] }
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
@@ -38,7 +43,7 @@ impl Sketch {
         let mut reader = Reader::default();
         // Where each word's form ends among all forms, and how often it occurs.
         let (mut words, mut places) = (Vec::<(usize, u8)>::new(), TermMap::<u32>::default());
-        let mut forms = String::new();
+        let (mut forms, mut growth) = (String::new(), memory.growth("the words", held));
         for (at, example) in examples.iter().enumerate() {
             watch.step("counting terms", at, 2 * examples.len())?;
             reader.read(example.text);
@@ -60,7 +65,7 @@ impl Sketch {
                 *times = times.saturating_add(1);
             }
             let size = forms.capacity() + words.capacity() * 16 + places.capacity() * 17;
-            memory.holds("the words", held + size)?;
+            growth.to(size)?;
         }
         let (mut start, mut grams) = (0, GramBuffer::default());
         for (at, (end, times)) in words.into_iter().enumerate() {

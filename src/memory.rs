@@ -1,0 +1,75 @@
+//! What happens where there is no memory left.
+//!
+//! PostgreSQL's own allocations end the statement then. Rust's would end the process by a signal, upon which the server ends
+//! every other session and recovers from its log. Here the session alone ends, as orderly as after an administrator's command:
+//! an error cannot be raised from within an allocation, for the compiler counts on none. What is large is asked for so that
+//! the answer may be no (`sentiment_core::memory`), and then the statement alone ends.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ffi::{c_char, c_int};
+
+use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
+use sentiment_core::memory::may_be_refused;
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
+
+/// The C library's memory, as Rust's default, with another end.
+struct Allocator;
+
+// SAFETY: all is left to the system's allocator, and what it answers is passed on unchanged or not at all.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promises are the same.
+        had(unsafe { System.alloc(layout) })
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as above.
+        had(unsafe { System.alloc_zeroed(layout) })
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as above.
+        had(unsafe { System.realloc(place, layout, size) })
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[inline]
+fn had(place: *mut u8) -> *mut u8 {
+    if place.is_null() && !may_be_refused() {
+        end_session();
+    }
+    place
+}
+
+unsafe extern "C-unwind" {
+    fn errstart(level: c_int, domain: *const c_char) -> bool;
+    fn errcode(sqlstate: c_int) -> c_int;
+    fn errmsg(format: *const c_char, ...) -> c_int;
+    fn errhint(format: *const c_char, ...) -> c_int;
+    fn errfinish(file: *const c_char, line: c_int, function: *const c_char);
+}
+
+/// Ends the session with an error message; allocates nothing of Rust's.
+#[cold]
+fn end_session() -> ! {
+    // SAFETY: the server's own way to report; it has memory set aside for this. At this level it does not return but has the
+    // process exit, which unwinds nothing.
+    unsafe {
+        pg_sys::error_context_stack = std::ptr::null_mut();
+        if errstart(PgLogLevel::FATAL as c_int, std::ptr::null()) {
+            errcode(PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY as c_int);
+            errmsg(c"%s".as_ptr(), c"out of memory".as_ptr());
+            let hint = c"Free memory, or raise the limit of the server's processes; then connect again.";
+            errhint(c"%s".as_ptr(), hint.as_ptr());
+            errfinish(c"memory.rs".as_ptr(), 0, c"pg_sentiment".as_ptr());
+        }
+    }
+    std::process::abort()
+}
