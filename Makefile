@@ -23,7 +23,7 @@ feature=pg_sentiment/pg$$(scripts/pg_config --major)
 export PGRX_PG_CONFIG_PATH
 endef
 
-.PHONY: build install package deb demo demo-stop test test-package test-docker check-majors test-matrix test-crash test-pg-upgrade test-soak lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check requirements prefix clean help
+.PHONY: build install package deb demo demo-stop demo-gateway test test-gateway test-package test-docker check-majors test-matrix test-crash test-pg-upgrade test-soak lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check requirements prefix clean help
 
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
@@ -56,12 +56,23 @@ demo: requirements build prefix ## score sample messages on a throw-away server,
 demo-stop: ## stop that server and remove it
 	scripts/server remove $(target)/demo
 
+demo-gateway: requirements build prefix ## the same with the gateway: its page open, messages flowing; until Ctrl-C
+	cargo build --release --locked -p sentiment-gateway
+	demo/gateway $(target)/demo-gateway
+
 test: requirements lint ## lints and all tests; CI runs deny and fuzz besides
 	cargo test --locked -p sentiment-core -p sentiment-models -p sentiment-bench
 	$(MAKE) build prefix
 	cargo test --locked --no-fail-fast -p sentiment-tests
+	cargo test --locked --no-fail-fast -p sentiment-gateway
 	$(MAKE) bench-check
 	$(MAKE) models-check
+
+test-gateway: requirements build prefix ## the gateway in a browser, and against its OpenAPI document; installs both tools
+	@if ! command -v chromedriver >/dev/null && ((EUID == 0)) && command -v apt-get >/dev/null; then
+		apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null
+	fi
+	SCHEMATHESIS=1 cargo test --locked --no-fail-fast -p sentiment-gateway
 
 check-majors: ## type-check the extension for PostgreSQL 14 and 16, which no Debian of today has
 	scripts/check-majors 14 16
@@ -88,7 +99,8 @@ lint: ## formatting, clippy and shellcheck, with warnings as errors
 	$(for_postgres)
 	cargo clippy --workspace --all-targets --locked --features "$$feature" -- -D warnings
 	if command -v shellcheck >/dev/null; then
-		shellcheck -x scripts/* packaging/install tests/docker/docker-entrypoint.sh demo/run benches/peers .ci/run
+		shellcheck -x scripts/* packaging/install tests/docker/docker-entrypoint.sh demo/run demo/gateway gateway/tests/schemathesis \
+			benches/peers .ci/run
 	else
 		echo "skipped: shellcheck is not installed, the scripts were not checked"
 	fi

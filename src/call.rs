@@ -55,8 +55,11 @@ impl Call {
     pub fn answer(&self, function: impl FnOnce(&Self) -> Answer) -> pg_sys::Datum {
         // SAFETY: the server's list of what adds context may be empty at any time. It is put back below; after an error whoever
         // catches it puts his own back.
-        let context =
-            unsafe { std::mem::replace(&mut *(&raw mut pg_sys::error_context_stack), std::ptr::null_mut()) };
+        let context = unsafe {
+            let context = pg_sys::error_context_stack;
+            pg_sys::error_context_stack = std::ptr::null_mut();
+            context
+        };
         let datum = function(self).unwrap_or_else(|failure| failure.raise());
         // SAFETY: as above; `new` was promised a live call.
         unsafe {

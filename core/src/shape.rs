@@ -91,7 +91,7 @@ pub(crate) struct Shape {
 }
 
 /// Wide enough for the tokens of any text.
-const LANE: u32 = 21;
+const LANE: usize = 21;
 
 /// What a token with a set of marks adds to those that are counted.
 const MARKED: [u64; TokenMarks::NUMBERS] = {
@@ -100,7 +100,7 @@ const MARKED: [u64; TokenMarks::NUMBERS] = {
     while set < marked.len() {
         let mut lane = 0;
         while lane < COUNTED.len() {
-            marked[set] |= ((set & COUNTED[lane].number() != 0) as u64) << (LANE * lane as u32);
+            marked[set] |= ((set & COUNTED[lane].number() != 0) as u64) << (LANE * lane);
             lane += 1;
         }
         set += 1;
@@ -161,7 +161,7 @@ impl Shape {
     /// How many tokens have each of the marks in `COUNTED`.
     fn marked(&self) -> [u32; COUNTED.len()] {
         std::array::from_fn(|lane| {
-            let count = self.marked >> (LANE as usize * lane) & ((1 << LANE) - 1);
+            let count = self.marked >> (LANE * lane) & ((1 << LANE) - 1);
             u32::try_from(count).unwrap_or(u32::MAX)
         })
     }

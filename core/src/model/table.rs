@@ -30,10 +30,10 @@ const LEXICON_UNITS: f64 = 3.75;
 /// The value of each bit pattern, two's complement.
 const LEXICON_VALUES: [f64; 1 << (8 - LEXICON)] = {
     let mut values = [0.0; 1 << (8 - LEXICON)];
-    let mut pattern = 0;
-    while pattern < values.len() {
-        let signed = ((pattern << LEXICON) as u8).cast_signed() >> LEXICON;
-        values[pattern] = signed as f64 / LEXICON_UNITS;
+    let mut pattern = 0_u8;
+    while (pattern as usize) < values.len() {
+        let signed = (pattern << LEXICON).cast_signed() >> LEXICON;
+        values[pattern as usize] = signed as f64 / LEXICON_UNITS;
         pattern += 1;
     }
     values

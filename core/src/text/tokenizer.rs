@@ -48,7 +48,7 @@ impl TokenMarks {
 
     /// (Without a branch: which words are shouted or negated cannot be foreseen.)
     fn with(self, marks: Self, set: bool) -> Self {
-        Self(self.0 | marks.0 * u8::from(set))
+        Self(self.0 | (marks.0 * u8::from(set)))
     }
 }
 

@@ -1,0 +1,91 @@
+//! Who may do what: keys, scopes and rates, before a request is read.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::config::Scope;
+use crate::keys::Keys;
+use crate::limits::{Client, Rate};
+use crate::problem::Problem;
+
+/// What decides on requests.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    keys: Keys,
+    public: Option<Scope>,
+    rate: Rate,
+}
+
+impl Gate {
+    /// `public` is what needs no key.
+    pub fn new(keys: Keys, public: &[Scope], rate: Rate) -> Gate {
+        Gate { keys, public: public.iter().max().copied(), rate }
+    }
+
+    /// Whether this needs no key.
+    pub fn is_public(&self, scope: Scope) -> bool {
+        self.public.is_some_and(|public| public >= scope)
+    }
+
+    async fn check(&self, headers: &HeaderMap, address: IpAddr, scope: Scope) -> Result<(), Problem> {
+        let Some(given) = headers.get(header::AUTHORIZATION) else {
+            self.rate.count(Client::Address(address))?;
+            if self.is_public(scope) {
+                return Ok(());
+            }
+            return Err(unauthorised("a key is needed: Authorization: Bearer sgk_..."));
+        };
+        let secret = given.to_str().ok().and_then(|given| {
+            let (scheme, secret) = given.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())
+        });
+        let key = match secret {
+            Some(secret) => self.keys.find(secret).await?,
+            None => None,
+        };
+        let Some(key) = key else {
+            // Guesses count against whoever guesses.
+            self.rate.count(Client::Address(address))?;
+            return Err(unauthorised("this key is not known, or was revoked"));
+        };
+        self.rate.count(Client::Key(key.id))?;
+        if key.has_expired() {
+            return Err(unauthorised("this key has expired"));
+        }
+        if !key.allows(scope) {
+            let detail = format!("this key lacks the scope {}", scope.name());
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+        }
+        Ok(())
+    }
+}
+
+fn unauthorised(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, detail)
+}
+
+/// Lets a request through that may do what the scope says.
+pub async fn require(
+    State((gate, scope)): State<(Gate, Scope)>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    gate.check(request.headers(), peer.ip(), scope).await?;
+    Ok(next.run(request).await)
+}
+
+/// Lets a request through that is signed in another way, at the rate of its address.
+pub async fn limit(
+    State(gate): State<Gate>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    gate.rate.count(Client::Address(peer.ip()))?;
+    Ok(next.run(request).await)
+}

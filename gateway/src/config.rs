@@ -1,0 +1,252 @@
+//! Settings: each is a flag and an environment variable. The README's table has them all, and a test compares the two.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Messages stream in, sentiment streams out: the gateway of pg_sentiment.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct Settings {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub database: Database,
+    #[command(flatten)]
+    pub logging: Logging,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API, the page and the streams, until SIGTERM or SIGINT
+    Serve(Box<Serve>),
+    /// Make or upgrade the schema messages, and its partitions
+    Migrate(Retention),
+    /// Create, revoke or list API keys
+    #[command(subcommand)]
+    Key(Key),
+    /// Store messages from a file or from standard input
+    Load(Load),
+}
+
+/// Where the database is.
+#[derive(Debug, Args)]
+pub struct Database {
+    /// postgresql://user:password@host:port/database, or key=value pairs
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        global = true,
+        default_value = "postgresql:///postgres"
+    )]
+    pub database_url: String,
+    /// PEM file of the authorities that the database's certificate is checked against; without it those of the system
+    #[arg(long, env = "SENTIMENT_DATABASE_CA", global = true)]
+    pub database_ca: Option<PathBuf>,
+    /// The most connections to the database
+    #[arg(long, env = "SENTIMENT_DATABASE_CONNECTIONS", global = true, default_value_t = 16, value_parser = clap::value_parser!(u16).range(4..))]
+    pub database_connections: u16,
+    /// How long a statement may take, training apart
+    #[arg(long, env = "SENTIMENT_STATEMENT_TIMEOUT", global = true, default_value = "30s", value_parser = humantime::parse_duration)]
+    pub statement_timeout: Duration,
+}
+
+/// What is logged, to standard error.
+#[derive(Debug, Args)]
+pub struct Logging {
+    /// error, warn, info, debug or trace, of all or of modules
+    #[arg(long, env = "SENTIMENT_LOG", global = true, default_value = "info")]
+    pub log: String,
+    /// One line of text or of JSON an event
+    #[arg(long, env = "SENTIMENT_LOG_FORMAT", global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// How long messages are kept.
+#[derive(Clone, Debug, Args)]
+pub struct Retention {
+    /// Messages received longer ago than this are dropped, by whole days; without it nothing is
+    #[arg(long, env = "SENTIMENT_RETENTION", value_parser = humantime::parse_duration)]
+    pub retention: Option<Duration>,
+}
+
+/// The server's settings.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Address and port of the HTTP server
+    #[arg(long, env = "SENTIMENT_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    #[command(flatten)]
+    pub retention: Retention,
+    #[command(flatten)]
+    pub access: Access,
+    #[command(flatten)]
+    pub limits: Limits,
+    #[command(flatten)]
+    pub sms: Sms,
+}
+
+/// Who may do what.
+#[derive(Debug, Args)]
+pub struct Access {
+    /// What anyone may do without a key: read, write or admin, separated by commas
+    #[arg(long, env = "SENTIMENT_PUBLIC_SCOPES", value_enum, value_delimiter = ',')]
+    pub public_scopes: Vec<Scope>,
+    /// Origins whose pages may call the API from a browser, separated by commas; none by default
+    #[arg(long, env = "SENTIMENT_CORS_ORIGINS", value_delimiter = ',')]
+    pub cors_origins: Vec<String>,
+}
+
+/// What a key lets its holder do; each includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Scope {
+    /// Score texts and read messages
+    Read,
+    /// Store messages and feedback
+    Write,
+    /// Train and deploy models
+    Admin,
+}
+
+impl Scope {
+    /// As the database has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scope::Read => "read",
+            Scope::Write => "write",
+            Scope::Admin => "admin",
+        }
+    }
+}
+
+/// What a client may ask of the server.
+#[derive(Clone, Debug, Args)]
+pub struct Limits {
+    /// The most bytes of a request's body
+    #[arg(long, env = "SENTIMENT_MAX_BODY", default_value_t = 16 << 20)]
+    pub max_body: usize,
+    /// The most connections at once; further ones wait
+    #[arg(long, env = "SENTIMENT_MAX_CONNECTIONS", default_value_t = 1024)]
+    pub max_connections: usize,
+    /// Requests a second that a key, or an address without one, may make; 0 for any number
+    #[arg(long, env = "SENTIMENT_RATE_LIMIT", default_value_t = 1000)]
+    pub rate_limit: u32,
+    /// How long a request's head may take to arrive
+    #[arg(long, env = "SENTIMENT_HEADER_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub header_timeout: Duration,
+    /// How long a request's body may take to arrive
+    #[arg(long, env = "SENTIMENT_BODY_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub body_timeout: Duration,
+    /// How long a client may leave an answer unread
+    #[arg(long, env = "SENTIMENT_WRITE_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub write_timeout: Duration,
+    /// The most live streams at once
+    #[arg(long, env = "SENTIMENT_MAX_STREAMS", default_value_t = 256)]
+    pub max_streams: usize,
+    /// How long requests in progress may take to end when the server is told to
+    #[arg(long, env = "SENTIMENT_SHUTDOWN_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub shutdown_timeout: Duration,
+}
+
+/// Text messages from Twilio.
+#[derive(Clone, Debug, Args)]
+pub struct Sms {
+    /// The account's auth token, with which its webhooks are signed; without it there is no webhook
+    #[arg(long, env = "SENTIMENT_SMS_AUTH_TOKEN", hide_env_values = true, requires = "public_url")]
+    pub sms_auth_token: Option<String>,
+    /// How the world reaches this server, as https://example.org: webhooks are signed with it
+    #[arg(long, env = "SENTIMENT_PUBLIC_URL")]
+    pub public_url: Option<String>,
+    /// What a text message is answered with; without it, nothing
+    #[arg(long, env = "SENTIMENT_SMS_REPLY")]
+    pub sms_reply: Option<String>,
+}
+
+/// API keys.
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// Make a key and print it, once
+    Create {
+        /// What it is for
+        name: String,
+        /// read, write or admin; each includes those before it
+        #[arg(long, value_enum, value_delimiter = ',', default_value = "read")]
+        scopes: Vec<Scope>,
+        /// How long it is valid, as 90d; without it, until it is revoked
+        #[arg(long, value_parser = humantime::parse_duration)]
+        expires_in: Option<Duration>,
+    },
+    /// End a key's life, at once and everywhere
+    Revoke {
+        /// Its number, from list
+        id: i64,
+    },
+    /// Print all keys, without their secrets
+    List,
+}
+
+/// What is loaded, and how.
+#[derive(Debug, Args)]
+pub struct Load {
+    /// A file of CSV with a header, or of JSON lines; - is standard input
+    pub file: PathBuf,
+    /// What the file is; without it, its name says so
+    #[arg(long, value_enum)]
+    pub format: Option<LoadFormat>,
+    /// The source of messages that name none
+    #[arg(long, default_value = "load")]
+    pub source: String,
+    /// Give messages without an external id their place in the file, so that a second run stores none twice
+    #[arg(long)]
+    pub number: bool,
+    /// Go on after messages that cannot be stored
+    #[arg(long)]
+    pub skip_bad: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LoadFormat {
+    Csv,
+    Jsonl,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// Each flag that has a variable stands in the README with its default.
+    #[test]
+    fn readme_has_every_setting() {
+        let readme = include_str!("../../README.md");
+        let command = Settings::command();
+        let serve = command.find_subcommand("serve").unwrap();
+        let mut settings = 0;
+        for argument in command.get_arguments().chain(serve.get_arguments()) {
+            let (Some(flag), Some(variable)) = (argument.get_long(), argument.get_env()) else { continue };
+            let default: Vec<_> =
+                argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+            let default =
+                if default.is_empty() { String::new() } else { format!(" `{}`", default.join(",")) };
+            let row = format!("| `--{flag}` | `{}` |{default} |", variable.to_string_lossy());
+            assert!(readme.contains(&row), "the README has no row: {row}");
+            settings += 1;
+        }
+        assert!(settings > 15, "{settings}");
+    }
+
+    #[test]
+    fn arguments_do_not_contradict_each_other() {
+        Settings::command().debug_assert();
+    }
+}

@@ -1,0 +1,272 @@
+//! What goes out live: messages in the order in which they were committed, none left out.
+//!
+//! Commits are numbered by `messages.number_batches()`: a reader who has seen all up to a position has missed nothing. One
+//! task listens, numbers what is new, reads it once and hands it to all readers. A reader who comes back with a position
+//! first reads from the table what came after it.
+
+mod reader;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use deadpool_postgres::Pool;
+use serde::Serialize;
+use time::OffsetDateTime;
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinHandle;
+use tokio_postgres::Row;
+use utoipa::ToSchema;
+
+use crate::database::{Address, Failure};
+use crate::keys::Keys;
+use crate::problem::Problem;
+
+pub use reader::{Filter, Reader};
+
+/// The most messages that are read at once.
+const PAGE: usize = 200;
+/// The most pages that wait for a reader before it counts as slow.
+const BACKLOG: usize = 16;
+/// How often it is looked for messages without being told: a connection may have been lost unnoticed.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// A message as it is shown.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Shown {
+    pub id: i64,
+    /// When it was stored
+    #[serde(with = "time::serde::rfc3339")]
+    pub received_at: OffsetDateTime,
+    /// When it was written, as its sender says
+    #[serde(with = "time::serde::rfc3339")]
+    pub sent_at: OffsetDateTime,
+    pub source: String,
+    #[schema(required)]
+    pub external_id: Option<String>,
+    #[schema(required)]
+    pub author: Option<String>,
+    pub body: String,
+    #[schema(required)]
+    pub label: Option<String>,
+    #[schema(required)]
+    pub score: Option<f64>,
+    #[schema(required)]
+    pub model_version: Option<String>,
+}
+
+impl Shown {
+    /// The columns that [`Shown::new`] reads, of `messages.message AS m`.
+    pub const COLUMNS: &str = "m.id, m.received_at, m.sent_at, m.source, m.external_id, m.author, m.body, m.label, m.score, m.model_version";
+
+    pub fn new(row: &Row) -> Shown {
+        Shown {
+            id: row.get(0),
+            received_at: row.get(1),
+            sent_at: row.get(2),
+            source: row.get(3),
+            external_id: row.get(4),
+            author: row.get(5),
+            body: row.get(6),
+            label: row.get(7),
+            score: row.get(8),
+            model_version: row.get(9),
+        }
+    }
+}
+
+/// Up to where somebody has seen everything: a position, and within it a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    pub position: i64,
+    pub id: i64,
+}
+
+impl Cursor {
+    /// All that has this position.
+    pub fn after(position: i64) -> Cursor {
+        Cursor { position, id: i64::MAX }
+    }
+
+    /// Reads what [`Display`](std::fmt::Display) writes.
+    pub fn parse(text: &str) -> Option<Cursor> {
+        let (position, id) = text.split_once('-')?;
+        let number = |text: &str| text.parse().ok().filter(|number: &i64| *number >= 0);
+        Some(Cursor { position: number(position)?, id: number(id)? })
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}-{}", self.position, self.id)
+    }
+}
+
+/// A message on its way out.
+#[derive(Debug)]
+pub struct Event {
+    pub cursor: Cursor,
+    pub message: Shown,
+    /// As server-sent events have it.
+    frame: Bytes,
+}
+
+impl Event {
+    fn new(row: &Row) -> Event {
+        let message = Shown::new(row);
+        let cursor = Cursor { position: row.get(10), id: message.id };
+        let json = serde_json::to_string(&message).unwrap_or_default();
+        let frame = Bytes::from(format!("id: {cursor}\nevent: message\ndata: {json}\n\n"));
+        Event { cursor, message, frame }
+    }
+}
+
+type Page = Arc<Vec<Event>>;
+
+/// The live feed of one process.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    pool: Pool,
+    pages: broadcast::Sender<Page>,
+    readers: Arc<AtomicUsize>,
+    most_readers: usize,
+    ending: watch::Receiver<bool>,
+}
+
+impl Feed {
+    /// Starts to listen, until `ending`; also returns the task that does.
+    pub fn start(
+        address: Address,
+        pool: Pool,
+        keys: Keys,
+        most_readers: usize,
+        ending: watch::Receiver<bool>,
+    ) -> (Feed, JoinHandle<()>) {
+        let (pages, _) = broadcast::channel(BACKLOG);
+        let feed = Feed { pool, pages, readers: Arc::new(AtomicUsize::new(0)), most_readers, ending };
+        let listening = tokio::spawn(listen(address, feed.clone(), keys));
+        (feed, listening)
+    }
+
+    /// A reader of what comes from now on, or of what came after a cursor.
+    pub fn read(&self, filter: Filter, after: Option<Cursor>) -> Result<Reader, Problem> {
+        if self.readers.fetch_add(1, Ordering::Relaxed) >= self.most_readers {
+            self.readers.fetch_sub(1, Ordering::Relaxed);
+            return Err(Problem::unavailable("the gateway has as many live streams as it may have"));
+        }
+        Ok(Reader::new(self.clone(), filter, after))
+    }
+}
+
+/// Messages after a cursor in the order of commits, at most [`PAGE`].
+pub async fn after(pool: &Pool, cursor: Cursor) -> Result<Vec<Event>, Problem> {
+    let read = format!(
+        "SELECT {}, b.position
+         FROM messages.batch AS b
+         CROSS JOIN LATERAL unnest(b.ids) AS r
+         JOIN messages.message AS m ON m.id >= lower(r) AND m.id < upper(r)
+             AND m.received_at >= b.first_received AND m.received_at <= b.last_received
+         WHERE b.position >= $1 AND (b.position > $1 OR m.id > $2)
+         ORDER BY b.position, m.id
+         LIMIT $3",
+        Shown::COLUMNS
+    );
+    let client = pool.get().await?;
+    let read = client.prepare_cached(&read).await?;
+    let rows = client
+        .query(&read, &[&cursor.position, &cursor.id, &i64::try_from(PAGE).unwrap_or(i64::MAX)])
+        .await?;
+    Ok(rows.iter().map(Event::new).collect())
+}
+
+/// Numbers what has committed; returns the highest position.
+pub async fn number(pool: &Pool) -> Result<i64, Problem> {
+    let client = pool.get().await?;
+    let number = client.prepare_cached("SELECT messages.number_batches()").await?;
+    Ok(client.query_one(&number, &[]).await?.get(0))
+}
+
+/// Listens until the gateway ends, over lost connections: what was missed meanwhile is read afterwards.
+async fn listen(address: Address, feed: Feed, keys: Keys) {
+    let mut cursor = None;
+    let mut ending = feed.ending.clone();
+    loop {
+        if let Err(failure) = hear(&address, &feed, &keys, &mut cursor).await {
+            tracing::warn!("not listening: {failure}");
+        }
+        // While nothing is heard, a revoked key may be remembered.
+        keys.forget();
+        let rest = tokio::time::timeout(Duration::from_secs(1), ending.wait_for(|ending| *ending));
+        if rest.await.is_ok() {
+            return;
+        }
+    }
+}
+
+/// Listens until the connection is lost, or the gateway ends: then no statement is left half done.
+async fn hear(
+    address: &Address,
+    feed: &Feed,
+    keys: &Keys,
+    cursor: &mut Option<Cursor>,
+) -> Result<(), Failure> {
+    let (_client, mut notices) = address.listen(&["sentiment_messages", "sentiment_keys"]).await?;
+    let mut ending = feed.ending.clone();
+    loop {
+        pass_on(feed, cursor).await?;
+        let mut notice = tokio::select! {
+            notice = notices.recv() => match notice {
+                Some(channel) => Some(channel),
+                None => return Err(Failure::Other("the connection to the database was lost".into())),
+            },
+            () = tokio::time::sleep(LOOK) => None,
+            _ = ending.wait_for(|ending| *ending) => return Ok(()),
+        };
+        // All that was heard meanwhile is answered at once.
+        while let Some(channel) = notice {
+            if channel == "sentiment_keys" {
+                keys.forget();
+            }
+            notice = notices.try_recv().ok();
+        }
+    }
+}
+
+/// Numbers what is new and hands it to the readers; without any, only remembers how far it is.
+async fn pass_on(feed: &Feed, cursor: &mut Option<Cursor>) -> Result<(), Problem> {
+    let head = Cursor::after(number(&feed.pool).await?);
+    let Some(seen) = cursor else {
+        *cursor = Some(head);
+        return Ok(());
+    };
+    while *seen < head {
+        if feed.pages.receiver_count() == 0 {
+            *seen = head;
+            return Ok(());
+        }
+        let page = after(&feed.pool, *seen).await?;
+        let Some(last) = page.last() else {
+            *seen = head;
+            return Ok(());
+        };
+        *seen = last.cursor;
+        let _ = feed.pages.send(Arc::new(page));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_are_read_as_written() {
+        let cursor = Cursor { position: 7, id: 12 };
+        assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
+        assert!(Cursor { position: 8, id: 1 } > cursor && Cursor::after(7) > cursor);
+        for bad in ["", "7", "7-", "-7-1", "7--1", "a-b", "1-99999999999999999999"] {
+            assert_eq!(Cursor::parse(bad), None, "{bad}");
+        }
+    }
+}

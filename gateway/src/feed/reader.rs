@@ -1,0 +1,139 @@
+//! One reader of the feed: a stream of server-sent events.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use super::{Cursor, Event, Feed, PAGE, Page, Shown, after};
+
+/// How often a quiet stream says that it is alive.
+const ALIVE: Duration = Duration::from_secs(15);
+
+/// Which messages a reader wants; what is not given does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub label: Option<String>,
+    pub source: Option<String>,
+    pub model_version: Option<String>,
+}
+
+impl Filter {
+    fn wants(&self, message: &Shown) -> bool {
+        let is =
+            |wanted: &Option<String>, value: Option<&String>| wanted.is_none() || wanted.as_ref() == value;
+        is(&self.label, message.label.as_ref())
+            && is(&self.source, Some(&message.source))
+            && is(&self.model_version, message.model_version.as_ref())
+    }
+}
+
+/// Where a reader is.
+enum Stage {
+    /// Reads from the table what came after its cursor.
+    CatchingUp,
+    /// Gets what the feed reads.
+    Live(broadcast::Receiver<Page>),
+}
+
+/// A reader. Dropping it makes room for another.
+pub struct Reader {
+    feed: Feed,
+    filter: Filter,
+    cursor: Option<Cursor>,
+    stage: Stage,
+    ready: VecDeque<Bytes>,
+}
+
+impl Reader {
+    pub(super) fn new(feed: Feed, filter: Filter, after: Option<Cursor>) -> Reader {
+        metrics::gauge!("sentiment_gateway_streams").increment(1);
+        let stage = match after {
+            Some(_) => Stage::CatchingUp,
+            None => Stage::Live(feed.pages.subscribe()),
+        };
+        // The first bytes tell the client that it is connected, and how soon to come back.
+        let ready = VecDeque::from([Bytes::from_static(b"retry: 1000\n\n")]);
+        Reader { feed, filter, cursor: after, stage, ready }
+    }
+
+    /// The stream of events. It ends when the gateway does, and when its reader falls too far behind; the reader may come
+    /// back with the id of the last event that it has.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
+        futures_util::stream::unfold(self, |mut reader| async move {
+            loop {
+                if let Some(frame) = reader.ready.pop_front() {
+                    return Some((Ok(frame), reader));
+                }
+                let mut ending = reader.feed.ending.clone();
+                let more = tokio::select! {
+                    more = reader.advance() => more,
+                    _ = ending.wait_for(|ending| *ending) => false,
+                };
+                if !more {
+                    return None;
+                }
+            }
+        })
+    }
+
+    /// Waits for events and makes them ready; whether there may be more.
+    async fn advance(&mut self) -> bool {
+        match &mut self.stage {
+            Stage::CatchingUp => self.catch_up().await,
+            Stage::Live(pages) => match tokio::time::timeout(ALIVE, pages.recv()).await {
+                Err(_) => {
+                    self.ready.push_back(Bytes::from_static(b": alive\n\n"));
+                    true
+                }
+                Ok(Ok(page)) => {
+                    self.take(&page);
+                    true
+                }
+                Ok(Err(RecvError::Lagged(_))) => {
+                    metrics::counter!("sentiment_gateway_streams_dropped_total").increment(1);
+                    false
+                }
+                Ok(Err(RecvError::Closed)) => false,
+            },
+        }
+    }
+
+    /// Reads a page from the table. What the feed reads from before that moment on is heard too, so that nothing falls
+    /// between: once a page is the last, all that is missing comes live.
+    async fn catch_up(&mut self) -> bool {
+        let pages = self.feed.pages.subscribe();
+        let Ok(page) = after(&self.feed.pool, self.cursor.unwrap_or(Cursor::after(0))).await else {
+            return false;
+        };
+        self.take(&page);
+        if page.len() < PAGE {
+            self.stage = Stage::Live(pages);
+        }
+        true
+    }
+
+    /// Takes what is wanted of a page and was not there yet.
+    fn take(&mut self, page: &[Event]) {
+        for event in page {
+            if self.cursor.is_some_and(|cursor| event.cursor <= cursor) {
+                continue;
+            }
+            self.cursor = Some(event.cursor);
+            if self.filter.wants(&event.message) {
+                self.ready.push_back(event.frame.clone());
+            }
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.feed.readers.fetch_sub(1, Ordering::Relaxed);
+        metrics::gauge!("sentiment_gateway_streams").decrement(1);
+    }
+}

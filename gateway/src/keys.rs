@@ -1,0 +1,146 @@
+//! API keys: made, revoked, listed, and looked up.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use deadpool_postgres::Pool;
+use moka::future::Cache;
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::config::{self, Key as Command, Scope};
+use crate::database::{Address, Failure};
+use crate::problem::Problem;
+
+/// What all keys begin with, so that scanners for leaked secrets can know them.
+const PREFIX: &str = "sgk_";
+/// How long an answer is used again. A change of keys ends that at once, unless the gateway is not connected.
+const REMEMBERED: Duration = Duration::from_secs(10);
+/// The most answers that are remembered, refusals included.
+const MOST_REMEMBERED: u64 = 10_000;
+
+type Hash = [u8; 32];
+
+/// A key that was found.
+#[derive(Clone, Debug)]
+pub struct Key {
+    pub id: i64,
+    scopes: BTreeSet<Scope>,
+    expires_at: Option<OffsetDateTime>,
+}
+
+impl Key {
+    /// Whether it is past its time.
+    pub fn has_expired(&self) -> bool {
+        self.expires_at.is_some_and(|expires| expires <= OffsetDateTime::now_utc())
+    }
+
+    /// Whether its holder may do this.
+    pub fn allows(&self, scope: Scope) -> bool {
+        self.scopes.iter().any(|has| *has >= scope)
+    }
+}
+
+/// All keys, as the database has them.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    pool: Pool,
+    remembered: Cache<Hash, Option<Arc<Key>>>,
+}
+
+impl Keys {
+    pub fn new(pool: Pool) -> Keys {
+        let remembered = Cache::builder().time_to_live(REMEMBERED).max_capacity(MOST_REMEMBERED).build();
+        Keys { pool, remembered }
+    }
+
+    /// Finds a key that was not revoked; it may have expired.
+    pub async fn find(&self, secret: &str) -> Result<Option<Arc<Key>>, Problem> {
+        if !secret.starts_with(PREFIX) {
+            return Ok(None);
+        }
+        let hash: Hash = Sha256::digest(secret).into();
+        let found = self.remembered.try_get_with(hash, look_up(&self.pool, &hash)).await;
+        found.map_err(|problem| Problem::clone(&problem))
+    }
+
+    /// Forgets what was looked up.
+    pub fn forget(&self) {
+        self.remembered.invalidate_all();
+    }
+}
+
+async fn look_up(pool: &Pool, hash: &Hash) -> Result<Option<Arc<Key>>, Problem> {
+    let client = pool.get().await?;
+    let find = "SELECT id, scopes, expires_at FROM messages.api_key WHERE hash = $1 AND revoked_at IS NULL";
+    let find = client.prepare_cached(find).await?;
+    let row = client.query_opt(&find, &[&hash.as_slice()]).await?;
+    Ok(row.map(|row| {
+        let names: Vec<String> = row.get(1);
+        let scopes = [Scope::Read, Scope::Write, Scope::Admin].into_iter();
+        let scopes = scopes.filter(|scope| names.iter().any(|name| name == scope.name())).collect();
+        Arc::new(Key { id: row.get(0), scopes, expires_at: row.get(2) })
+    }))
+}
+
+/// `key create`, `key revoke` and `key list`.
+pub async fn run(command: Command, database: &config::Database) -> Result<(), Failure> {
+    let address = Address::new(database)?;
+    let pool = address.pool(database)?;
+    let done = match command {
+        Command::Create { name, scopes, expires_in } => create(&pool, &name, &scopes, expires_in).await,
+        Command::Revoke { id } => revoke(&pool, id).await,
+        Command::List => list(&pool).await,
+    };
+    address.leave(&pool).await;
+    done
+}
+
+async fn create(
+    pool: &Pool,
+    name: &str,
+    scopes: &[Scope],
+    expires_in: Option<Duration>,
+) -> Result<(), Failure> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(|error| Failure::Other(error.to_string()))?;
+    let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
+    let hash: Hash = Sha256::digest(&secret).into();
+    let scopes: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();
+    let seconds = expires_in.map(|time| time.as_secs_f64());
+    let create = "INSERT INTO messages.api_key (name, hash, scopes, expires_at)
+                  VALUES ($1, $2, $3, now() + make_interval(secs => $4))";
+    pool.get().await?.execute(create, &[&name, &hash.as_slice(), &scopes, &seconds]).await?;
+    writeln!(std::io::stdout(), "{secret}")?;
+    Ok(())
+}
+
+async fn revoke(pool: &Pool, id: i64) -> Result<(), Failure> {
+    let revoke = "UPDATE messages.api_key SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL";
+    match pool.get().await?.execute(revoke, &[&id]).await? {
+        0 => Err(Failure::Other(format!("there is no key {id} that could be revoked"))),
+        _ => Ok(()),
+    }
+}
+
+async fn list(pool: &Pool) -> Result<(), Failure> {
+    let list = "SELECT id, name, array_to_string(scopes, ','), created_at, expires_at, revoked_at
+                FROM messages.api_key ORDER BY id";
+    let rows = pool.get().await?.query(list, &[]).await?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "id\tname\tscopes\tcreated\texpires\trevoked")?;
+    for row in rows {
+        let (id, name, scopes): (i64, String, String) = (row.get(0), row.get(1), row.get(2));
+        let time = |column: usize| -> String {
+            let time: Option<OffsetDateTime> = row.get(column);
+            time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
+        };
+        writeln!(out, "{id}\t{name}\t{scopes}\t{}\t{}\t{}", time(3), time(4), time(5))?;
+    }
+    Ok(())
+}

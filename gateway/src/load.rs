@@ -1,0 +1,231 @@
+//! `load`: files and pipes, by the same way in as all else.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
+use time::OffsetDateTime;
+use tokio::sync::mpsc;
+
+use crate::config::{self, Load, LoadFormat};
+use crate::database::{Address, Failure};
+use crate::ingest::{self, Stored};
+use crate::message::{self, Message};
+use crate::problem::Problem;
+
+/// Messages of one transaction.
+const BATCH: usize = 2000;
+/// The most bytes of a line of JSON.
+const LINE: usize = 1 << 20;
+/// How often a batch is tried while the database is away, and how long to wait before the second try.
+const TRIES: u32 = 6;
+const WAIT: Duration = Duration::from_millis(500);
+
+/// A line of a file. Other fields and columns may stand beside these.
+#[derive(Debug, Deserialize)]
+struct Row {
+    #[serde(default)]
+    source: Option<String>,
+    #[serde(default)]
+    external_id: Option<String>,
+    #[serde(default)]
+    author: Option<String>,
+    body: String,
+    #[serde(default, deserialize_with = "message::instant")]
+    sent_at: Option<OffsetDateTime>,
+}
+
+/// What a reader finds: a message, or a line that is none and why not.
+type Found = Result<Message, String>;
+
+/// `load`: stores a file batch by batch, says how far it is, and what became of it.
+pub async fn run(settings: Load, database: &config::Database) -> Result<(), Failure> {
+    let address = Address::new(database)?;
+    let pool = address.pool(database)?;
+    let done = load(settings, &pool).await;
+    address.leave(&pool).await;
+    done
+}
+
+async fn load(settings: Load, pool: &Pool) -> Result<(), Failure> {
+    let (input, bar) = open(&settings.file)?;
+    let format = match settings.format.or_else(|| format_of(&settings.file)) {
+        Some(format) => format,
+        None => {
+            return Err(Failure::Other(
+                "the file's name does not say what it is: --format csv or jsonl".into(),
+            ));
+        }
+    };
+    let skips = settings.skip_bad;
+    // Read by a thread of its own, at most two batches ahead.
+    let (found, mut batches) = mpsc::channel(2);
+    let reader = tokio::task::spawn_blocking(move || read(input, format, &settings, &found));
+    let (mut stored, mut duplicate, mut bad) = (0, 0, 0);
+    while let Some(batch) = batches.recv().await {
+        let mut messages = Vec::new();
+        for found in batch {
+            match found {
+                Ok(message) => messages.push(message),
+                Err(reason) if skips => {
+                    bad += 1;
+                    bar.suspend(|| tracing::warn!("{reason}"));
+                }
+                Err(reason) => {
+                    let before = format!("{stored} messages before it are stored");
+                    return Err(Failure::Other(format!("{reason}; {before}; --skip-bad goes on")));
+                }
+            }
+        }
+        let answers = store(pool, &messages).await?;
+        duplicate += answers.iter().filter(|answer| answer.duplicate).count();
+        stored += answers.iter().filter(|answer| !answer.duplicate).count();
+        bar.set_message(format!("{} messages", stored + duplicate));
+    }
+    reader.await.map_err(|_| Failure::Other("the file could not be read".into()))??;
+    bar.finish_and_clear();
+    writeln!(std::io::stdout(), "{stored} stored, {duplicate} stored before, {bad} left out")?;
+    Ok(())
+}
+
+/// Stores a batch, over a restart of the database if that cannot store anything twice.
+async fn store(pool: &Pool, messages: &[Message]) -> Result<Vec<Stored>, Problem> {
+    let harmless = messages.iter().all(|message| message.external_id.is_some());
+    let mut wait = WAIT;
+    for _ in 1..TRIES {
+        match ingest::store(pool, "load", messages).await {
+            Err(problem) if harmless && problem.is_passing() => {
+                tracing::warn!("{problem}");
+                tokio::time::sleep(wait).await;
+                wait *= 2;
+            }
+            done => return done,
+        }
+    }
+    ingest::store(pool, "load", messages).await
+}
+
+/// The input, and a bar that follows its reading.
+fn open(file: &Path) -> Result<(Box<dyn Read + Send>, ProgressBar), Failure> {
+    let style =
+        |template| ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    if file == Path::new("-") {
+        let bar = ProgressBar::new_spinner();
+        bar.set_style(style("{spinner} {msg} {bytes} {bytes_per_sec}"));
+        return Ok((Box::new(bar.wrap_read(std::io::stdin())), bar));
+    }
+    let name = file.display();
+    let opened =
+        File::open(file).map_err(|error| Failure::Other(format!("{name} cannot be read: {error}")))?;
+    let bar = ProgressBar::new(opened.metadata()?.len());
+    bar.set_style(style("{bar:30} {percent}% {msg} {bytes_per_sec} {eta} left"));
+    Ok((Box::new(bar.wrap_read(opened)), bar))
+}
+
+fn format_of(file: &Path) -> Option<LoadFormat> {
+    match file.extension()?.to_str()? {
+        "csv" => Some(LoadFormat::Csv),
+        "jsonl" | "ndjson" => Some(LoadFormat::Jsonl),
+        _ => None,
+    }
+}
+
+fn read(
+    input: Box<dyn Read + Send>,
+    format: LoadFormat,
+    settings: &Load,
+    found: &mpsc::Sender<Vec<Found>>,
+) -> Result<(), Failure> {
+    let name = settings.file.file_name().map_or("-".into(), |name| name.to_string_lossy());
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut take = |line: u64, row: Result<Row, String>| {
+        let message = row.and_then(|row| complete(row, settings, &name, line));
+        batch.push(message.map_err(|reason| format!("{name}, line {line}: {reason}")));
+        if batch.len() < BATCH {
+            return true;
+        }
+        // Nobody takes more once loading has failed.
+        found.blocking_send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_ok()
+    };
+    match format {
+        LoadFormat::Csv => read_csv(input, &mut take)?,
+        LoadFormat::Jsonl => read_lines(input, &mut take)?,
+    }
+    let _ = found.blocking_send(batch);
+    Ok(())
+}
+
+/// Makes a message of a row, and checks it.
+fn complete(row: Row, settings: &Load, name: &str, line: u64) -> Found {
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let numbered = || settings.number.then(|| format!("{name}:{line}"));
+    let message = Message {
+        source: given(row.source).unwrap_or_else(|| settings.source.clone()),
+        external_id: given(row.external_id).or_else(numbered),
+        author: given(row.author),
+        body: row.body,
+        sent_at: row.sent_at,
+    };
+    message.check("").map_err(|problem| problem.to_string())?;
+    Ok(message)
+}
+
+fn read_csv(input: impl Read, take: &mut dyn FnMut(u64, Result<Row, String>) -> bool) -> Result<(), Failure> {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(input);
+    let unreadable = |_| Failure::Other("the header of the CSV cannot be read".into());
+    if !reader.headers().map_err(unreadable)?.iter().any(|column| column == "body") {
+        return Err(Failure::Other("the CSV needs a header with the column body".into()));
+    }
+    let mut rows = reader.into_deserialize::<Row>();
+    loop {
+        let line = rows.reader().position().line();
+        let Some(row) = rows.next() else { return Ok(()) };
+        if row.as_ref().is_err_and(csv::Error::is_io_error) {
+            return Err(Failure::Other("the file cannot be read on".into()));
+        }
+        // Its own words may quote a field.
+        if !take(
+            line,
+            row.map_err(|_| {
+                "not UTF-8, without a body, or with a sent_at that is no time in RFC 3339".into()
+            }),
+        ) {
+            return Ok(());
+        }
+    }
+}
+
+fn read_lines(
+    input: impl Read,
+    take: &mut dyn FnMut(u64, Result<Row, String>) -> bool,
+) -> Result<(), Failure> {
+    let mut input = BufReader::new(input);
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        if input.by_ref().take(LINE as u64).read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        let whole = line.len() < LINE || line.ends_with(b"\n");
+        if !whole {
+            input.skip_until(b'\n')?;
+        }
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let row = match serde_json::from_slice(&line) {
+            _ if !whole => Err(format!("over {LINE} bytes")),
+            Ok(row) => Ok(row),
+            Err(error) if error.is_data() => Err("without a body, or with a field of a wrong type".into()),
+            Err(_) => Err("no JSON".into()),
+        };
+        if !take(number, row) {
+            break;
+        }
+    }
+    Ok(())
+}

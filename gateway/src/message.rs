@@ -1,0 +1,120 @@
+//! A message as it comes in, whichever way it comes.
+
+use serde::{Deserialize, Deserializer};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use crate::problem::Problem;
+
+/// The most characters of a source, an external id or an author.
+pub const NAME_LENGTH: usize = 500;
+/// The most characters of a body: no model reads on after so many bytes.
+pub const BODY_LENGTH: usize = 65_536;
+/// The most messages of one batch.
+pub const BATCH: usize = 10_000;
+
+/// A message to store and score.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Message {
+    /// Where it comes from: a channel, a queue, an application
+    #[schema(min_length = 1, max_length = 500, pattern = r"^[^\u0000]*$", example = "app")]
+    pub source: String,
+    /// Its name there; a second message of the same source and name is not stored
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 500, pattern = r"^[^\u0000]*$", example = "42")]
+    pub external_id: Option<String>,
+    /// Who wrote it
+    #[serde(default)]
+    #[schema(max_length = 500, pattern = r"^[^\u0000]*$", example = "ann")]
+    pub author: Option<String>,
+    /// The text
+    #[schema(max_length = 65536, pattern = r"^[^\u0000]*$", example = "best concert EVER")]
+    pub body: String,
+    /// When it was written, in RFC 3339; without it, now
+    #[serde(default, deserialize_with = "instant")]
+    #[schema(value_type = Option<String>, format = DateTime, example = "2026-01-31T12:00:00Z")]
+    pub sent_at: Option<OffsetDateTime>,
+}
+
+/// A time in RFC 3339 from the year 1 on; the words of an error never repeat what was given.
+pub fn instant<'de, D: Deserializer<'de>>(input: D) -> Result<Option<OffsetDateTime>, D::Error> {
+    let given = Option::<String>::deserialize(input)?;
+    given.map(|given| parse_instant(&given).ok_or_else(|| serde::de::Error::custom(NO_INSTANT))).transpose()
+}
+
+/// What a value that is no time is told.
+pub const NO_INSTANT: &str = "expected a time in RFC 3339, as 2026-01-31T12:00:00Z";
+
+/// Reads a time in RFC 3339 that PostgreSQL can hold.
+pub fn parse_instant(given: &str) -> Option<OffsetDateTime> {
+    let instant = OffsetDateTime::parse(given, &time::format_description::well_known::Rfc3339).ok()?;
+    // A time at the edge of the calendar can leave it in another zone.
+    let instant = instant.checked_to_offset(time::UtcOffset::UTC)?;
+    (1..=9998).contains(&instant.year()).then_some(instant)
+}
+
+impl Message {
+    /// Checks what the types do not say. `at` is where the message stands in the request.
+    pub fn check(&self, at: &str) -> Result<(), Problem> {
+        let fields = [
+            ("source", Some(&self.source), true, NAME_LENGTH),
+            ("external_id", self.external_id.as_ref(), true, NAME_LENGTH),
+            ("author", self.author.as_ref(), false, NAME_LENGTH),
+            ("body", Some(&self.body), false, BODY_LENGTH),
+        ];
+        for (field, value, needed, most) in fields {
+            let Some(value) = value else { continue };
+            let place = || format!("{at}.{field}").trim_start_matches('.').to_owned();
+            if needed && value.is_empty() {
+                return Err(Problem::unusable(format!("{field} must not be empty")).at(place()));
+            }
+            if value.chars().nth(most).is_some() {
+                return Err(Problem::unusable(format!("{field} has over {most} characters")).at(place()));
+            }
+            check_text(value, &place())?;
+        }
+        Ok(())
+    }
+}
+
+/// PostgreSQL's texts hold any character but NUL.
+pub fn check_text(text: &str, at: &str) -> Result<(), Problem> {
+    if text.contains('\0') {
+        return Err(Problem::unusable("a NUL character cannot be stored or scored").at(at));
+    }
+    Ok(())
+}
+
+/// A name in the database (a model, a label, a table) is such a text, and is not empty.
+pub fn check_name(name: &str, at: &str) -> Result<(), Problem> {
+    if name.is_empty() {
+        return Err(Problem::unusable(format!("{at} must not be empty")).at(at));
+    }
+    check_text(name, at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_rfc_3339_within_the_calendar() {
+        assert!(parse_instant("2026-01-31T12:00:00Z").is_some());
+        assert_eq!(parse_instant("2026-01-31T12:00:00+02:00"), parse_instant("2026-01-31T10:00:00Z"));
+        for bad in
+            ["", "yesterday", "2026-13-01T00:00:00Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59-23:00"]
+        {
+            assert!(parse_instant(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_cannot_be_stored_is_named() {
+        let message = |json: &str| serde_json::from_str::<Message>(json).unwrap();
+        assert!(message(r#"{"source":"a","body":""}"#).check("").is_ok());
+        let place = |json: &str| format!("{:?}", message(json).check("[3]").unwrap_err());
+        assert!(place(r#"{"source":"","body":""}"#).contains("[3].source"));
+        assert!(place(r#"{"source":"a","body":"\u0000"}"#).contains("[3].body"));
+    }
+}

@@ -1,0 +1,95 @@
+//! The schema `messages`: made, upgraded and kept in partitions.
+
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+
+use crate::config::{self, Retention};
+use crate::database::{Address, Failure, set_up};
+
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+/// Where it is recorded which migrations have run.
+const RECORD: &str = "messages.migration";
+
+/// How often the server looks whether partitions have to be made or dropped.
+const MAINTENANCE: Duration = Duration::from_secs(3600);
+
+/// `migrate`: several at once wait for each other.
+pub async fn run(retention: &Retention, database: &config::Database) -> Result<(), Failure> {
+    let address = Address::new(database)?;
+    let pool = address.pool(database)?;
+    let done = migrate(&pool, retention).await;
+    address.leave(&pool).await;
+    done
+}
+
+async fn migrate(pool: &Pool, retention: &Retention) -> Result<(), Failure> {
+    let mut client = pool.get().await?;
+    let encoding: String = client.query_one("SHOW server_encoding", &[]).await?.get(0);
+    if encoding != "UTF8" {
+        return Err(Failure::Other(format!("the database's encoding is {encoding}: the gateway needs UTF8")));
+    }
+    // Held by the session: migrations are transactions of their own.
+    let name = "hashtextextended('messages.migration', 0)";
+    client.batch_execute(&format!("SET statement_timeout = 0; SELECT pg_advisory_lock({name})")).await?;
+    client
+        .batch_execute("CREATE EXTENSION IF NOT EXISTS pg_sentiment; CREATE SCHEMA IF NOT EXISTS messages")
+        .await?;
+    set_up(&client, 0).await?;
+    let mut runner = embedded::migrations::runner();
+    runner.set_migration_table_name(RECORD);
+    let report =
+        runner.run_async(&mut **client).await.map_err(|error| Failure::Migration(error.to_string()))?;
+    let applied = report.applied_migrations().len();
+    let (made, dropped) = maintain(&client, retention).await?;
+    client.batch_execute(&format!("SELECT pg_advisory_unlock({name})")).await?;
+    tracing::info!(
+        applied,
+        partitions_made = made,
+        partitions_dropped = dropped,
+        "the schema messages is ready"
+    );
+    Ok(())
+}
+
+/// Whether the schema is what this program needs.
+pub async fn is_current(pool: &Pool) -> Result<bool, Failure> {
+    let client = pool.get().await?;
+    let exists: bool = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&RECORD]).await?.get(0);
+    if !exists {
+        return Ok(false);
+    }
+    let newest =
+        embedded::migrations::runner().get_migrations().iter().map(|migration| migration.version()).max();
+    let applied = client.query_one(&format!("SELECT max(version) FROM {RECORD}"), &[]).await?;
+    Ok(applied.get::<_, Option<i32>>(0).map(i64::from) >= newest.map(i64::from))
+}
+
+async fn maintain(
+    client: &tokio_postgres::Client,
+    retention: &Retention,
+) -> Result<(i32, i32), tokio_postgres::Error> {
+    let seconds = retention.retention.map(|keep| keep.as_secs_f64());
+    let maintain = "SELECT made, dropped FROM messages.maintain(make_interval(secs => $1))";
+    let row = client.query_one(maintain, &[&seconds]).await?;
+    Ok((row.get(0), row.get(1)))
+}
+
+/// Keeps partitions made ahead and dropped in time, for ever; several instances do no harm.
+pub async fn keep_partitions(pool: Pool, retention: Retention) {
+    loop {
+        let done = match pool.get().await {
+            Ok(client) => maintain(&client, &retention).await.map_err(Failure::from),
+            Err(error) => Err(error.into()),
+        };
+        match done {
+            Ok((0, 0)) => {}
+            Ok((made, dropped)) => tracing::info!(made, dropped, "partitions were made and dropped"),
+            Err(failure) => tracing::warn!("partitions were not looked after: {failure}"),
+        }
+        tokio::time::sleep(MAINTENANCE).await;
+    }
+}

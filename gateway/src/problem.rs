@@ -1,0 +1,180 @@
+//! What went wrong, as the client is told: RFC 9457, `application/problem+json`.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tokio_postgres::error::{DbError, SqlState};
+use utoipa::ToSchema;
+
+/// An answer that is no success. It holds no text that anyone sent.
+#[derive(Clone, Debug, Serialize, ToSchema, thiserror::Error)]
+#[error("{title}: {detail}")]
+pub struct Problem {
+    /// Always about:blank: the status says of what kind it is
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The status in words
+    title: &'static str,
+    /// The HTTP status
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What is wrong, and what helps
+    #[schema(value_type = String)]
+    detail: Box<str>,
+    /// Where in the request's JSON it is wrong, as `[3].body`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    at: Option<Box<str>>,
+    /// What PostgreSQL calls it, where it was the database that refused
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    sqlstate: Option<Box<str>>,
+    #[serde(skip)]
+    retry_after: Option<u64>,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Problem {
+        Problem {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: detail.into().into(),
+            at: None,
+            sqlstate: None,
+            retry_after: None,
+        }
+    }
+
+    /// 400: this is no JSON, or no request of this kind.
+    pub fn malformed(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// 422: it can be read, but not done.
+    pub fn unusable(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    }
+
+    /// 503: it may go better in a while.
+    pub fn unavailable(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(1)
+    }
+
+    /// 500: a fault of the gateway or of its set-up, of which the client is told nothing more.
+    pub fn internal() -> Problem {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the gateway failed; its log says more")
+    }
+
+    /// Says where in the request it is.
+    pub fn at(mut self, path: impl Into<String>) -> Problem {
+        self.at = Some(path.into().into());
+        self
+    }
+
+    /// Says after how many seconds to try again.
+    pub fn retry_after(mut self, seconds: u64) -> Problem {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Whether the same request may succeed later.
+    pub fn is_passing(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE.as_u16()
+    }
+
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (self.status(), body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED.as_u16() {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// What an SQLSTATE means over HTTP. Messages and hints of these states hold no text: pg_sentiment's never do, and
+/// PostgreSQL's own name relations and columns.
+fn status_of(state: &SqlState) -> Option<StatusCode> {
+    Some(match state.code() {
+        // Unknown model or version, table, schema.
+        "42704" | "42P01" | "3F000" => StatusCode::NOT_FOUND,
+        // Nothing deployed, nothing to roll back to; in use; a shipped model.
+        "55000" | "55006" | "2BP01" | "42939" => StatusCode::CONFLICT,
+        "42501" => StatusCode::FORBIDDEN,
+        // Names, options, columns, kinds of relations, and limits of training.
+        "22023" | "42602" | "42622" | "42703" | "42804" | "42809" | "0A000" | "53200" | "54000" => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        _ => return None,
+    })
+}
+
+/// States that pass: connections lost, the server starting or ending, deadlocks, time-outs, a standby.
+fn passes(state: &SqlState) -> bool {
+    let code = state.code();
+    ["08", "57", "53", "40"].iter().any(|class| code.starts_with(class)) || code == "25006" || code == "55P03"
+}
+
+impl From<&DbError> for Problem {
+    fn from(error: &DbError) -> Problem {
+        let state = error.code();
+        let mut problem = match status_of(state) {
+            Some(status) => {
+                let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+                Problem::new(status, format!("{}{hint}", error.message()))
+            }
+            None if passes(state) => Problem::unavailable("the database cannot do this now: try again"),
+            None => Problem::internal(),
+        };
+        problem.sqlstate = Some(state.code().into());
+        problem
+    }
+}
+
+impl From<tokio_postgres::Error> for Problem {
+    fn from(error: tokio_postgres::Error) -> Problem {
+        if let Some(refused) = error.as_db_error() {
+            let problem = Problem::from(refused);
+            if problem.status().is_server_error() {
+                tracing::warn!(sqlstate = refused.code().code(), "the database refused a statement");
+            }
+            return problem;
+        }
+        if error.is_closed()
+            || std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>())
+        {
+            tracing::warn!("the connection to the database was lost");
+            return Problem::unavailable("the connection to the database was lost: try again");
+        }
+        // The driver's own words name types and columns, never values.
+        tracing::error!("the database driver failed: {error}");
+        Problem::internal()
+    }
+}
+
+impl From<deadpool_postgres::PoolError> for Problem {
+    fn from(error: deadpool_postgres::PoolError) -> Problem {
+        use deadpool_postgres::PoolError;
+        match error {
+            PoolError::Backend(error) => {
+                let state = error.code().map_or("none", |state| state.code()).to_owned();
+                tracing::warn!(sqlstate = state, "cannot connect to the database");
+            }
+            PoolError::Timeout(_) => tracing::warn!("no connection to the database was free in time"),
+            _ => tracing::error!("no connection to the database"),
+        }
+        Problem::unavailable("no connection to the database: try again")
+    }
+}

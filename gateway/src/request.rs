@@ -1,0 +1,213 @@
+//! Requests, read with limits and refused in words.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use crate::config::Limits;
+use crate::problem::Problem;
+
+/// The limits, put into each request by a layer.
+#[derive(Clone, Debug)]
+pub struct Bounds(pub Arc<Limits>);
+
+/// A body of JSON: one object, or an array of them.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Json<T>, Problem> {
+        need_type(request.headers(), "application/json")?;
+        let bytes = read(request).await?;
+        parse(&bytes).map(Json)
+    }
+}
+
+/// One or many of something, as JSON has it: an object or an array.
+#[derive(Debug)]
+pub enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OneOrMany<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<OneOrMany<T>, Problem> {
+        need_type(request.headers(), "application/json")?;
+        let bytes = read(request).await?;
+        // Which of the two is seen from the first character, so that errors tell of one kind only.
+        match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            Some(b'[') => parse(&bytes).map(OneOrMany::Many),
+            _ => parse(&bytes).map(OneOrMany::One),
+        }
+    }
+}
+
+/// A form, its fields in order.
+#[derive(Debug)]
+pub struct Form(pub Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Form, Problem> {
+        need_type(request.headers(), "application/x-www-form-urlencoded")?;
+        let bytes = read(request).await?;
+        Ok(Form(form_urlencoded::parse(&bytes).into_owned().collect()))
+    }
+}
+
+/// The parameters after the question mark.
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Query<T>, Problem> {
+        if !is_utf8(parts.uri.query().unwrap_or_default()) {
+            return Err(Problem::malformed("the parameters are not UTF-8"));
+        }
+        axum::extract::Query::try_from_uri(&parts.uri)
+            .map(|axum::extract::Query(parameters)| Query(parameters))
+            // The words name parameters; values are told by their kind alone.
+            .map_err(|_| Problem::malformed("a parameter is unknown, given twice, or not of its type"))
+    }
+}
+
+/// Whether a part of an address is UTF-8 once it is decoded.
+pub fn is_utf8(part: &str) -> bool {
+    let mut decoded = Vec::with_capacity(part.len());
+    let mut rest = part.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let hex = |at: usize| tail.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+        match (*first, hex(0), hex(1)) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push(u8::try_from(high * 16 + low).unwrap_or_default());
+                rest = &tail[2..];
+            }
+            _ => {
+                decoded.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    std::str::from_utf8(&decoded).is_ok()
+}
+
+fn need_type(headers: &HeaderMap, needed: &'static str) -> Result<(), Problem> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case(needed) {
+        return Ok(());
+    }
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("the body has to be {needed}")))
+}
+
+/// Reads the body: not more than the limit, and not for longer.
+async fn read(request: Request) -> Result<Bytes, Problem> {
+    let Some(Bounds(limits)) = request.extensions().get::<Bounds>().cloned() else {
+        return Err(Problem::internal());
+    };
+    let too_large = || {
+        let detail = format!("the body has over {} bytes", limits.max_body);
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    };
+    let announced =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > limits.max_body as u64) {
+        return Err(too_large());
+    }
+    let body = Limited::new(request.into_body(), limits.max_body);
+    let body = tokio::time::timeout(limits.body_timeout, body.collect()).await;
+    match body {
+        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::malformed("the body ended before it was whole")),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+    }
+}
+
+/// Reads JSON. The words of an error say what and where it is, and repeat nothing of it.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    if std::str::from_utf8(bytes).is_err() {
+        return Err(Problem::malformed("the body is not UTF-8"));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let mut path = error.path().to_string();
+        let inner = error.into_inner();
+        let place = format!("line {}, column {}", inner.line(), inner.column());
+        // The path to a field that is unknown ends with its name, which is the client's word.
+        if inner.to_string().starts_with("unknown field") {
+            path.truncate(path.rfind('.').unwrap_or(0));
+        }
+        match inner.classify() {
+            serde_json::error::Category::Data => {
+                Problem::unusable(format!("{} at {place}", without_values(&inner.to_string()))).at(path)
+            }
+            _ => Problem::malformed(format!("the body is no JSON: see {place}")),
+        }
+    })?;
+    reader.end().map_err(|_| Problem::malformed("the body goes on after its JSON ends"))?;
+    Ok(value)
+}
+
+/// serde quotes the value that it did not expect, and names of fields that it does not know: neither is repeated.
+fn without_values(message: &str) -> String {
+    let message = message.split(" at line ").next().unwrap_or_default();
+    let quoted = ["invalid type: ", "invalid value: "].iter().any(|start| message.starts_with(start));
+    match message.rfind(", expected ") {
+        Some(place) if quoted => format!("expected {}", &message[place + ", expected ".len()..]),
+        Some(place) if message.starts_with("unknown ") => {
+            format!("unknown field or variant: expected {}", &message[place + ", expected ".len()..])
+        }
+        _ => message.to_owned(),
+    }
+}
+
+/// The body of an answer that is streamed.
+pub fn streamed<S>(stream: S) -> Body
+where
+    S: futures_util::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send + 'static,
+{
+    Body::from_stream(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Message;
+
+    fn refused(json: &[u8]) -> String {
+        serde_json::to_string(&parse::<Vec<Message>>(json).unwrap_err()).unwrap()
+    }
+
+    #[test]
+    fn an_error_says_where_it_is_and_repeats_no_value() {
+        let wrong = refused(br#"[{"source":"a","body":"b"},{"source":"a","body":["ocelotquux"]}]"#);
+        assert!(wrong.contains(r#""at":"[1].body""#) && wrong.contains("422"), "{wrong}");
+        let number = refused(br#"[{"source":"a","body":"b","sent_at":"ocelotquux, expected"}]"#);
+        assert!(number.contains("RFC 3339") && number.contains("[0].sent_at"), "{number}");
+        let unknown = refused(br#"[{"source":"a","body":"b","ocelotquux":1}]"#);
+        assert!(unknown.contains("external_id"), "{unknown}");
+        for error in [&wrong, &number, &unknown] {
+            assert!(!error.contains("ocelotquux"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_malformed() {
+        for bad in [&b"[{"[..], b"", b"[] []", b"\xff", b"[{\"source\":\"\xff\"}]"] {
+            assert!(refused(bad).contains(r#""status":400"#), "{bad:?}");
+        }
+    }
+}

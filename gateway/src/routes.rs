@@ -1,0 +1,149 @@
+//! The routes: one file for what belongs together. Their types and comments are the OpenAPI document.
+
+mod feedback;
+mod health;
+mod messages;
+mod models;
+mod page;
+mod sentiment;
+mod sms;
+mod stream;
+mod summary;
+
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
+use deadpool_postgres::Pool;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::auth::{Gate, limit, require};
+use crate::config::{Scope, Sms};
+use crate::database::{Address, Failure};
+use crate::feed::Feed;
+use crate::problem::Problem;
+use crate::request::Bounds;
+use crate::scoring::Scorer;
+use crate::telemetry::observe;
+
+/// What the routes work with.
+#[derive(Clone)]
+pub struct Application {
+    pub address: Address,
+    pub pool: Pool,
+    pub scorer: Scorer,
+    pub gate: Gate,
+    pub feed: Feed,
+    pub sms: Arc<Sms>,
+    pub bounds: Bounds,
+    pub metrics: PrometheusHandle,
+    pub ending: watch::Receiver<bool>,
+}
+
+/// The OpenAPI document, before the routes add themselves.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "sentiment-gateway", description = "Messages stream in, sentiment streams out: the gateway of pg_sentiment. \
+        Failures are answered with application/problem+json."),
+    tags(
+        (name = "in", description = "What comes in"),
+        (name = "out", description = "What goes out"),
+        (name = "models", description = "The models that score"),
+        (name = "health", description = "How the gateway is")
+    )
+)]
+struct Document;
+
+/// All routes, with what every request passes through.
+pub fn router(application: Application, cors_origins: &[String]) -> Result<Router, Failure> {
+    let gate = &application.gate;
+    let needs = |scope: Scope| from_fn_with_state((gate.clone(), scope), require);
+    let read = OpenApiRouter::new()
+        .routes(routes!(sentiment::score))
+        .routes(routes!(sentiment::explain))
+        .routes(routes!(messages::list))
+        .routes(routes!(summary::summary))
+        .routes(routes!(stream::stream))
+        .routes(routes!(models::list))
+        .route_layer(needs(Scope::Read));
+    let write = OpenApiRouter::new()
+        .routes(routes!(messages::store))
+        .routes(routes!(feedback::learn))
+        .route_layer(needs(Scope::Write));
+    let admin = OpenApiRouter::new()
+        .routes(routes!(models::train))
+        .routes(routes!(models::refresh))
+        .routes(routes!(models::deploy))
+        .routes(routes!(models::rollback))
+        .route_layer(needs(Scope::Admin));
+    let open = OpenApiRouter::new()
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics));
+    let mut documented =
+        OpenApiRouter::with_openapi(Document::openapi()).merge(read).merge(write).merge(admin);
+    if application.sms.sms_auth_token.is_some() {
+        let sms = OpenApiRouter::new().routes(routes!(sms::receive));
+        documented = documented.merge(sms.route_layer(from_fn_with_state(gate.clone(), limit)));
+    }
+    let (router, mut document) = documented.merge(open).split_for_parts();
+    let key = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+    document.components.get_or_insert_default().add_security_scheme("key", key);
+    let router = router
+        .merge(page::router())
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such path"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method: see the header Allow")
+        })
+        .layer(DefaultBodyLimit::disable())
+        .layer(Extension(application.bounds.clone()))
+        .layer(cors(cors_origins)?)
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+            Problem::internal().into_response()
+        }))
+        .layer(from_fn(observe))
+        .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
+        .layer(fixed(header::X_FRAME_OPTIONS, "DENY"))
+        .layer(from_fn(in_utf8));
+    Ok(router.with_state(application))
+}
+
+fn fixed(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+}
+
+/// Refuses a path that is no UTF-8 once it is decoded: no route would say so in problem+json.
+async fn in_utf8(request: Request, next: Next) -> Response {
+    if crate::request::is_utf8(request.uri().path()) {
+        return next.run(request).await;
+    }
+    Problem::malformed("the path is not UTF-8").into_response()
+}
+
+/// No origin by default.
+fn cors(origins: &[String]) -> Result<CorsLayer, Failure> {
+    if origins.is_empty() {
+        return Ok(CorsLayer::new());
+    }
+    let origins: Result<Vec<HeaderValue>, _> = origins.iter().map(|origin| origin.parse()).collect();
+    let origins = origins.map_err(|_| Failure::Other("a CORS origin cannot be read".into()))?;
+    Ok(CorsLayer::new().allow_origin(origins).allow_methods([Method::GET, Method::POST]).allow_headers([
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE,
+        HeaderName::from_static("last-event-id"),
+    ]))
+}

@@ -1,0 +1,133 @@
+//! Scores of texts that are not stored. Texts that wait at the same time are scored by one statement.
+
+use std::sync::Arc;
+
+use deadpool_postgres::Pool;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_postgres::Row;
+use utoipa::ToSchema;
+
+use crate::problem::Problem;
+
+/// How many statements score waiting texts at the same time.
+const WORKERS: usize = 2;
+/// The most texts of one such statement.
+const TOGETHER: usize = 128;
+/// The most texts that wait; whoever comes next waits to wait.
+const WAITING: usize = 4096;
+
+/// What the model makes of a text: the record of `sentiment_detail()`.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Sentiment {
+    /// The label; null, as all else but the version, if the text holds nothing to score
+    #[schema(required)]
+    label: Option<String>,
+    /// From -1 to 1
+    #[schema(required)]
+    score: Option<f64>,
+    /// The label's probability
+    #[schema(required, minimum = 0, maximum = 1)]
+    confidence: Option<f64>,
+    /// Each label's probability
+    #[schema(required, value_type = Option<std::collections::BTreeMap<String, f64>>)]
+    probabilities: Option<Box<RawValue>>,
+    /// The share of words that the model knows
+    #[schema(required, minimum = 0, maximum = 1)]
+    coverage: Option<f64>,
+    /// Whether the text was so long that only its beginning was read
+    #[schema(required)]
+    truncated: Option<bool>,
+    /// The version of the model
+    #[schema(required)]
+    model_version: Option<String>,
+}
+
+struct Waiting {
+    text: String,
+    model: Option<String>,
+    answer: oneshot::Sender<Result<Sentiment, Problem>>,
+}
+
+/// Scores single texts.
+#[derive(Clone, Debug)]
+pub struct Scorer {
+    queue: mpsc::Sender<Waiting>,
+}
+
+impl Scorer {
+    /// Starts the workers; they end with the last clone of the scorer.
+    pub fn start(pool: &Pool) -> Scorer {
+        let (queue, waiting) = mpsc::channel(WAITING);
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..WORKERS {
+            tokio::spawn(work(pool.clone(), waiting.clone()));
+        }
+        Scorer { queue }
+    }
+
+    /// Scores a text without NUL, by a model or by the default one.
+    pub async fn score(&self, text: String, model: Option<String>) -> Result<Sentiment, Problem> {
+        let (answer, answered) = oneshot::channel();
+        let ended = |_| Problem::unavailable("the gateway is ending: try again");
+        self.queue.send(Waiting { text, model, answer }).await.map_err(|_| ended(()))?;
+        answered.await.map_err(|_| ended(()))?
+    }
+}
+
+/// Takes what waits, scores it, and begins again. While a statement runs, texts gather for the next one: the busier it is,
+/// the more texts share a statement.
+async fn work(pool: Pool, queue: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
+    let mut batch = Vec::with_capacity(TOGETHER);
+    loop {
+        if queue.lock().await.recv_many(&mut batch, TOGETHER).await == 0 {
+            return;
+        }
+        metrics::histogram!("sentiment_gateway_texts_together").record(batch.len() as f64);
+        // Those of one model share a statement, and so its failure.
+        while let Some(first) = batch.first() {
+            let model = first.model.clone();
+            let (same, rest): (Vec<_>, Vec<_>) = batch.drain(..).partition(|waiting| waiting.model == model);
+            batch.extend(rest);
+            let texts: Vec<&str> = same.iter().map(|waiting| waiting.text.as_str()).collect();
+            let answers: Vec<_> = match score_all(&pool, &texts, model.as_deref()).await {
+                Ok(sentiments) => sentiments.into_iter().map(Ok).collect(),
+                Err(problem) => texts.iter().map(|_| Err(problem.clone())).collect(),
+            };
+            for (waiting, answer) in same.into_iter().zip(answers) {
+                // Whoever has gone needs no answer.
+                let _ = waiting.answer.send(answer);
+            }
+        }
+    }
+}
+
+/// Scores texts without NUL by one statement, in their order.
+pub async fn score_all(pool: &Pool, texts: &[&str], model: Option<&str>) -> Result<Vec<Sentiment>, Problem> {
+    let client = pool.get().await?;
+    let score = "SELECT d.label, d.score, d.confidence, d.probabilities::text, d.coverage, d.truncated, d.model_version
+                 FROM unnest($1::text[]) WITH ORDINALITY AS t (body, ord)
+                 LEFT JOIN LATERAL sentiment_detail(t.body, $2) AS d ON true
+                 ORDER BY t.ord";
+    let score = client.prepare_cached(score).await?;
+    let rows = client.query(&score, &[&texts, &model]).await?;
+    metrics::counter!("sentiment_gateway_texts_scored_total").increment(rows.len() as u64);
+    rows.iter().map(sentiment).collect()
+}
+
+fn sentiment(row: &Row) -> Result<Sentiment, Problem> {
+    let probabilities: Option<String> = row.get(3);
+    Ok(Sentiment {
+        label: row.get(0),
+        score: row.get(1),
+        confidence: row.get(2),
+        probabilities: probabilities
+            .map(RawValue::from_string)
+            .transpose()
+            .map_err(|_| Problem::internal())?,
+        coverage: row.get(4),
+        truncated: row.get(5),
+        model_version: row.get(6),
+    })
+}

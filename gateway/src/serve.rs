@@ -1,0 +1,87 @@
+//! `serve`: everything that runs, put together.
+
+use std::sync::Arc;
+
+use deadpool_postgres::Pool;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::auth::Gate;
+use crate::config::{self, Serve};
+use crate::database::{Address, Failure};
+use crate::feed::Feed;
+use crate::keys::Keys;
+use crate::limits::Rate;
+use crate::request::Bounds;
+use crate::routes::{self, Application};
+use crate::scoring::Scorer;
+use crate::{listener, migrate, telemetry};
+
+/// Runs until it is told to end, then ends in order: no new connections, streams closed, requests in progress finished.
+pub async fn run(settings: Serve, database: &config::Database) -> Result<(), Failure> {
+    let metrics = telemetry::start_metrics().map_err(|error| Failure::Other(error.to_string()))?;
+    let address = Address::new(database)?;
+    let pool = address.pool(database)?;
+    let done = serve(settings, metrics, &address, &pool).await;
+    address.leave(&pool).await;
+    tracing::info!("ended");
+    done
+}
+
+async fn serve(
+    settings: Serve,
+    metrics: PrometheusHandle,
+    address: &Address,
+    pool: &Pool,
+) -> Result<(), Failure> {
+    if !migrate::is_current(pool).await? {
+        return Err(Failure::Other(
+            "the schema messages is missing or old: run sentiment-gateway migrate".into(),
+        ));
+    }
+    let (end, ending) = watch::channel(false);
+    let keys = Keys::new(pool.clone());
+    let (feed, listening) =
+        Feed::start(address.clone(), pool.clone(), keys.clone(), settings.limits.max_streams, ending.clone());
+    let application = Application {
+        scorer: Scorer::start(pool),
+        gate: Gate::new(keys, &settings.access.public_scopes, Rate::new(settings.limits.rate_limit)),
+        feed,
+        sms: Arc::new(settings.sms),
+        bounds: Bounds(Arc::new(settings.limits.clone())),
+        metrics,
+        ending,
+        address: address.clone(),
+        pool: pool.clone(),
+    };
+    let router = routes::router(application, &settings.access.cors_origins)?;
+    let maintenance = tokio::spawn(migrate::keep_partitions(pool.clone(), settings.retention));
+    let listener = TcpListener::bind(settings.listen).await?;
+    tracing::info!("listening on http://{}", listener.local_addr()?);
+    let told = told_to_end()?;
+    listener::serve(listener, router, &settings.limits, async {
+        told.await;
+        tracing::info!("ending: no new connections");
+        let _ = end.send(true);
+    })
+    .await;
+    // Tasks that are on their own end first, so that each connection is idle when it is closed.
+    maintenance.abort();
+    let _ = maintenance.await;
+    let _ = listening.await;
+    Ok(())
+}
+
+/// SIGTERM, as service managers send it, or SIGINT, as Ctrl-C does.
+fn told_to_end() -> Result<impl Future<Output = ()>, std::io::Error> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

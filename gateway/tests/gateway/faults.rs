@@ -1,0 +1,92 @@
+//! What breaks: the database goes away, the gateway is killed. Every message is there once.
+
+use sentiment_tests::{Database, Level, Server};
+use serde_json::{Value, json};
+
+use crate::harness::{Gateway, PATIENCE, agent};
+
+/// A batch that is sent until it is answered, as a client does that knows its names.
+fn send(url: &str, bearer: &str, batch: &Value) {
+    let started = std::time::Instant::now();
+    loop {
+        let request = agent().post(format!("{url}/v1/messages")).header("authorization", bearer);
+        match request.content_type("application/json").send(batch.to_string()) {
+            Ok(response) if response.status() == 200 => return,
+            Ok(response) => assert!(response.status().is_server_error(), "{response:?}"),
+            Err(_) => {}
+        }
+        assert!(started.elapsed() < PATIENCE, "a batch is not taken");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+fn batches(count: usize) -> Vec<Value> {
+    let message = |batch: usize, n: usize| json!({"source": "a", "external_id": format!("{batch} {n}"), "body": "good"});
+    (0..count).map(|batch| (0..50).map(|n| message(batch, n)).collect()).collect()
+}
+
+#[test]
+fn a_crash_of_the_database_loses_and_doubles_nothing() {
+    let server = Server::start(&["synchronous_commit=on", "fsync=on"]);
+    let mut database = Database::on(&server);
+    let gateway = Gateway::start(&database);
+    let (url, bearer) = (gateway.url.clone(), gateway.bearer());
+    let client = std::thread::spawn(move || batches(200).iter().for_each(|batch| send(&url, &bearer, batch)));
+    for stored in [1000, 4000] {
+        let mut watch = database.connect("postgres");
+        let started = std::time::Instant::now();
+        let count = "SELECT count(*) FROM messages.message";
+        while watch.query_one(count, &[]).unwrap().get::<_, i64>(0) < stored {
+            assert!(started.elapsed() < PATIENCE, "nothing is stored");
+        }
+        server.crash();
+    }
+    client.join().unwrap();
+    let mut after = database.connect("postgres");
+    let row = after
+        .query_one("SELECT count(*), count(DISTINCT external_id), count(label) FROM messages.message", &[])
+        .unwrap();
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1), row.get::<_, i64>(2)), (10_000, 10_000, 10_000));
+    // The stream is back as well: it is heard again without the gateway being started again.
+    let page = gateway.get("/v1/messages").ok();
+    assert_eq!(page["messages"].as_array().unwrap().len(), 100);
+    for state in ["57P02", "57P03", "08006", "57P01", "00000"] {
+        database.ask(Level::Fatal, state);
+        database.ask(Level::Warning, state);
+        database.ask(Level::Error, state);
+    }
+}
+
+#[test]
+fn a_gateway_that_is_killed_loses_and_doubles_nothing() {
+    let mut database = Database::new();
+    let first = Gateway::start(&database);
+    let all = batches(60);
+    let (url, bearer) = (first.url.clone(), first.bearer());
+    let started = all.clone();
+    let client = std::thread::spawn(move || {
+        let ask = |batch: &Value| {
+            let request = agent().post(format!("{url}/v1/messages")).header("authorization", &bearer);
+            let answer = request.content_type("application/json").send(batch.to_string());
+            answer.is_ok_and(|response| response.status() == 200)
+        };
+        started.iter().take_while(|batch| ask(batch)).count()
+    });
+    let count = "SELECT count(*) FROM messages.message";
+    while database.value::<i64>(count) < 500 {}
+    let mut killed = first;
+    killed.signal("-KILL");
+    assert!(!killed.ends());
+    let answered = client.join().unwrap();
+    let answered = i64::try_from(50 * answered).unwrap();
+    assert!(database.value::<i64>(count) >= answered, "what was answered is stored");
+    let second = Gateway::beside(&database, &[]);
+    // The client does not know what became of the last, and sends all again.
+    for batch in &all {
+        send(&second.url, &second.bearer(), batch);
+    }
+    assert_eq!(database.value::<i64>(count), 3000);
+    assert_eq!(database.value::<i64>("SELECT count(DISTINCT external_id) FROM messages.message"), 3000);
+    database.ask(Level::Fatal, "08006");
+    database.ask(Level::Warning, "08006");
+}

@@ -1,0 +1,214 @@
+//! What clients try: each gets a clear refusal, and nothing of it is stored or logged.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use sentiment_tests::{CANARY, Database};
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Gateway, PATIENCE, agent};
+
+/// Sends bytes as they are and returns all that comes back.
+fn raw(gateway: &Gateway, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(gateway.url.strip_prefix("http://").unwrap()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // The gateway may refuse before it has read all.
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn stored(database: &mut Database<'_>) -> i64 {
+    database.value("SELECT count(*) FROM messages.message")
+}
+
+#[test]
+fn bodies_that_are_no_request_are_refused() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    let post = |body: &[u8]| gateway.post_bytes("/v1/messages", "application/json", body);
+    for malformed in [&b"{"[..], b"", b"nonsense", b"[] []", b"{\"source\":\"\xff\"}", b"[\"\xed\xa0\x80\"]"]
+    {
+        post(malformed).refused(400);
+    }
+    post(format!("[{}", "[".repeat(100_000)).as_bytes()).refused(422);
+    for wrong in [
+        json!({}),
+        json!(7),
+        json!({"source": 7, "body": CANARY}),
+        json!({"source": "a", "body": null}),
+        json!({"source": "a", "body": CANARY, "sent_at": CANARY}),
+        json!({"source": "a", "body": CANARY, "id": 7}),
+        json!({"source": "", "body": CANARY}),
+        json!({"source": "a".repeat(501), "body": CANARY}),
+        json!({"source": "a\0", "body": CANARY}),
+        json!({"source": "a", "body": "a".repeat(65_537)}),
+        json!([{"source": "a", "body": "a"}, CANARY]),
+    ] {
+        let problem = gateway.post("/v1/messages", &wrong).refused(422);
+        assert!(problem["detail"].as_str().unwrap().len() > 10, "{problem}");
+    }
+    // A lone surrogate has no UTF-8.
+    post(br#"{"source":"a","body":"\ud800"}"#).refused(400);
+    gateway.post_bytes("/v1/messages", "text/plain", b"{}").refused(415);
+    assert_eq!(stored(&mut database), 0);
+}
+
+#[test]
+fn sql_in_a_field_is_a_text_like_any_other() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    let sql = "'; DROP TABLE messages.message; --";
+    let message = json!({"source": sql, "external_id": sql, "author": sql, "body": sql});
+    gateway.post("/v1/messages", &message).ok();
+    gateway.post("/v1/sentiment", &json!({"text": sql, "model": sql})).refused(404);
+    for operation in ["train", "refresh", "rollback"] {
+        let body = json!({"source": sql, "text_column": sql, "label_column": sql});
+        let path = format!("/v1/models/%27%3B%20DROP%20TABLE%20messages.message%3B--/{operation}");
+        let answer = if operation == "train" {
+            gateway.post(&path, &body)
+        } else {
+            gateway.post_bytes(&path, "application/json", b"")
+        };
+        assert!((400..500).contains(&answer.status), "{operation}: {answer:?}");
+    }
+    let page = gateway.get("/v1/messages?source=%27%3B%20DROP%20TABLE%20messages.message%3B%20--").ok();
+    assert_eq!(page["messages"][0]["author"], sql);
+    database.ask_errors_so_far();
+}
+
+#[test]
+fn large_bodies_are_refused_before_they_are_read() {
+    let mut database = Database::new();
+    let gateway = Gateway::with(&database, &["--max-body", "100000"]);
+    let head = |length: &str| {
+        format!(
+            "POST /v1/messages HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ncontent-type: application/json\r\n{length}\r\n\r\n",
+            gateway.bearer()
+        )
+    };
+    let announced = raw(&gateway, head("connection: close\r\ncontent-length: 100000000").as_bytes());
+    assert!(
+        announced.starts_with("HTTP/1.1 413") && announced.contains("application/problem+json"),
+        "{announced}"
+    );
+    let mut chunks = head("connection: close\r\ntransfer-encoding: chunked").into_bytes();
+    for _ in 0..20 {
+        chunks.extend(format!("{:x}\r\n{}\r\n", 10_000, " ".repeat(10_000)).bytes());
+    }
+    let unannounced = raw(&gateway, &chunks);
+    assert!(unannounced.starts_with("HTTP/1.1 413"), "{unannounced}");
+    assert_eq!(stored(&mut database), 0);
+}
+
+#[test]
+fn slow_heads_and_bodies_are_cut_off() {
+    let database = Database::new();
+    let gateway = Gateway::with(&database, &["--header-timeout", "1s", "--body-timeout", "1s"]);
+    // Each waits for the gateway's end of the connection, however long a client would wait.
+    let head = raw(&gateway, b"GET /healthz HTTP/1.1\r\nhost: x\r\nx-slow: ");
+    assert!(!head.contains("200 OK"), "{head}");
+    let body = raw(
+        &gateway,
+        format!(
+            "POST /v1/messages HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ncontent-type: application/json\r\n\
+             content-length: 100\r\n\r\n{{\"source\":",
+            gateway.bearer()
+        )
+        .as_bytes(),
+    );
+    assert!(body.starts_with("HTTP/1.1 408") && body.contains("application/problem+json"), "{body}");
+    gateway.get("/healthz");
+}
+
+#[test]
+fn connections_over_the_limit_wait_for_others_to_end() {
+    let database = Database::new();
+    let gateway = Gateway::with(&database, &["--max-connections", "4", "--header-timeout", "1s"]);
+    let address = gateway.url.strip_prefix("http://").unwrap();
+    let idle: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(address).unwrap()).collect();
+    assert_eq!(gateway.get("/healthz").status, 200);
+    drop(idle);
+}
+
+#[test]
+fn requests_that_come_too_fast_are_refused_with_a_time_to_wait() {
+    let database = Database::new();
+    let gateway = Gateway::with(&database, &["--rate-limit", "5"]);
+    let agent = agent();
+    let ask = || {
+        let request =
+            agent.get(format!("{}/v1/models", gateway.url)).header("authorization", gateway.bearer());
+        request.call().unwrap()
+    };
+    let refused = (0..50).map(|_| ask()).find(|response| response.status() == 429).expect("a refusal");
+    let wait: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    Answer::from(refused).refused(429);
+    std::thread::sleep(Duration::from_secs(wait));
+    Answer::from(ask()).ok();
+}
+
+#[test]
+fn paths_and_methods_that_are_not_there_are_refused_in_problem_json() {
+    let database = Database::new();
+    let gateway = Gateway::start(&database);
+    gateway.get("/nothing").refused(404);
+    gateway.get("/v1/models/%FF/train").refused(400);
+    let response = agent().delete(format!("{}/v1/messages", gateway.url)).call().unwrap();
+    let allow = response.headers()["allow"].to_str().unwrap().to_owned();
+    Answer::from(response).refused(405);
+    assert!(allow.contains("GET") && allow.contains("POST"), "{allow}");
+}
+
+#[test]
+fn no_origin_is_allowed_unless_it_is_named() {
+    let database = Database::new();
+    let gateway = Gateway::start(&database);
+    let ask = |gateway: &Gateway| {
+        let request = agent().get(format!("{}/healthz", gateway.url)).header("origin", "https://example.org");
+        let response = request.call().unwrap();
+        response
+            .headers()
+            .get("access-control-allow-origin")
+            .map(|origin| origin.to_str().unwrap().to_owned())
+    };
+    assert_eq!(ask(&gateway), None);
+    let open = Gateway::beside(&database, &["--cors-origins", "https://example.org,https://example.net"]);
+    assert_eq!(ask(&open).as_deref(), Some("https://example.org"));
+}
+
+/// Requests in progress end well when the gateway is told to end: what was answered is stored, and what was not can be
+/// sent again.
+#[test]
+fn ending_loses_nothing() {
+    let mut database = Database::new();
+    let mut gateway = Gateway::start(&database);
+    let (url, bearer) = (gateway.url.clone(), gateway.bearer());
+    let clients: Vec<_> = (0..4)
+        .map(|client| {
+            let (url, bearer) = (url.clone(), bearer.clone());
+            std::thread::spawn(move || {
+                let mut stored = 0;
+                for round in 0.. {
+                    let message = |n: usize| json!({"source": "a", "external_id": format!("{client} {round} {n}"), "body": "good"});
+                    let batch: Vec<Value> = (0..200).map(message).collect();
+                    let request = agent().post(format!("{url}/v1/messages")).header("authorization", &bearer);
+                    match request.content_type("application/json").send(json!(batch).to_string()) {
+                        Ok(response) if response.status() == 200 => stored += i64::try_from(batch.len()).unwrap(),
+                        // A request that was not taken, or not answered, has no part in the count.
+                        _ => break,
+                    }
+                }
+                stored
+            })
+        })
+        .collect();
+    while stored(&mut database) < 2000 {}
+    gateway.signal("-TERM");
+    assert!(gateway.ends());
+    let answered: i64 = clients.into_iter().map(|client| client.join().unwrap()).sum();
+    assert!(answered > 0);
+    assert_eq!(stored(&mut database), answered);
+}

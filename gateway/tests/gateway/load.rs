@@ -1,0 +1,87 @@
+//! Files and pipes.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use sentiment_tests::{CANARY, Database};
+
+use crate::harness::{program, run, run_clean};
+
+fn file(name: &str, content: &[u8]) -> String {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, content).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_csv_is_stored_once_however_often_it_is_loaded() {
+    let mut database = Database::new();
+    run_clean(&database, &["migrate"]);
+    let mut csv = String::from("body,sent_at,author,stars\n");
+    for n in 0..4500 {
+        csv.push_str(&format!("\"great, said {n}\nand again\",2026-01-01T00:00:00Z,ann,5\n"));
+    }
+    let path = file("reviews.csv", csv.as_bytes());
+    assert_eq!(
+        run_clean(&database, &["load", "--number", &path]),
+        "4500 stored, 0 stored before, 0 left out\n"
+    );
+    assert_eq!(
+        run_clean(&database, &["load", "--number", &path]),
+        "0 stored, 4500 stored before, 0 left out\n"
+    );
+    let good: i64 = database.value(
+        "SELECT count(*) FROM messages.message WHERE label = 'positive' AND source = 'load' AND author = 'ann'
+             AND sent_at = '2026-01-01 00:00+00' AND body LIKE E'great, said %\\nand again'",
+    );
+    assert_eq!(good, 4500);
+}
+
+#[test]
+fn a_pipe_of_json_lines_keeps_the_names_that_it_has() {
+    let mut database = Database::new();
+    run_clean(&database, &["migrate"]);
+    let mut load = program(&database, "postgres");
+    load.args(["load", "-", "--format", "jsonl", "--source", "pipe"]);
+    let mut process = load.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = process.stdin.take().unwrap();
+    for n in [1, 2, 2, 3] {
+        writeln!(input, r#"{{"external_id": "{n}", "body": "I hate it 😡", "more": []}}"#).unwrap();
+    }
+    writeln!(input, "\n{{\"source\": \"other\", \"body\": \"I love it\"}}").unwrap();
+    drop(input);
+    let output = process.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "4 stored, 1 stored before, 0 left out\n");
+    let sources: i64 =
+        database.value("SELECT count(*) FROM messages.message WHERE source = 'pipe' AND label = 'negative'");
+    assert_eq!(sources, 3);
+}
+
+#[test]
+fn bad_lines_are_named_and_left_out_only_if_asked() {
+    let mut database = Database::new();
+    run_clean(&database, &["migrate"]);
+    let lines = [
+        r#"{"body": "good"}"#.as_bytes(),
+        CANARY.as_bytes(),
+        br#"{"body": 7}"#,
+        b"{\"body\": \"\xff\"}",
+        br#"{"body": "a\u0000"}"#,
+        br#"{"body": "good", "sent_at": "yesterday"}"#,
+        &[b'"'; 2 << 20],
+        br#"{"body": "good"}"#,
+    ];
+    let path = file("bad.jsonl", &lines.join(&b"\n"[..]));
+    let output = run(&database, &["load", &path]);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && errors.contains("bad.jsonl, line 2: no JSON"), "{errors}");
+    assert_eq!(database.value::<i64>("SELECT count(*) FROM messages.message"), 0);
+    let output = run(&database, &["load", "--skip-bad", &path]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "2 stored, 0 stored before, 6 left out\n");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    for line in 2..8 {
+        assert!(errors.contains(&format!("bad.jsonl, line {line}: ")), "{line}: {errors}");
+    }
+    assert!(!errors.contains(CANARY), "{errors}");
+    assert!(!run(&database, &["load", &file("no.csv", b"text\ngood\n")]).status.success());
+}

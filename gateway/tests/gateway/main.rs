@@ -1,0 +1,18 @@
+//! The gateway as its users meet it: the real binary, on a real PostgreSQL with pg_sentiment.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
+mod browser;
+mod faults;
+mod harness;
+mod keys;
+mod limits;
+mod load;
+mod messages;
+mod migrate;
+mod models;
+mod openapi;
+mod page;
+mod sentiment;
+mod sms;
+mod stream;

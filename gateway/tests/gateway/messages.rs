@@ -1,0 +1,179 @@
+//! Messages in and out: stored once, scored by the trigger, read a page at a time.
+
+use sentiment_tests::{CANARY, Database};
+use serde_json::{Value, json};
+
+use crate::harness::Gateway;
+
+fn count(database: &mut Database<'_>) -> i64 {
+    database.value("SELECT count(*) FROM messages.message")
+}
+
+#[test]
+fn a_message_is_stored_once_and_answered_with_its_score() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    let message = json!({
+        "source": "app", "external_id": "1", "author": "ann", "body": "best concert EVER 😍",
+        "sent_at": "2026-01-31T12:00:00+01:00",
+    });
+    let first = gateway.post("/v1/messages", &message).ok();
+    assert_eq!((&first["duplicate"], &first["label"]), (&json!(false), &json!("positive")));
+    let mut again = message.clone();
+    again["body"] = json!("worst concert ever");
+    let second = gateway.post("/v1/messages", &again).ok();
+    assert_eq!(second["duplicate"], true);
+    for field in ["id", "label", "score", "model_version"] {
+        assert_eq!(first[field], second[field], "{field}");
+    }
+    let stored: Value = database.value("SELECT to_jsonb(m) FROM messages.message AS m");
+    for field in ["source", "external_id", "author", "body"] {
+        assert_eq!(stored[field], message[field]);
+    }
+    let at: bool = database.value("SELECT sent_at = '2026-01-31 11:00+00' FROM messages.message");
+    assert!(at);
+}
+
+#[test]
+fn a_batch_is_answered_in_its_order_and_stored_whole_or_not_at_all() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    let bodies = ["I love it", "I hate it", "", "awful", "great"];
+    let message = |n: usize| json!({"source": "a", "external_id": (n % 4).to_string(), "body": bodies[n]});
+    let batch: Vec<Value> = (0..5).map(message).collect();
+    let answers = gateway.post("/v1/messages", &json!(batch)).ok();
+    let labels: Vec<_> = answers.as_array().unwrap().iter().map(|answer| answer["label"].as_str()).collect();
+    assert_eq!(labels, [Some("positive"), Some("negative"), None, Some("negative"), Some("positive")]);
+    // The fifth has the first one's name.
+    assert_eq!(answers[4]["duplicate"], true);
+    assert_eq!(answers[4]["id"], answers[0]["id"]);
+    assert_eq!(count(&mut database), 4);
+    let spoilt = json!([{"source": "a", "body": "good"}, {"source": "a", "body": format!("{CANARY}\0")}]);
+    assert_eq!(gateway.post("/v1/messages", &spoilt).refused(422)["at"], "[1].body");
+    assert_eq!(count(&mut database), 4);
+    // Without an external id, each is a message of its own.
+    let nameless = json!([{"source": "a", "body": "same"}, {"source": "a", "body": "same"}]);
+    gateway.post("/v1/messages", &nameless).ok();
+    assert_eq!(count(&mut database), 6);
+    assert_eq!(gateway.post("/v1/messages", &json!([])).ok(), json!([]));
+}
+
+#[test]
+fn ten_thousand_are_a_batch_and_one_more_are_not() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    let batch = |count: usize| -> Value {
+        (0..count)
+            .map(|n| json!({"source": "a", "external_id": n.to_string(), "body": format!("great {n}")}))
+            .collect()
+    };
+    assert_eq!(gateway.post("/v1/messages", &batch(10_000)).ok().as_array().unwrap().len(), 10_000);
+    gateway.post("/v1/messages", &batch(10_001)).refused(413);
+    assert_eq!(count(&mut database), 10_000);
+    let again = gateway.post("/v1/messages", &batch(10_000)).ok();
+    assert!(again.as_array().unwrap().iter().all(|answer| answer["duplicate"] == true));
+    assert_eq!(count(&mut database), 10_000);
+}
+
+/// Two gateways and eight clients send the same messages in different orders: each is stored once, and all are told the
+/// same of it.
+#[test]
+fn instances_side_by_side_store_nothing_twice() {
+    let mut database = Database::new();
+    let gateways = [Gateway::start(&database), Gateway::start(&database)];
+    let names: Vec<usize> = (0..300).collect();
+    let answers: Vec<Vec<(String, Value)>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|client| {
+                let (gateway, mut names) = (&gateways[client % 2], names.clone());
+                scope.spawn(move || {
+                    names.rotate_left(client * 37);
+                    if client % 3 == 0 {
+                        names.reverse();
+                    }
+                    let mut heard = Vec::new();
+                    for some in names.chunks(50) {
+                        let message =
+                            |n: &usize| json!({"source": "a", "external_id": n.to_string(), "body": "good"});
+                        let batch: Vec<Value> = some.iter().map(message).collect();
+                        let answers = gateway.post("/v1/messages", &json!(batch)).ok();
+                        let ids = answers.as_array().unwrap().iter().map(|answer| answer["id"].clone());
+                        heard.extend(some.iter().map(ToString::to_string).zip(ids));
+                    }
+                    heard.sort_by(|(a, _), (b, _)| a.cmp(b));
+                    heard
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(count(&mut database), 300);
+    assert!(answers.iter().all(|heard| *heard == answers[0]));
+}
+
+/// The table itself keeps (source, external_id) unique, whoever writes to it.
+#[test]
+fn another_client_cannot_store_a_name_twice_either() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    gateway.post("/v1/messages", &json!({"source": "a", "external_id": "1", "body": "good"})).ok();
+    let failure =
+        database.failure("INSERT INTO messages.message (source, external_id, body) VALUES ('a', '1', 'bad')");
+    assert_eq!(failure.state, "23505");
+    database.run("INSERT INTO messages.message (source, external_id, body) VALUES ('a', '2', 'bad')");
+    let answer =
+        gateway.post("/v1/messages", &json!({"source": "a", "external_id": "2", "body": "good"})).ok();
+    assert_eq!((&answer["duplicate"], &answer["label"]), (&json!(true), &json!("negative")));
+}
+
+#[test]
+fn pages_follow_each_other_and_filters_hold() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    database.run(
+        "INSERT INTO messages.message (source, body, sent_at)
+         SELECT 'source ' || n % 2, CASE WHEN n % 5 = 0 THEN 'I hate it' ELSE 'I love it' END,
+             '2026-01-01 00:00+00'::timestamptz + (n / 3) * interval '1 minute'
+         FROM generate_series(1, 95) AS n",
+    );
+    let mut path = "/v1/messages?limit=20".to_owned();
+    let mut seen: Vec<i64> = Vec::new();
+    loop {
+        let page = gateway.get(&path).ok();
+        seen.extend(
+            page["messages"].as_array().unwrap().iter().map(|message| message["id"].as_i64().unwrap()),
+        );
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/messages?limit=20&after={next}");
+    }
+    let expected: Vec<i64> = database
+        .rows("SELECT id FROM messages.message ORDER BY sent_at DESC, id DESC")
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    assert_eq!(seen, expected);
+    for (parameters, condition) in [
+        ("label=negative", "label = 'negative'"),
+        ("source=source%201", "source = 'source 1'"),
+        ("model_version=english%402&label=positive", "label = 'positive'"),
+        ("model_version=english%401", "false"),
+        (
+            "since=2026-01-01T00:10:00Z&until=2026-01-01T00:20:00Z",
+            "sent_at >= '2026-01-01 00:10+00' AND sent_at < '2026-01-01 00:20+00'",
+        ),
+        ("source=%27%20OR%20true--", "false"),
+    ] {
+        let page = gateway.get(&format!("/v1/messages?limit=1000&{parameters}")).ok();
+        let expected: i64 =
+            database.value(&format!("SELECT count(*) FROM messages.message WHERE {condition}"));
+        let found = page["messages"].as_array().unwrap().len();
+        assert_eq!(i64::try_from(found).unwrap(), expected, "{parameters}");
+    }
+    for bad in
+        ["limit=0", "limit=1001", "limit=x", "since=yesterday", "nonsense=1", "label=%FF", "limit=1&limit=2"]
+    {
+        gateway.get(&format!("/v1/messages?{bad}")).refused(400);
+    }
+    gateway.get("/v1/messages?label=%00").refused(422);
+    gateway.get("/v1/messages?after=%21").refused(422);
+}

@@ -1,0 +1,85 @@
+//! The schema: made by whoever owns the database, once, however many try.
+
+use sentiment_tests::Database;
+
+use crate::harness::{program, run, run_clean};
+
+#[test]
+fn an_owner_without_other_rights_makes_it_and_serves() {
+    let mut any = Database::new();
+    any.run("DO $$ BEGIN CREATE ROLE gateway LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$");
+    let mut database = Database::owned_by("gateway");
+    let output = program(&database, "gateway").arg("migrate").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let stored = "INSERT INTO messages.message (source, body) VALUES ('a', 'I love it') RETURNING label";
+    let label: String = database.connect("gateway").query_one(stored, &[]).unwrap().get(0);
+    assert_eq!(label, "positive");
+    let owner: String =
+        database.value("SELECT relowner::regrole::text FROM pg_class WHERE relname = 'message_default'");
+    assert_eq!(owner, "gateway");
+}
+
+#[test]
+fn many_at_once_wait_for_each_other() {
+    let mut database = Database::new();
+    let runs: Vec<_> =
+        (0..6).map(|_| program(&database, "postgres").arg("migrate").spawn().unwrap()).collect();
+    for mut run in runs {
+        assert!(run.wait().unwrap().success());
+    }
+    let applied: i64 = database.value("SELECT count(*) FROM messages.migration");
+    let versions: i64 = database.value("SELECT count(DISTINCT version) FROM messages.migration");
+    assert!(applied > 0 && applied == versions, "{applied} {versions}");
+}
+
+#[test]
+fn nothing_is_served_without_it() {
+    let database = Database::new();
+    let output = run(&database, &["serve", "--listen", "127.0.0.1:0"]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("run sentiment-gateway migrate"));
+}
+
+#[test]
+fn a_database_in_another_encoding_is_refused() {
+    let database = Database::encoded("LATIN1");
+    let output = run(&database, &["migrate"]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the gateway needs UTF8"));
+}
+
+/// Partitions are made ahead; what the default partition took meanwhile moves over; old days go, with their names.
+#[test]
+fn partitions_come_and_go_by_days() {
+    let mut database = Database::new();
+    run_clean(&database, &["migrate"]);
+    let partition =
+        "SELECT to_regclass('messages.message_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD'))::text";
+    let today: String = database.value(partition);
+    database.run(&format!("ALTER TABLE messages.message DETACH PARTITION {today}; DROP TABLE {today}"));
+    database.run(
+        "INSERT INTO messages.message (source, external_id, body, received_at) VALUES
+             ('a', 'today', 'I love it', now()), ('a', 'old', 'I hate it', now() - interval '40 days')",
+    );
+    let in_default = "SELECT count(*) FROM messages.message_default";
+    assert_eq!(database.value::<i64>(in_default), 2);
+    run_clean(&database, &["migrate", "--retention", "30d"]);
+    assert_eq!(database.value::<i64>(in_default), 0);
+    let left: Vec<String> = database
+        .rows("SELECT body || ' ' || label FROM messages.message")
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    assert_eq!(left, ["I love it positive"]);
+    let names: i64 = database.value("SELECT count(*) FROM messages.external_id");
+    assert_eq!(names, 1);
+    database.run(
+        "CREATE TABLE messages.message_20200101 PARTITION OF messages.message
+             FOR VALUES FROM ('2020-01-01 00:00+00') TO ('2020-01-02 00:00+00')",
+    );
+    run_clean(&database, &["migrate"]);
+    let old = "SELECT count(*) FROM pg_class WHERE relname = 'message_20200101'";
+    assert_eq!(database.value::<i64>(old), 1, "nothing is dropped unless asked");
+    run_clean(&database, &["migrate", "--retention", "30d"]);
+    assert_eq!(database.value::<i64>(old), 0);
+}

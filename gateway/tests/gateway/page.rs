@@ -1,0 +1,93 @@
+//! The page in a browser: it loads, it lives, it complains of nothing.
+
+use sentiment_tests::Database;
+
+use crate::browser::Browser;
+use crate::harness::Gateway;
+
+const SKIPPED: &str =
+    "the page, for chromium or chromedriver is not installed (make test-gateway installs them)";
+
+/// Messages of the last hour, of each label.
+const HOUR: &str = "INSERT INTO messages.message (source, author, body, sent_at)
+    SELECT (ARRAY['app', 'sms', 'web'])[n % 3 + 1], (ARRAY['ann', 'bob', 'cem', NULL])[n % 4 + 1],
+        (ARRAY['I love it 😍', 'worst service ever, never again', 'The train leaves at 7:45 from platform 3',
+               'thank you so much, that was quick', 'the app crashes when I log in :('])[n % 5 + 1],
+        now() - n * interval '17 seconds'
+    FROM generate_series(1, 200) AS n";
+
+fn keep(browser: &Browser, name: &str) {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(path, browser.picture()).unwrap();
+}
+
+#[test]
+fn it_shows_what_another_client_stores_and_complains_of_nothing() {
+    let Some(browser) = Browser::start(false) else { return sentiment_tests::skip(SKIPPED) };
+    let mut database = Database::new();
+    let gateway = Gateway::with(&database, &["--public-scopes", "read"]);
+    database.run(HOUR);
+    browser.open(&gateway.url);
+    browser.wait("document.getElementById('state').textContent.startsWith('Connected')");
+    browser.wait("document.querySelector('#share li') && document.querySelector('#chart polyline')");
+    browser.wait("document.querySelector('#models tbody tr')");
+    browser.wait("document.querySelectorAll('#live li').length === 20");
+    // From the commit to the page, as the page's own clock has it. The limit is the users': a second.
+    browser.run(
+        "const list = document.getElementById('live');
+         new MutationObserver(() => { window.shown ??= Date.now(); }).observe(list, {childList: true});",
+    );
+    let before = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    database.run("INSERT INTO messages.message (source, author, body) VALUES ('psql', 'dee', '<b>best</b> concert EVER')");
+    browser.wait("window.shown");
+    let shown = browser.run("return window.shown").as_u64().unwrap();
+    sentiment_tests::note(&format!(
+        "from the INSERT to the page: {} ms",
+        u128::from(shown).saturating_sub(before)
+    ));
+    let text = browser.run("return document.querySelector('#live li').innerText");
+    let text = text.as_str().unwrap();
+    assert!(
+        text.contains("<b>best</b> concert EVER") && text.contains("positive") && text.contains("dee"),
+        "{text}"
+    );
+    browser.wait(
+        "[...document.querySelectorAll('#share .figure')].some((figure) => figure.textContent.includes('('))",
+    );
+    keep(&browser, "page-light.png");
+    // With the keyboard alone: from the text to the button, and an explanation comes.
+    browser.run("document.getElementById('text').focus()");
+    browser.press("\u{e004}\u{e004}\u{e007}");
+    browser.wait("document.querySelector('#answer table tbody tr')");
+    let answer = browser.run("return document.getElementById('answer').innerText");
+    assert!(answer.as_str().unwrap().contains("negative"), "{answer}");
+    assert_eq!(browser.run("return document.getElementById('answer').ariaLive"), "polite");
+    // Everything that can be worked has a name.
+    let nameless = browser.run(
+        "return [...document.querySelectorAll('input, textarea, select, button, a, svg, table')]
+            .filter((element) => !(element.labels?.length || element.innerText?.trim() || element.textContent?.trim()))
+            .map((element) => element.outerHTML)",
+    );
+    assert_eq!(nameless, serde_json::json!([]));
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn it_asks_for_a_key_and_is_dark_where_that_is_liked() {
+    let Some(browser) = Browser::start(true) else { return sentiment_tests::skip(SKIPPED) };
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    database.run(HOUR);
+    browser.open(&gateway.url);
+    browser.wait("document.activeElement.id === 'secret'");
+    assert_eq!(browser.complaints(), Vec::<String>::new(), "nothing is asked for that would be refused");
+    browser.press(&format!("{}\u{e007}", gateway.key));
+    browser.wait("document.getElementById('state').textContent.startsWith('Connected')");
+    browser.wait("document.querySelector('#chart polyline') && document.querySelector('#models tbody tr')");
+    database.run("INSERT INTO messages.message (source, body) SELECT 'psql', CASE n % 2 WHEN 0 THEN 'I love it' ELSE 'I hate it' END FROM generate_series(1, 150) AS n");
+    browser.wait("document.querySelectorAll('#live li').length === 100");
+    let ground = browser.run("return getComputedStyle(document.body).backgroundColor");
+    assert_eq!(ground, "rgb(13, 17, 23)");
+    keep(&browser, "page-dark.png");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}

@@ -1,0 +1,82 @@
+//! Text messages, signed as Twilio signs them.
+
+use std::process::{Command, Stdio};
+
+use sentiment_tests::{CANARY, Database};
+
+use crate::harness::{Answer, Gateway, agent};
+
+const TOKEN: &str = "12345";
+const URL: &str = "https://example.org";
+
+/// The signature, as openssl works it out.
+fn signature(url: &str, fields: &[(&str, &str)]) -> String {
+    let mut sorted = fields.to_vec();
+    sorted.sort_unstable();
+    let signed: String = sorted.iter().fold(url.to_owned(), |signed, (name, value)| signed + name + value);
+    let mut openssl = Command::new("sh")
+        .args(["-c", &format!("openssl dgst -sha1 -hmac {TOKEN} -binary | base64")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut openssl.stdin.take().unwrap(), signed.as_bytes()).unwrap();
+    String::from_utf8(openssl.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
+}
+
+fn send(gateway: &Gateway, path: &str, fields: &[(&str, &str)], signature: Option<&str>) -> Answer {
+    let mut request = agent().post(format!("{}{path}", gateway.url));
+    if let Some(signature) = signature {
+        request = request.header("x-twilio-signature", signature);
+    }
+    Answer::from(request.send_form(fields.iter().copied()).unwrap())
+}
+
+fn start(database: &Database<'_>) -> Gateway {
+    let reply = "Thanks <3";
+    Gateway::with(database, &["--sms-auth-token", TOKEN, "--public-url", URL, "--sms-reply", reply])
+}
+
+#[test]
+fn a_signed_message_is_stored_once_however_often_it_comes() {
+    let mut database = Database::new();
+    let gateway = start(&database);
+    let fields =
+        [("MessageSid", "SM1"), ("From", "+15550100"), ("Body", "gr8 service, thx :) ✓"), ("NumMedia", "0")];
+    let path = "/webhooks/sms?tenant=1";
+    let signature = signature(&format!("{URL}{path}"), &fields);
+    for _ in 0..3 {
+        let answer = send(&gateway, path, &fields, Some(&signature));
+        assert_eq!((answer.status, answer.kind.as_str()), (200, "text/xml; charset=utf-8"), "{answer:?}");
+        assert!(answer.body.contains("<Response><Message>Thanks &lt;3</Message></Response>"), "{answer:?}");
+    }
+    let stored = database.rows("SELECT source, external_id, author, body, label FROM messages.message");
+    assert_eq!(stored.len(), 1);
+    let stored: Vec<String> = (0..5).map(|column| stored[0].get(column)).collect();
+    assert_eq!(stored, ["sms", "SM1", "+15550100", "gr8 service, thx :) ✓", "positive"]);
+}
+
+#[test]
+fn what_is_not_signed_is_not_stored() {
+    let mut database = Database::new();
+    let gateway = start(&database);
+    let path = "/webhooks/sms";
+    let fields = [("MessageSid", "SM1"), ("From", "+15550100"), ("Body", CANARY)];
+    let good = signature(&format!("{URL}{path}"), &fields);
+    send(&gateway, path, &fields, None).refused(403);
+    send(&gateway, path, &fields, Some("")).refused(403);
+    send(&gateway, path, &fields, Some("%%%")).refused(403);
+    send(&gateway, path, &fields[..2], Some(&good)).refused(403);
+    send(&gateway, "/webhooks/sms?a=b", &fields, Some(&good)).refused(403);
+    let nameless = [("Body", CANARY)];
+    let good = signature(&format!("{URL}{path}"), &nameless);
+    send(&gateway, path, &nameless, Some(&good)).refused(422);
+    assert_eq!(database.value::<i64>("SELECT count(*) FROM messages.message"), 0);
+}
+
+#[test]
+fn without_a_token_there_is_no_webhook() {
+    let database = Database::new();
+    let gateway = Gateway::start(&database);
+    send(&gateway, "/webhooks/sms", &[("Body", "a")], Some("a")).refused(404);
+}

@@ -1,0 +1,196 @@
+//! The live stream: all that is committed, in the order of commits, also for those who come back.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
+
+use sentiment_tests::Database;
+use serde_json::{Value, json};
+use ureq::BodyReader;
+
+use crate::harness::{Gateway, PATIENCE, agent};
+
+/// An open stream.
+struct Stream {
+    lines: BufReader<BodyReader<'static>>,
+}
+
+/// An event: its id, and its message.
+struct Event {
+    id: String,
+    message: Value,
+}
+
+impl Stream {
+    /// Opens one; once this is back, what is committed from now on is heard.
+    fn open(gateway: &Gateway, query: &str, last: Option<&str>) -> Stream {
+        let mut request = agent().get(format!("{}/v1/stream{query}", gateway.url));
+        request = request.header("authorization", gateway.bearer());
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let response = request.call().unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Stream { lines: BufReader::new(response.into_body().into_reader()) }
+    }
+
+    /// The next event; none if the stream has ended.
+    fn next(&mut self) -> Option<Event> {
+        let mut id = String::new();
+        loop {
+            let mut line = String::new();
+            if self.lines.read_line(&mut line).ok()? == 0 {
+                return None;
+            }
+            if let Some(value) = line.strip_prefix("id: ") {
+                id = value.trim().to_owned();
+            } else if let Some(data) = line.strip_prefix("data: ") {
+                return Some(Event { id, message: serde_json::from_str(data).unwrap() });
+            }
+        }
+    }
+
+    fn bodies(&mut self, count: usize) -> Vec<String> {
+        let body = |event: Event| event.message["body"].as_str().unwrap().to_owned();
+        (0..count).map(|_| self.next().map(body).unwrap()).collect()
+    }
+}
+
+const INSERT: &str = "INSERT INTO messages.message (source, body) VALUES ('sql', $1)";
+
+#[test]
+fn what_any_client_commits_is_heard_and_what_is_rolled_back_is_not() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    let mut stream = Stream::open(&gateway, "", None);
+    gateway.post("/v1/messages", &json!({"source": "rest", "body": "I love it"})).ok();
+    let mut transaction = database.client().transaction().unwrap();
+    transaction.execute(INSERT, &[&"never"]).unwrap();
+    transaction.rollback().unwrap();
+    database.client().execute(INSERT, &[&"I hate it"]).unwrap();
+    let first = stream.next().unwrap().message;
+    assert_eq!((&first["body"], &first["label"]), (&json!("I love it"), &json!("positive")));
+    let second = stream.next().unwrap().message;
+    assert_eq!((&second["body"], &second["label"]), (&json!("I hate it"), &json!("negative")));
+    let listed = gateway.get("/v1/messages").ok();
+    assert!(listed["messages"].as_array().unwrap().contains(&second), "both ways out show the same");
+}
+
+/// The id of a message is drawn before its transaction commits. Who goes by ids would lose the one that commits late.
+#[test]
+fn who_comes_back_misses_nothing_that_was_committed_late() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    let mut stream = Stream::open(&gateway, "", None);
+    let mut late = database.connect("postgres");
+    let mut transaction = late.transaction().unwrap();
+    transaction.execute(INSERT, &[&"late"]).unwrap();
+    database.client().execute(INSERT, &[&"early"]).unwrap();
+    let early = stream.next().unwrap();
+    assert_eq!(early.message["body"], "early");
+    drop(stream);
+    transaction.commit().unwrap();
+    let late: i64 = database.value("SELECT id FROM messages.message WHERE body = 'late'");
+    assert!(late < early.message["id"].as_i64().unwrap());
+    let mut again = Stream::open(&gateway, "", Some(&early.id));
+    assert_eq!(again.bodies(1), ["late"]);
+    database.client().execute(INSERT, &[&"live"]).unwrap();
+    assert_eq!(again.bodies(1), ["live"]);
+    // In the address too, and from the beginning.
+    let mut all = Stream::open(&gateway, "?last_event_id=0-0", None);
+    assert_eq!(all.bodies(3), ["early", "late", "live"]);
+}
+
+/// Thousands of messages by four clients, a reader that is cut off again and again: each message once, in one order.
+#[test]
+fn a_reader_who_is_cut_off_again_and_again_gets_each_message_once() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    let mut stream = Stream::open(&gateway, "", None);
+    let mut seen: Vec<(String, i64)> = Vec::new();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let mut client = database.connect("postgres");
+            scope.spawn(move || {
+                for n in 0..75 {
+                    let count = i64::from(n % 20 + 1);
+                    let insert = "INSERT INTO messages.message (source, body) SELECT 'a', 'good' FROM generate_series(1, $1::bigint)";
+                    client.execute(insert, &[&count]).unwrap();
+                }
+            });
+        }
+        let all = 4 * (0..75).map(|n| n % 20 + 1).sum::<usize>();
+        while seen.len() < all {
+            // Where it is cut off differs, also within a batch.
+            for _ in 0..(seen.len() % 113 + 7).min(all - seen.len()) {
+                let event = stream.next().unwrap();
+                seen.push((event.id, event.message["id"].as_i64().unwrap()));
+            }
+            stream = Stream::open(&gateway, "", seen.last().map(|(id, _)| id.as_str()));
+        }
+    });
+    let mut ids: Vec<i64> = seen.iter().map(|(_, id)| *id).collect();
+    ids.sort_unstable();
+    let stored: Vec<i64> =
+        database.rows("SELECT id FROM messages.message ORDER BY id").iter().map(|row| row.get(0)).collect();
+    assert_eq!(ids, stored);
+}
+
+#[test]
+fn filters_hold_and_bad_ids_are_refused() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    let mut stream = Stream::open(&gateway, "?label=negative&source=sql", None);
+    gateway.post("/v1/messages", &json!({"source": "rest", "body": "I hate it"})).ok();
+    for body in ["I love it", "I hate it", "awful"] {
+        database.client().execute(INSERT, &[&body]).unwrap();
+    }
+    assert_eq!(stream.bodies(2), ["I hate it", "awful"]);
+    for bad in ["x", "7", "-1-2", "1-2-3"] {
+        let request =
+            agent().get(format!("{}/v1/stream", gateway.url)).header("authorization", gateway.bearer());
+        let answer = crate::harness::Answer::from(request.header("last-event-id", bad).call().unwrap());
+        answer.refused(400);
+    }
+}
+
+/// A reader who does not read is dropped, while the others go on; what it costs the gateway has an end.
+#[test]
+fn a_slow_reader_is_dropped_and_a_good_one_goes_on() {
+    let mut database = Database::new();
+    let gateway = Gateway::with(&database, &["--write-timeout", "2s"]);
+    let mut slow = TcpStream::connect(gateway.url.strip_prefix("http://").unwrap()).unwrap();
+    let head = format!("GET /v1/stream HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\n\r\n", gateway.bearer());
+    std::io::Write::write_all(&mut slow, head.as_bytes()).unwrap();
+    let mut start = [0; 12];
+    slow.read_exact(&mut start).unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200");
+    let mut good = Stream::open(&gateway, "", None);
+    let counted = std::thread::spawn(move || good.bodies(4000).len());
+    for _ in 0..40 {
+        database.run("INSERT INTO messages.message (source, body) SELECT 'a', repeat('good ', 2000) FROM generate_series(1, 100)");
+        // As fast as the good one reads.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(counted.join().unwrap(), 4000);
+    let started = std::time::Instant::now();
+    loop {
+        let metrics = gateway.get("/metrics").body;
+        if metrics.lines().any(|line| line == "sentiment_gateway_streams 0") {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "the slow reader is still there:\n{metrics}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn streams_have_a_limit_and_end_with_the_gateway() {
+    let database = Database::new();
+    let mut gateway = Gateway::with(&database, &["--max-streams", "1"]);
+    let mut stream = Stream::open(&gateway, "", None);
+    gateway.get("/v1/stream").refused(503);
+    gateway.signal("-TERM");
+    assert!(stream.next().is_none());
+    assert!(gateway.ends());
+}
