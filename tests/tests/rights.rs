@@ -8,16 +8,15 @@ use std::collections::BTreeMap;
 use postgres::Client;
 use sentiment_tests::Database;
 
-/// Everybody has it; those to whom it was granted and the owner; the owner alone; the server.
+/// Everybody has it; those to whom it was granted and the owner; the owner alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum For {
     Everybody,
     Granted,
     Owner,
-    Nobody,
 }
 
-use For::{Everybody, Granted, Nobody, Owner};
+use For::{Everybody, Granted, Owner};
 
 /// Every member of the extension, with who may execute it, select from it, or read its numbers.
 const MEMBERS: &[(&str, For)] = &[
@@ -51,7 +50,6 @@ const MEMBERS: &[(&str, For)] = &[
     ("sentiment.cached_models", Everybody),
     ("sentiment.is_pinned", Owner),
     ("sentiment.registry_changed", Owner),
-    ("sentiment.registry_changed", Nobody),
     ("sentiment.scored_tables", Everybody),
     ("sentiment.session_texts", Everybody),
     ("sentiment.shipped_models", Everybody),
@@ -247,7 +245,6 @@ const CALLS: &[(&str, &str, [&str; 4])] = &[
         ["42501", "42501", "42501", "0A000"],
     ),
     ("sentiment.cached_models", "SELECT * FROM sentiment.cached_models()", ["ok"; 4]),
-    ("sentiment.registry_changed", "SELECT sentiment.registry_changed()", ["42501"; 4]),
     ("sentiment.scored_tables", "SELECT * FROM sentiment.scored_tables()", ["ok"; 4]),
     ("sentiment.session_texts", "SELECT * FROM sentiment.session_texts()", ["ok"; 4]),
     ("sentiment.shipped_models", "SELECT * FROM sentiment.shipped_models()", ["ok"; 4]),
@@ -276,7 +273,6 @@ fn every_member_has_its_rights(cast: &mut Cast) {
             Everybody => &["rights_nobody", "rights_trainer", "rights_owner"],
             Granted => &["rights_trainer", "rights_owner"],
             Owner => &["rights_owner"],
-            Nobody => &[],
         };
         assert_eq!(roles, allowed, "{name}");
         assert!(!row.get::<_, bool>(2), "{name} can be changed by others than its owner");
