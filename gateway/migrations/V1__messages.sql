@@ -93,10 +93,11 @@ BEGIN
     RETURN (SELECT coalesce(max(position), 0) FROM messages.batch);
 END $$;
 
--- Makes the partitions of today and the next seven days, and drops what is older than keep (NULL: nothing is).
--- Days are those of UTC. Returns how many partitions were made and dropped.
+-- Makes the partitions of today and the next seven days, and drops what is older than keep (NULL: nothing is). What was
+-- committed in which order is kept for a week at most. Days are those of UTC. Returns how many partitions were made and
+-- dropped. Gives up rather than to wait long for a lock behind which all others would wait: there is time until next week.
 CREATE FUNCTION messages.maintain(keep interval, OUT made int, OUT dropped int) LANGUAGE plpgsql
-    SET search_path = pg_catalog SET timezone = 'UTC' AS $$
+    SET search_path = pg_catalog SET timezone = 'UTC' SET lock_timeout = '3s' AS $$
 DECLARE
     day date;
     part text;
@@ -129,9 +130,10 @@ BEGIN
         END LOOP;
         DELETE FROM messages.message_default WHERE received_at < horizon;
         DELETE FROM messages.external_id AS e WHERE e.received_at < date_trunc('day', horizon);
-        DELETE FROM messages.batch WHERE last_received < date_trunc('day', horizon)
-            AND position < (SELECT max(position) FROM messages.batch);
     END IF;
+    -- The last position stays, for the next one to follow it.
+    DELETE FROM messages.batch WHERE last_received < date_trunc('day', greatest(horizon, now() - interval '7 days'))
+        AND position < (SELECT max(position) FROM messages.batch);
 END $$;
 
 -- Keys of the API. Only a hash is kept: a key has 256 random bits, so a fast hash is as good as a slow one.

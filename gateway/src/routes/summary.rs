@@ -18,10 +18,11 @@ use crate::request::Query;
 const BUCKETS: i64 = 1500;
 
 /// How long a bucket is
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Bucket {
     Minute,
+    #[default]
     Hour,
     Day,
 }
@@ -58,9 +59,10 @@ impl Bucket {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Selection {
-    /// How long a bucket is: minute, hour or day, of UTC
-    #[param(inline, default = "hour")]
-    bucket: Option<Bucket>,
+    /// How long a bucket is, of UTC; without it, an hour
+    #[serde(default)]
+    #[param(inline)]
+    bucket: Bucket,
     /// Only messages sent at this time or later, in RFC 3339; without it, the last hour, day or 30 days
     #[param(format = DateTime)]
     since: Option<String>,
@@ -111,7 +113,7 @@ pub async fn summary(
     State(application): State<Application>,
     Query(selection): Query<Selection>,
 ) -> Result<Answer<Summary>, Problem> {
-    let bucket = selection.bucket.unwrap_or(Bucket::Hour);
+    let bucket = selection.bucket;
     let until = instant(selection.until.as_deref(), "until")?.unwrap_or_else(OffsetDateTime::now_utc);
     let since = match instant(selection.since.as_deref(), "since")? {
         Some(since) => since,

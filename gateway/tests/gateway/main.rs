@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
 mod browser;
+mod demo;
 mod faults;
 mod harness;
 mod keys;
@@ -16,3 +17,4 @@ mod page;
 mod sentiment;
 mod sms;
 mod stream;
+mod tls;

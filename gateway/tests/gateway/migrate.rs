@@ -48,6 +48,29 @@ fn a_database_in_another_encoding_is_refused() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("the gateway needs UTF8"));
 }
 
+/// Positions of a week ago are forgotten; the last one is not, for others follow it.
+#[test]
+fn the_order_of_commits_is_kept_for_a_week() {
+    let mut database = Database::new();
+    run_clean(&database, &["migrate"]);
+    for days in ["20 days", "10 days", "1 day", "9 days"] {
+        database.run(&format!(
+            "INSERT INTO messages.message (source, body, received_at) VALUES ('a', 'good', now() - interval '{days}')"
+        ));
+        database.run("SELECT messages.number_batches()");
+    }
+    run_clean(&database, &["migrate"]);
+    let left: Vec<i64> = database
+        .rows("SELECT position FROM messages.batch ORDER BY 1")
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    assert_eq!(left, [3, 4]);
+    database.run("INSERT INTO messages.message (source, body) VALUES ('a', 'good')");
+    assert_eq!(database.value::<i64>("SELECT messages.number_batches()"), 5);
+    assert_eq!(database.value::<i64>("SELECT count(*) FROM messages.message"), 5);
+}
+
 /// Partitions are made ahead; what the default partition took meanwhile moves over; old days go, with their names.
 #[test]
 fn partitions_come_and_go_by_days() {
