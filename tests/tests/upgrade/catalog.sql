@@ -54,7 +54,7 @@ WITH extension AS (
     SELECT name || ': sequence ' || format_type(seqtypid, NULL) || ' ' || seqstart || ' ' || seqincrement || ' ' || seqmax
     FROM relation JOIN pg_sequence ON seqrelid = relation.oid
     UNION ALL
-    SELECT name || ': trigger ' || pg_get_triggerdef(t.oid) FROM relation JOIN pg_trigger AS t ON tgrelid = relation.oid
+    SELECT name || ': trigger ' || pg_get_triggerdef(t.oid) || ' ' || tgenabled::text FROM relation JOIN pg_trigger AS t ON tgrelid = relation.oid
     UNION ALL
     SELECT name || ': policy ' || polname || ' ' || coalesce(pg_get_expr(polqual, polrelid), '-')
     FROM relation JOIN pg_policy ON polrelid = relation.oid
