@@ -32,6 +32,15 @@ fn send(gateway: &Gateway, path: &str, fields: &[(&str, &str)], signature: Optio
     Answer::from(request.send_form(fields.iter().copied()).unwrap())
 }
 
+/// Whether there is an openssl to sign with.
+fn can_sign() -> bool {
+    let can = Command::new("openssl").arg("version").output().is_ok();
+    if !can {
+        sentiment_tests::skip("signed text messages, for openssl is not installed");
+    }
+    can
+}
+
 fn start(database: &Database<'_>) -> Gateway {
     let reply = "Thanks <3";
     Gateway::with(database, &["--sms-auth-token", TOKEN, "--public-url", URL, "--sms-reply", reply])
@@ -39,6 +48,9 @@ fn start(database: &Database<'_>) -> Gateway {
 
 #[test]
 fn a_signed_message_is_stored_once_however_often_it_comes() {
+    if !can_sign() {
+        return;
+    }
     let mut database = Database::new();
     let gateway = start(&database);
     let fields =
@@ -58,6 +70,9 @@ fn a_signed_message_is_stored_once_however_often_it_comes() {
 
 #[test]
 fn what_is_not_signed_is_not_stored() {
+    if !can_sign() {
+        return;
+    }
     let mut database = Database::new();
     let gateway = start(&database);
     let path = "/webhooks/sms";
