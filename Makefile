@@ -24,7 +24,7 @@ feature=pg_sentiment/pg$$(scripts/pg_config --major)
 export PGRX_PG_CONFIG_PATH
 endef
 
-.PHONY: build install package deb demo demo-stop demo-gateway test test-gateway test-package test-docker test-kubernetes check-majors test-matrix test-crash test-pg-upgrade test-soak lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check requirements prefix clean help
+.PHONY: build install package deb demo demo-stop demo-gateway test test-gateway test-package test-docker test-kubernetes check-majors test-matrix test-crash test-pg-upgrade test-soak lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check bench-gateway requirements prefix clean help
 
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
@@ -103,8 +103,8 @@ lint: ## formatting, clippy and shellcheck, with warnings as errors
 	$(for_postgres)
 	cargo clippy --workspace --all-targets --locked --features "$$feature" -- -D warnings
 	if command -v shellcheck >/dev/null; then
-		shellcheck -x scripts/* packaging/install tests/docker/docker-entrypoint.sh demo/run demo/gateway gateway/tests/schemathesis \
-			benches/peers .ci/run
+		shellcheck -x scripts/* packaging/install tests/docker/docker-entrypoint.sh demo/run demo/gateway \
+			gateway/bench/run gateway/tests/schemathesis benches/peers .ci/run
 	else
 		echo "skipped: shellcheck is not installed, the scripts were not checked"
 	fi
@@ -152,6 +152,10 @@ bench-check: ## compare instruction counts with the committed ones; UPDATE=1 wri
 	fi
 	cargo build --release --locked -p sentiment-bench
 	$(target)/release/sentiment-bench check
+
+bench-gateway: requirements build prefix ## what the gateway does in a second, beside Flask and scikit-learn; DURATION, ROUNDS
+	cargo build --release --locked -p sentiment-gateway
+	gateway/bench/run $(target)/bench-gateway
 
 requirements: ## install what the machine lacks (apt-get), or name it
 	scripts/requirements

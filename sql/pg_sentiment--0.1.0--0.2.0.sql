@@ -81,3 +81,8 @@ CREATE TRIGGER registry_changed AFTER INSERT OR UPDATE OR DELETE ON sentiment.mo
 CREATE TRIGGER registry_emptied AFTER TRUNCATE ON sentiment.model
     FOR EACH STATEMENT EXECUTE FUNCTION sentiment.registry_changed();
 ALTER TABLE sentiment.model ENABLE ALWAYS TRIGGER registry_changed, ENABLE ALWAYS TRIGGER registry_emptied;
+DO $$ BEGIN
+    EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION sentiment.registry_changed() TO %I',
+        (SELECT pg_catalog.pg_get_userbyid(relowner) FROM pg_catalog.pg_class
+         WHERE oid OPERATOR(pg_catalog.=) 'sentiment.model'::pg_catalog.regclass));
+END $$;

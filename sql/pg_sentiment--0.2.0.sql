@@ -395,7 +395,7 @@ ALTER VIEW sentiment.versions OWNER TO @extowner@;
 ALTER VIEW sentiment.deployments OWNER TO @extowner@;
 ALTER VIEW sentiment.cache OWNER TO @extowner@;
 ALTER VIEW sentiment.training_progress OWNER TO @extowner@;
-GRANT EXECUTE ON FUNCTION sentiment.is_pinned(text) TO @extowner@;
+GRANT EXECUTE ON FUNCTION sentiment.is_pinned(text), sentiment.registry_changed() TO @extowner@;
 GRANT USAGE ON SCHEMA sentiment TO PUBLIC;
 GRANT SELECT ON sentiment.models, sentiment.tables, sentiment.versions, sentiment.deployments, sentiment.cache,
     sentiment.training_progress TO PUBLIC;

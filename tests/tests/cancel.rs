@@ -79,6 +79,13 @@ fn state(client: &mut Client) -> String {
     client.query_one(STATE, &[]).unwrap().get(0)
 }
 
+/// Runs a statement that the time limit of another one, still in force, may stop as well.
+fn in_peace(client: &mut Client, statement: &str) {
+    while let Err(error) = client.batch_execute(statement) {
+        assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED), "{statement}");
+    }
+}
+
 /// Runs a statement in a transaction that is undone (but for a procedure, which commits), and stops it after `delay`. Whether
 /// it was stopped, and how long it went on then.
 fn stopped(server: &Server, statement: &str, stop: Stop, delay: Duration) -> Option<Duration> {
@@ -87,12 +94,12 @@ fn stopped(server: &Server, statement: &str, stop: Stop, delay: Duration) -> Opt
     let pid = pid(&mut client);
     client.batch_execute("SET sentiment.train_memory = '1GB'; SELECT sentiment('good')").unwrap();
     let procedure = statement.starts_with("CALL");
+    if !procedure {
+        client.batch_execute("BEGIN").unwrap();
+    }
     if stop == Stop::TimeLimit {
         let limit = delay.as_millis().max(1);
         client.batch_execute(&format!("SET statement_timeout = {limit}")).unwrap();
-    }
-    if !procedure {
-        client.batch_execute("BEGIN").unwrap();
     }
     let begun = Instant::now();
     let stopping = thread::spawn(move || {
@@ -112,7 +119,7 @@ fn stopped(server: &Server, statement: &str, stop: Stop, delay: Duration) -> Opt
     let Err(error) = done else {
         // What comes too late is ignored by a session that waits, but for the end of the session.
         if stop != Stop::Terminate && !procedure {
-            client.batch_execute("ROLLBACK").unwrap();
+            in_peace(&mut client, "ROLLBACK");
         }
         return None;
     };
@@ -122,9 +129,9 @@ fn stopped(server: &Server, statement: &str, stop: Stop, delay: Duration) -> Opt
     assert!(code == Some(&expected) || lost, "{statement}, {stop:?} after {:?}: {error:?}", begun.elapsed());
     if stop != Stop::Terminate {
         if !procedure {
-            client.batch_execute("ROLLBACK").unwrap();
+            in_peace(&mut client, "ROLLBACK");
         }
-        client.batch_execute("RESET statement_timeout").unwrap();
+        in_peace(&mut client, "RESET statement_timeout");
         let label: String = client.query_one("SELECT sentiment('sunny', 'm')", &[]).unwrap().get(0);
         assert_eq!(label, "good", "the session goes on");
     }

@@ -38,11 +38,14 @@ const CALLS: [&str; 14] = [
 
 /// What stands in the way of changing the tables, and the owner may take away.
 const LOOSEN: &str = "
-    DO $$ DECLARE v text; BEGIN
-        FOR v IN SELECT relname FROM pg_class WHERE relnamespace = 'sentiment'::regnamespace AND relkind = 'v' ORDER BY relname = 'models' DESC
-        LOOP
-            EXECUTE format('ALTER EXTENSION pg_sentiment DROP VIEW sentiment.%I', v);
-            EXECUTE format('DROP VIEW sentiment.%I CASCADE', v);
+    DO $$ DECLARE views text[]; one text; BEGIN
+        SELECT array_agg(oid::regclass) INTO views FROM pg_class
+            WHERE relnamespace = 'sentiment'::regnamespace AND relkind = 'v';
+        FOREACH one IN ARRAY views LOOP
+            EXECUTE format('ALTER EXTENSION pg_sentiment DROP VIEW %s', one);
+        END LOOP;
+        FOREACH one IN ARRAY views LOOP
+            EXECUTE format('DROP VIEW IF EXISTS %s CASCADE', one);
         END LOOP;
     END $$";
 
@@ -105,7 +108,6 @@ fn changes_of_columns(database: &mut Database<'_>) -> Vec<String> {
         [
             format!("{key} ALTER TABLE {table} ALTER {column} TYPE int8 USING 4096"),
             format!("{key} ALTER TABLE {table} ALTER {column} TYPE text USING 'text'"),
-            format!("{key} ALTER TABLE {table} ALTER {column} TYPE float8 USING 1e300"),
             format!("{key} UPDATE {table} SET {column} = NULL"),
             format!("ALTER TABLE {table} DROP COLUMN {column} CASCADE"),
         ]
