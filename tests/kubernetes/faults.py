@@ -67,14 +67,15 @@ CUSTOM = [
     ("Cluster", ["spec", "postgresql", "extensions", 0, "image", "ref"], "a", "'ref' was unexpected"),
     ("Cluster", ["spec", "storage", "sise"], "1Gi", "'sise' was unexpected"),
     ("Database", ["spec", "owner"], GONE, "'owner' is a required property"),
-    ("Database", ["spec", "extensions", 0, "ensure"], "there", "is not one of"),
+    ("Database", ["spec", "ensure"], "there", "is not one of"),
     ("Database", ["apiVersion"], "postgresql.cnpg.io/v2", "no such kind"),
 ]
 # Right by every schema.
 OF_DATABASE = [
     ("Database", ["spec", "cluster", "name"], "database", "no such Cluster"),
-    ("Database", ["spec", "name"], "app", "not the one of which"),
-    ("Database", ["spec", "extensions"], [], "not created"),
+    ("Database", ["spec", "name"], "postgres", "not the one of which"),
+    ("Database", ["spec", "owner"], "sentiment", "called as the schema"),
+    ("Database", ["spec", "extensions"], [{"name": "pg_sentiment"}], "could not train"),
     ("Cluster", ["metadata", "name"], "database", "nobody makes the secret"),
     ("Cluster", ["spec", "postgresql", "extensions", 0, "name"], "sentiment", "not mounted"),
 ]

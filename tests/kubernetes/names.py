@@ -9,6 +9,8 @@ CONFINED = {"allowPrivilegeEscalation": False, "privileged": False, "readOnlyRoo
 HOST = ["hostNetwork", "hostPID", "hostIPC"]
 # Connections that are no gateway's: the operator's, replication's and the server's reserve.
 RESERVE = 20
+# What pg_sentiment and the gateway make in the database.
+SCHEMAS = ["sentiment", "messages"]
 
 
 @dataclass
@@ -278,10 +280,12 @@ def database(manifests, gateway):
         yield "Database: there is no such Cluster"
     if (spec["name"], spec["owner"]) != (made["database"], made["owner"]):
         yield "Database: it is not the one of which the Cluster's secret speaks"
-    mounted = {extension["name"] for extension in cluster["postgresql"]["extensions"]}
-    created = {extension["name"] for extension in spec.get("extensions", [])}
-    if "pg_sentiment" not in mounted & created:
-        yield "Database: pg_sentiment is not created, or not mounted"
+    if spec["owner"] in SCHEMAS:
+        yield f"Database: its owner is called as the schema {spec['owner']}, into which all that it creates would go"
+    if "pg_sentiment" not in {extension["name"] for extension in cluster["postgresql"]["extensions"]}:
+        yield "Cluster: pg_sentiment is not mounted"
+    if any(extension["name"] == "pg_sentiment" for extension in spec.get("extensions", [])):
+        yield "Database: the operator would own pg_sentiment, and the gateway could not train"
     default = gateway.variables["SENTIMENT_DATABASE_CONNECTIONS"]
     entry = next((entry for entry in manifests.server["env"] if entry["name"] == "SENTIMENT_DATABASE_CONNECTIONS"), {})
     # One more listens, and one more is that of a migration.
