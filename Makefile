@@ -12,6 +12,7 @@ export PG_CONFIG
 endif
 DATA ?= ../shared/data
 export DATA
+SCHEMAS ?= ../shared/schemas
 SECONDS_EACH ?= 60
 target := $(or $(CARGO_TARGET_DIR),target)
 
@@ -23,7 +24,7 @@ feature=pg_sentiment/pg$$(scripts/pg_config --major)
 export PGRX_PG_CONFIG_PATH
 endef
 
-.PHONY: build install package deb demo demo-stop demo-gateway test test-gateway test-package test-docker check-majors test-matrix test-crash test-pg-upgrade test-soak lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check requirements prefix clean help
+.PHONY: build install package deb demo demo-stop demo-gateway test test-gateway test-package test-docker test-kubernetes check-majors test-matrix test-crash test-pg-upgrade test-soak lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check bench-gateway requirements prefix clean help
 
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
@@ -85,6 +86,9 @@ test-matrix: check-majors ## the tests that need a server on PostgreSQL 15, 17 a
 test-docker: ## build the images and compose.yaml, run them and ask them; needs Docker, or root and Debian's docker.io
 	scripts/test-docker
 
+test-kubernetes: ## check deploy/kubernetes against the schemas of Kubernetes and of SCHEMAS (../shared/schemas), and names against each other
+	@SCHEMAS=$(SCHEMAS) scripts/check-kubernetes
+
 test-crash: requirements build prefix ## kill sessions and the server at random moments, ROUNDS (100) times; SEED repeats a run
 	ROUNDS=$(or $(ROUNDS),100) cargo test --locked -p sentiment-tests --test crash -- --nocapture
 
@@ -99,8 +103,8 @@ lint: ## formatting, clippy and shellcheck, with warnings as errors
 	$(for_postgres)
 	cargo clippy --workspace --all-targets --locked --features "$$feature" -- -D warnings
 	if command -v shellcheck >/dev/null; then
-		shellcheck -x scripts/* packaging/install tests/docker/docker-entrypoint.sh demo/run demo/gateway gateway/tests/schemathesis \
-			benches/peers .ci/run
+		shellcheck -x scripts/* packaging/install tests/docker/docker-entrypoint.sh demo/run demo/gateway \
+			gateway/bench/run gateway/tests/schemathesis benches/peers .ci/run
 	else
 		echo "skipped: shellcheck is not installed, the scripts were not checked"
 	fi
@@ -148,6 +152,10 @@ bench-check: ## compare instruction counts with the committed ones; UPDATE=1 wri
 	fi
 	cargo build --release --locked -p sentiment-bench
 	$(target)/release/sentiment-bench check
+
+bench-gateway: requirements build prefix ## what the gateway does in a second, beside Flask and scikit-learn; DURATION, ROUNDS
+	cargo build --release --locked -p sentiment-gateway
+	gateway/bench/run $(target)/bench-gateway
 
 requirements: ## install what the machine lacks (apt-get), or name it
 	scripts/requirements
