@@ -100,6 +100,8 @@ test-soak: requirements build prefix ## 32 sessions that do everything at once, 
 
 lint: ## formatting, clippy and shellcheck, with warnings as errors
 	@cargo fmt --all --check
+	# A workspace of its own, whose lock is forgotten easily.
+	cargo metadata --locked --manifest-path core/fuzz/Cargo.toml --format-version 1 >/dev/null
 	$(for_postgres)
 	cargo clippy --workspace --all-targets --locked --features "$$feature" -- -D warnings
 	if command -v shellcheck >/dev/null; then
