@@ -12,6 +12,7 @@ export PG_CONFIG
 endif
 DATA ?= ../shared/data
 export DATA
+SCHEMAS ?= ../shared/schemas
 SECONDS_EACH ?= 60
 target := $(or $(CARGO_TARGET_DIR),target)
 
@@ -23,7 +24,7 @@ feature=pg_sentiment/pg$$(scripts/pg_config --major)
 export PGRX_PG_CONFIG_PATH
 endef
 
-.PHONY: build install package deb demo demo-stop demo-gateway test test-gateway test-package test-docker check-majors test-matrix test-crash test-pg-upgrade test-soak lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check bench-gateway requirements prefix clean help
+.PHONY: build install package deb demo demo-stop demo-gateway test test-gateway test-package test-docker test-kubernetes check-majors test-matrix test-crash test-pg-upgrade test-soak lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check bench-gateway requirements prefix clean help
 
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
@@ -85,6 +86,9 @@ test-matrix: check-majors ## the tests that need a server on PostgreSQL 15, 17 a
 test-docker: ## build the images and compose.yaml, run them and ask them; needs Docker, or root and Debian's docker.io
 	scripts/test-docker
 
+test-kubernetes: ## check deploy/kubernetes against the schemas of Kubernetes and of SCHEMAS (../shared/schemas), and names against each other
+	@SCHEMAS=$(SCHEMAS) scripts/check-kubernetes
+
 test-crash: requirements build prefix ## kill sessions and the server at random moments, ROUNDS (100) times; SEED repeats a run
 	ROUNDS=$(or $(ROUNDS),100) cargo test --locked -p sentiment-tests --test crash -- --nocapture
 
@@ -96,6 +100,8 @@ test-soak: requirements build prefix ## 32 sessions that do everything at once, 
 
 lint: ## formatting, clippy and shellcheck, with warnings as errors
 	@cargo fmt --all --check
+	# A workspace of its own, whose lock is forgotten easily.
+	cargo metadata --locked --manifest-path core/fuzz/Cargo.toml --format-version 1 >/dev/null
 	$(for_postgres)
 	cargo clippy --workspace --all-targets --locked --features "$$feature" -- -D warnings
 	if command -v shellcheck >/dev/null; then
