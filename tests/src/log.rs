@@ -72,7 +72,8 @@ fn parse_line(line: &str) -> Option<Entry> {
 }
 
 /// Finds what nobody asked for: in the given database, and in the server processes that belong to no database.
-/// An internal error (XX000) and a crash are never asked for, and no entry may hold a text.
+/// An internal error (XX000) and a crash are never asked for, and no entry may hold a text. That a client went away while
+/// it was being answered (08006) is the client's affair.
 pub(crate) fn unasked(entries: &[Entry], database: &str, asked: &BTreeSet<(Level, String)>) -> Vec<Entry> {
     let ours = entries.iter().filter(|entry| entry.database == database);
     let server = entries.iter().filter(|entry| entry.database.is_empty());
@@ -80,7 +81,7 @@ pub(crate) fn unasked(entries: &[Entry], database: &str, asked: &BTreeSet<(Level
         let level = entry.level.is_some_and(|level| {
             entry.state == "XX000"
                 || entry.text.starts_with("PANIC")
-                || !asked.contains(&(level, entry.state.clone()))
+                || entry.state != "08006" && !asked.contains(&(level, entry.state.clone()))
         });
         level || entry.text.contains(CANARY)
     });
@@ -150,6 +151,14 @@ mod tests {
         let found = |expected: &[&str]| trouble(&parse(LOG), expected).len();
         assert_eq!(found(&["42704", "XX000"]), 3, "an internal error, a text, a signal");
         assert_eq!(found(&[]), 5);
+    }
+
+    #[test]
+    fn a_client_that_goes_away_is_no_fault() {
+        let lost =
+            "2026-01-01 10:00:00.000 UTC [8] client backend <one> 08006 FATAL:  connection to client lost\n";
+        assert_eq!(parse(lost)[0].level, Some(Level::Fatal));
+        assert!(unasked(&parse(lost), "one", &BTreeSet::new()).is_empty());
     }
 
     #[test]
