@@ -136,17 +136,19 @@ pub struct Feed {
 
 impl Feed {
     /// Starts to listen, until `ending`; also returns the task that does.
-    pub fn start(
+    pub async fn start(
         address: Address,
         pool: Pool,
         keys: Keys,
         most_readers: usize,
         ending: watch::Receiver<bool>,
-    ) -> (Feed, JoinHandle<()>) {
+    ) -> Result<(Feed, JoinHandle<()>), Problem> {
+        // From here on nothing is passed over, also if the first reader is there before the first look.
+        let head = Cursor::after(number(&pool).await?);
         let (pages, _) = broadcast::channel(BACKLOG);
         let feed = Feed { pool, pages, readers: Arc::new(AtomicUsize::new(0)), most_readers, ending };
-        let listening = tokio::spawn(listen(address, feed.clone(), keys));
-        (feed, listening)
+        let listening = tokio::spawn(listen(address, feed.clone(), keys, head));
+        Ok((feed, listening))
     }
 
     /// A reader of what comes from now on, or of what came after a cursor.
@@ -188,8 +190,7 @@ pub async fn number(pool: &Pool) -> Result<i64, Problem> {
 }
 
 /// Listens until the gateway ends, over lost connections: what was missed meanwhile is read afterwards.
-async fn listen(address: Address, feed: Feed, keys: Keys) {
-    let mut cursor = None;
+async fn listen(address: Address, feed: Feed, keys: Keys, mut cursor: Cursor) {
     let mut ending = feed.ending.clone();
     loop {
         if let Err(failure) = hear(&address, &feed, &keys, &mut cursor).await {
@@ -205,16 +206,11 @@ async fn listen(address: Address, feed: Feed, keys: Keys) {
 }
 
 /// Listens until the connection is lost, or the gateway ends: then no statement is left half done.
-async fn hear(
-    address: &Address,
-    feed: &Feed,
-    keys: &Keys,
-    cursor: &mut Option<Cursor>,
-) -> Result<(), Failure> {
+async fn hear(address: &Address, feed: &Feed, keys: &Keys, seen: &mut Cursor) -> Result<(), Failure> {
     let (_client, mut notices) = address.listen(&["sentiment_messages", "sentiment_keys"]).await?;
     let mut ending = feed.ending.clone();
     loop {
-        pass_on(feed, cursor).await?;
+        pass_on(feed, seen).await?;
         let mut notice = tokio::select! {
             notice = notices.recv() => match notice {
                 Some(channel) => Some(channel),
@@ -234,12 +230,8 @@ async fn hear(
 }
 
 /// Numbers what is new and hands it to the readers; without any, only remembers how far it is.
-async fn pass_on(feed: &Feed, cursor: &mut Option<Cursor>) -> Result<(), Problem> {
+async fn pass_on(feed: &Feed, seen: &mut Cursor) -> Result<(), Problem> {
     let head = Cursor::after(number(&feed.pool).await?);
-    let Some(seen) = cursor else {
-        *cursor = Some(head);
-        return Ok(());
-    };
     while *seen < head {
         if feed.pages.receiver_count() == 0 {
             *seen = head;

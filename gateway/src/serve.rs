@@ -44,7 +44,8 @@ async fn serve(
     let (end, ending) = watch::channel(false);
     let keys = Keys::new(pool.clone());
     let (feed, listening) =
-        Feed::start(address.clone(), pool.clone(), keys.clone(), settings.limits.max_streams, ending.clone());
+        Feed::start(address.clone(), pool.clone(), keys.clone(), settings.limits.max_streams, ending.clone())
+            .await?;
     let application = Application {
         scorer: Scorer::start(pool),
         gate: Gate::new(keys, &settings.access.public_scopes, Rate::new(settings.limits.rate_limit)),
