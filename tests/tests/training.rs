@@ -52,7 +52,7 @@ fn progress_is_seen_and_gone_when_it_is_over() {
     });
     let mut phases = std::collections::BTreeSet::new();
     wait("the phase fitting", || {
-        let query = "SELECT pid, datname::text, model, phase, done, total, started <= now() FROM sentiment.training_progress
+        let query = "SELECT pid, datname::text, model, phase, done, total, started <= clock_timestamp() FROM sentiment.training_progress
                      WHERE datname = current_database()";
         for row in watcher.query(query, &[]).unwrap() {
             let seen = (row.get::<_, i32>(0), row.get::<_, String>(1), row.get::<_, String>(2));
