@@ -85,8 +85,10 @@ fn what_the_database_refuses_is_told_with_its_state() {
 #[test]
 fn a_training_whose_client_goes_away_is_cancelled() {
     let mut database = Database::new();
+    // Long enough, and with memory enough, that only a cancel ends it in time.
+    let name = database.name().to_owned();
+    database.run(&format!("ALTER DATABASE {name} SET sentiment.train_memory = '8GB'"));
     let gateway = Gateway::start(&database);
-    // Long enough that only a cancel ends it in time.
     database.run(
         "CREATE TABLE many AS SELECT md5(n::text) || ' ' || md5((n * 7)::text) || ' ' || md5((n * 3)::text) AS body,
              CASE n % 2 WHEN 0 THEN 'even' ELSE 'odd' END AS label FROM generate_series(1, 200000) AS n",
