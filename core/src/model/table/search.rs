@@ -1,6 +1,6 @@
 //! Many terms looked up together, without a branch that depends on what is found.
 //!
-//! Whether a term is known, and in which bucket, a processor cannot foresee; a wrong guess costs it what sixty
+//! Whether a term is known, and in which bucket, a processor cannot foresee; a wrong guess costs it what dozens of
 //! instructions do. So every term is answered by the same instructions, and those whose bucket is full are put on a list,
 //! which is gone through again for the next bucket. That also lets the reads of memory of neighbouring terms overlap.
 
