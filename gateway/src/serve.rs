@@ -15,7 +15,7 @@ use crate::feed::Feed;
 use crate::keys::Keys;
 use crate::limits::Rate;
 use crate::request::Bounds;
-use crate::routes::{self, Application};
+use crate::routes::{self, Application, Parts};
 use crate::scoring::Scorer;
 use crate::{listener, migrate, telemetry};
 
@@ -46,17 +46,21 @@ async fn serve(
     let (feed, listening) =
         Feed::start(address.clone(), pool.clone(), keys.clone(), settings.limits.max_streams, ending.clone())
             .await?;
-    let application = Application {
+    let application = Application::new(Parts {
         scorer: Scorer::start(pool),
-        gate: Gate::new(keys, &settings.access.public_scopes, Rate::new(settings.limits.rate_limit)),
+        gate: Arc::new(Gate::new(
+            keys,
+            &settings.access.public_scopes,
+            Rate::new(settings.limits.rate_limit),
+        )),
         feed,
-        sms: Arc::new(settings.sms),
+        sms: settings.sms,
         bounds: Bounds(Arc::new(settings.limits.clone())),
         metrics,
         ending,
         address: address.clone(),
         pool: pool.clone(),
-    };
+    });
     let router = routes::router(application, &settings.access.cors_origins)?;
     let maintenance = tokio::spawn(migrate::keep_partitions(pool.clone(), settings.retention));
     let listener = TcpListener::bind(settings.listen).await?;
