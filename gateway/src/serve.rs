@@ -17,7 +17,7 @@ use crate::limits::Rate;
 use crate::request::Bounds;
 use crate::routes::{self, Application, Parts};
 use crate::scoring::Scorer;
-use crate::{listener, migrate, telemetry};
+use crate::{listener, migrate, telemetry, x};
 
 /// Runs until it is told to end, then ends in order: no new connections, streams closed, requests in progress finished.
 pub async fn run(settings: Serve, database: &config::Database) -> Result<(), Failure> {
@@ -46,6 +46,8 @@ async fn serve(
     let (feed, listening) =
         Feed::start(address.clone(), pool.clone(), keys.clone(), settings.limits.max_streams, ending.clone())
             .await?;
+    let patience = settings.limits.shutdown_timeout;
+    let posts = x::start(settings.x, address.clone(), pool.clone(), patience, ending.clone())?;
     let application = Application::new(Parts {
         scorer: Scorer::start(pool),
         gate: Arc::new(Gate::new(
@@ -76,6 +78,9 @@ async fn serve(
     maintenance.abort();
     let _ = maintenance.await;
     let _ = listening.await;
+    if let Some(posts) = posts {
+        let _ = posts.await;
+    }
     Ok(())
 }
 

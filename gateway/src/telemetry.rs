@@ -73,6 +73,16 @@ fn describe() {
         "live streams ended because their readers were slow"
     );
     describe_counter!("sentiment_gateway_rate_limited_total", "requests refused for coming too fast");
+    describe_gauge!("sentiment_gateway_x_connected", "whether this gateway reads the stream of X");
+    describe_counter!("sentiment_gateway_x_received_total", "lines of X's stream that are not empty");
+    describe_counter!(
+        "sentiment_gateway_x_skipped_total",
+        "lines of X's stream that are not stored, by reason"
+    );
+    describe_counter!(
+        "sentiment_gateway_x_interrupted_total",
+        "how often there was no stream of X, by reason"
+    );
     describe_gauge!("sentiment_gateway_connections", "open HTTP connections");
     describe_gauge!("sentiment_gateway_database_connections", "connections to the database, by state");
 }
