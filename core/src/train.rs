@@ -173,9 +173,8 @@ impl Training<'_> {
         let lexicon = self.lexicon.or(shipped);
         let memory = Memory(self.memory);
         let held = corpus.size() + examples.capacity() * size_of::<Example<'_>>();
-        let vocabulary = Vocabulary::build(&examples, self.kept(), held, memory, watch)?;
+        let (vocabulary, rows) = rows::read(&examples, self.kept(), lexicon, held, memory, watch)?;
         let held = held + vocabulary.size();
-        let rows = Rows::build(&examples, &vocabulary, lexicon, held, memory, watch)?;
         let fit = self.fit_memory(labels.len(), &vocabulary, &rows);
         memory.takes("the fit", held + rows.size(), fit)?;
         let fits = Fits {

@@ -22,6 +22,7 @@ mod routes;
 mod scoring;
 mod serve;
 mod telemetry;
+mod x;
 
 use std::process::ExitCode;
 

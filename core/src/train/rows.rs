@@ -1,11 +1,13 @@
 //! Training texts as sparse rows.
 
-use super::lexicon::{Lexicon, lexicon_value};
-use super::vocabulary::{Reader, TermMap, TermSort, Vocabulary, is_negated};
-use super::{Example, Memory, Watch};
-use crate::predictor::length_scale;
-use crate::shape::{SHAPES, Shape};
-use crate::terms::{self, GramBuffer};
+mod reading;
+mod words;
+
+pub(super) use reading::{read, shape};
+use words::Words;
+
+use super::vocabulary::TermSort;
+use crate::shape::SHAPES;
 use crate::{Error, Result};
 use linfa::DatasetBase;
 use linfa::dataset::Records;
@@ -38,87 +40,7 @@ pub(crate) struct Rows {
     lefts: Vec<u64>,
 }
 
-/// The character n-grams of words.
-#[derive(Debug, Default)]
-pub(crate) struct Words {
-    /// The hash of each word.
-    hashes: Vec<u64>,
-    ends: Vec<usize>,
-    grams: Vec<u32>,
-}
-
-impl Words {
-    /// How many words there are.
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    fn size(&self) -> usize {
-        (self.hashes.capacity() + self.ends.capacity()) * 8 + self.grams.capacity() * 4
-    }
-
-    fn each(&self) -> impl Iterator<Item = (u64, &[u32])> {
-        self.hashes.iter().enumerate().map(|(word, &hash)| (hash, self.grams(word)))
-    }
-
-    /// The term numbers of a word's n-grams.
-    pub fn grams(&self, word: usize) -> &[u32] {
-        let start = if word == 0 { 0 } else { self.ends[word - 1] };
-        &self.grams[start..self.ends[word]]
-    }
-}
-
 impl Rows {
-    /// Reads the texts.
-    pub fn build(
-        examples: &[Example<'_>],
-        vocabulary: &Vocabulary,
-        lexicon: Option<&Lexicon>,
-        held: usize,
-        memory: Memory,
-        watch: &mut dyn Watch,
-    ) -> Result<Self> {
-        let mut rows = Self { terms: vocabulary.len(), ..Self::default() };
-        rows.ends.reserve_exact(examples.len());
-        rows.lengths.reserve_exact(examples.len());
-        rows.shapes.reserve_exact(lexicon.map_or(0, |_| examples.len()));
-        let joined = vocabulary.of_sort(TermSort::Pair).start..vocabulary.of_sort(TermSort::Triple).end;
-        rows.lefts = vec![0; joined.len()];
-        let (mut reader, mut grams) = (Reader::default(), GramBuffer::default());
-        let mut growth = memory.growth("the rows", held);
-        let (mut words, mut others) = (TermMap::<u32>::default(), TermMap::<u32>::default());
-        for (at, example) in examples.iter().enumerate() {
-            watch.step("reading texts", at, examples.len())?;
-            reader.read(example.text);
-            reader.joints(|hash, _, left| {
-                if let Some(id) = vocabulary.id(hash) {
-                    rows.ids.push(id);
-                    if joined.contains(&(id as usize)) {
-                        rows.lefts[id as usize - joined.start] = left;
-                    }
-                }
-            });
-            for (hash, form, named) in reader.words() {
-                let chars = vocabulary.kept().chars;
-                if chars && named {
-                    let word = *words
-                        .entry(hash)
-                        .or_insert_with(|| rows.words.add(vocabulary, hash, form, &mut grams));
-                    rows.ids.push(u32::try_from(rows.terms).unwrap_or(u32::MAX).saturating_add(word));
-                } else if !words.contains_key(&hash) {
-                    others.entry(hash).or_insert_with(|| rows.others.add(vocabulary, hash, form, &mut grams));
-                }
-            }
-            rows.ends.push(rows.ids.len());
-            rows.lengths.push(length(reader.tokenized().tokens().len()));
-            if let Some(lexicon) = lexicon {
-                rows.shapes.push(shape(&reader, lexicon));
-            }
-            growth.to(rows.size() + (words.capacity() + others.capacity()) * 17)?;
-        }
-        Ok(rows)
-    }
-
     /// Rows of plain counts, for comparisons with other libraries.
     #[cfg(test)]
     pub fn of_counts(counts: &[Vec<u32>]) -> Self {
@@ -210,32 +132,32 @@ pub(super) fn texts_by_class(
     Ok((texts, sizes))
 }
 
-impl Words {
-    fn add(&mut self, vocabulary: &Vocabulary, hash: u64, form: &str, buffer: &mut GramBuffer) -> u32 {
-        if vocabulary.kept().chars {
-            terms::grams(form, buffer, |gram| self.grams.extend(vocabulary.id(gram)));
+/// Words or rows between two looks at whoever watches.
+const STRIDE: usize = 1024;
+
+/// Gives the numbers of rows, which end where `ends` says, other numbers, and drops those that get none.
+fn renumber(
+    ids: &mut Vec<u32>,
+    ends: &mut [usize],
+    mut number: impl FnMut(u32) -> Option<u32>,
+    check: &mut dyn FnMut() -> Result<()>,
+) -> Result<()> {
+    let (mut start, mut kept) = (0, 0);
+    for (at, end) in ends.iter_mut().enumerate() {
+        if at % STRIDE == 0 {
+            check()?;
         }
-        self.hashes.push(hash);
-        self.ends.push(self.grams.len());
-        u32::try_from(self.ends.len() - 1).unwrap_or(u32::MAX)
+        for old in start..*end {
+            if let Some(new) = number(ids[old]) {
+                ids[kept] = new;
+                kept += 1;
+            }
+        }
+        (start, *end) = (*end, kept);
     }
-}
-
-/// The scale of a row, as precise as the rows need it.
-#[allow(clippy::cast_possible_truncation)]
-fn length(tokens: usize) -> f32 {
-    length_scale(tokens) as f32
-}
-
-/// The shape features of the last text.
-pub(super) fn shape(reader: &Reader, lexicon: &Lexicon) -> [f64; SHAPES] {
-    let mut shape = Shape::default();
-    let text = reader.tokenized();
-    for token in text.tokens() {
-        let value = lexicon.value(token.hash);
-        shape.add(token, lexicon_value(value, is_negated(token)));
-    }
-    shape.features()
+    ids.truncate(kept);
+    ids.shrink_to_fit();
+    Ok(())
 }
 
 /// Some rows of all, as linfa takes records.

@@ -1,12 +1,11 @@
 //! The terms that a training keeps.
 
-mod counting;
+pub(super) mod counting;
 
-use super::{Example, Memory, Watch};
 use crate::terms;
 use crate::text::{Text, TokenMarks, Tokenized};
 use crate::{Result, hash};
-use counting::{Counter, Sketch};
+use counting::Count;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
@@ -115,65 +114,63 @@ impl Vocabulary {
         start as usize..self.ends[at] as usize
     }
 
-    /// Keeps the terms that stand in enough texts.
-    ///
-    /// Four of five different terms stand in one text only. A first pass over the texts counts them in a sketch, which
-    /// errs on the high side only, and a second one counts exactly what the sketch lets pass: the memory is that of the
-    /// terms that are kept, not of all. Both take a word apart once, however often it occurs.
-    pub fn build(
-        examples: &[Example<'_>],
+    /// Numbers the terms that stand in enough texts; also tells the number of each place, [`NO_TERM`] where there is none.
+    pub fn of(
+        mut places: TermMap<u32>,
+        counts: &[Count],
         kept: Kept,
-        held: usize,
-        memory: Memory,
-        watch: &mut dyn Watch,
-    ) -> Result<Self> {
-        let sketched = Sketch::places(examples.len());
-        memory.takes("a sketch of the terms", held, sketched)?;
-        let (mut sketch, size) = (Sketch::with_places(sketched), held + sketched);
-        sketch.fill(examples, kept, size, memory, watch)?;
-        let mut counter = Counter::new(sketch, kept);
-        let (mut reader, mut growth) = (Reader::default(), memory.growth("the terms", size));
-        for (at, example) in examples.iter().enumerate() {
-            watch.step("counting terms", examples.len() + at, 2 * examples.len())?;
-            counter.add(example.text, &mut reader);
-            growth.to(counter.size())?;
-        }
-        let (places, counts) = counter.finish();
-        drop(reader);
-        let mut check = || watch.step("sorting terms", 0, 1);
-        let mut hashes = Vec::new();
-        let mut ends = [0; 4];
+        check: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<(Self, Vec<u32>)> {
+        let (mut hashes, mut ends) = (Vec::new(), [0; 4]);
+        let mut numbers = vec![NO_TERM; counts.len()];
         for (end, sort) in ends.iter_mut().zip(TermSort::ALL) {
             let enough = |&(_, &place): &(&u64, &u32)| {
                 let count = &counts[place as usize];
                 count.sort == sort && count.texts >= kept.least(sort)
             };
-            hashes.extend(sorted(places.iter().filter(enough).map(|(&hash, _)| hash), &mut check)?);
-            *end = u32::try_from(hashes.len()).unwrap_or(u32::MAX);
+            let terms = places.iter().filter(enough).map(|(&hash, &place)| (hash, place));
+            for (hash, place) in sorted(terms, check)? {
+                numbers[place as usize] = number(hashes.len());
+                hashes.push(hash);
+            }
+            *end = number(hashes.len());
         }
-        drop((places, counts));
-        let mut ids = TermMap::with_capacity_and_hasher(hashes.len(), BuildHasherDefault::default());
-        for (&hash, id) in hashes.iter().zip(0_u32..) {
-            if id % STRIDE == 0 {
+        // What has held the places is made to hold the numbers.
+        let dropped = places.extract_if(|_, place| {
+            *place = numbers[*place as usize];
+            *place == NO_TERM
+        });
+        for (at, _) in (0_u32..).zip(dropped) {
+            if at % STRIDE == 0 {
                 check()?;
             }
-            ids.insert(hash, id);
         }
-        Ok(Self { ids, hashes, ends, kept })
+        Ok((Self { ids: places, hashes, ends, kept }, numbers))
     }
+}
+
+/// The number of no term.
+pub(crate) const NO_TERM: u32 = u32::MAX;
+
+/// A place as a number; memory ends before numbers do.
+pub(super) fn number(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
 }
 
 /// Terms between two looks at whoever watches.
 const STRIDE: u32 = 4096;
 
-/// Hashes in ascending order, sorted part by part: a sort of all at once would not be stopped in time.
-fn sorted(hashes: impl Iterator<Item = u64>, check: &mut dyn FnMut() -> Result<()>) -> Result<Vec<u64>> {
+/// Hashes and their places in ascending order, sorted part by part: a sort of all at once would not be stopped in time.
+fn sorted(
+    terms: impl Iterator<Item = (u64, u32)>,
+    check: &mut dyn FnMut() -> Result<()>,
+) -> Result<Vec<(u64, u32)>> {
     let mut parts = vec![Vec::new(); 64];
-    for (number, hash) in (0_u32..).zip(hashes) {
+    for (number, term) in (0_u32..).zip(terms) {
         if number % STRIDE == 0 {
             check()?;
         }
-        parts[usize::try_from(hash >> 58).unwrap_or(0)].push(hash);
+        parts[usize::try_from(term.0 >> 58).unwrap_or(0)].push(term);
     }
     for part in &mut parts {
         check()?;

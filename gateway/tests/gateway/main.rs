@@ -19,3 +19,4 @@ mod sentiment;
 mod sms;
 mod stream;
 mod tls;
+mod x;

@@ -1,13 +1,13 @@
 //! In how many texts terms stand: first about, then exactly.
 
-use super::{Kept, Reader, TermMap, TermSort};
+use super::{Kept, Reader, TermMap, TermSort, number};
 use crate::Result;
 use crate::terms::{self, GramBuffer};
 use crate::train::{Example, Memory, Watch};
 
 /// Counts that may be too high, never too low (a count-min sketch with one row, Cormode and Muthukrishnan 2005).
 #[derive(Default)]
-pub(super) struct Sketch {
+pub(crate) struct Sketch {
     pub counts: Vec<u8>,
 }
 
@@ -45,7 +45,7 @@ impl Sketch {
         let (mut words, mut places) = (Vec::<(usize, u8)>::new(), TermMap::<u32>::default());
         let (mut forms, mut growth) = (String::new(), memory.growth("the words", held));
         for (at, example) in examples.iter().enumerate() {
-            watch.step("counting terms", at, 2 * examples.len())?;
+            watch.step("counting terms", at, examples.len())?;
             reader.read(example.text);
             reader.terms(|hash, sort| {
                 if kept.takes(sort) {
@@ -70,7 +70,7 @@ impl Sketch {
         let (mut start, mut grams) = (0, GramBuffer::default());
         for (at, (end, times)) in words.into_iter().enumerate() {
             if at % WORDS == 0 {
-                watch.step("counting terms", examples.len(), 2 * examples.len())?;
+                watch.step("counting terms", examples.len(), examples.len())?;
             }
             terms::grams(&forms[start..end], &mut grams, |gram| self.add(gram, times));
             start = end;
@@ -87,16 +87,16 @@ impl Sketch {
 const WORDS: usize = 256;
 
 /// In how many texts a term stands.
-pub(super) struct Count {
+pub(crate) struct Count {
     pub texts: u32,
     /// The number of the last of them, from 1 on.
     last: u32,
     pub sort: TermSort,
 }
 
-/// Counts exactly the terms that a sketch lets pass.
+/// Counts exactly the terms that a sketch lets pass, each at a place of its own.
 #[derive(Default)]
-pub(super) struct Counter {
+pub(crate) struct Counter {
     sketch: Sketch,
     kept: Kept,
     /// The number of the text that is read.
@@ -104,10 +104,6 @@ pub(super) struct Counter {
     /// Where the count of each term is.
     places: TermMap<u32>,
     counts: Vec<Count>,
-    /// Where the counts of each word's character n-grams begin and end, among those of all words.
-    words: TermMap<(u32, u32)>,
-    grams: Vec<u32>,
-    buffer: GramBuffer,
 }
 
 impl Counter {
@@ -120,32 +116,13 @@ impl Counter {
         (self.places, self.counts)
     }
 
-    /// Counts the terms of a text.
-    pub fn add(&mut self, text: &[u8], reader: &mut Reader) {
+    /// Another text begins.
+    pub fn begin(&mut self) {
         self.text += 1;
-        reader.read(text);
-        reader.terms(|hash, sort| {
-            if self.kept.takes(sort)
-                && let Some(place) = self.place(hash, sort)
-            {
-                self.count(place);
-            }
-        });
-        if !self.kept.chars {
-            return;
-        }
-        for (hash, form) in reader.read_by_grams() {
-            let (start, end) = match self.words.get(&hash) {
-                Some(&known) => known,
-                None => self.take_apart(hash, form),
-            };
-            for at in start..end {
-                self.count(self.grams[at as usize]);
-            }
-        }
     }
 
-    fn count(&mut self, place: u32) {
+    /// Counts a term of the text, once, at its place.
+    pub fn count(&mut self, place: u32) {
         let count = &mut self.counts[place as usize];
         if count.last != self.text {
             count.last = self.text;
@@ -153,10 +130,11 @@ impl Counter {
         }
     }
 
-    /// Where a term is counted, unless it stands in too few texts.
-    fn place(&mut self, hash: u64, sort: TermSort) -> Option<u32> {
+    /// Where a term is counted; `None` if it is none of those kept.
+    pub fn place(&mut self, hash: u64, sort: TermSort) -> Option<u32> {
         let next = number(self.counts.len());
-        self.sketch.reaches(hash, self.kept.least(sort)).then(|| {
+        let may = self.kept.takes(sort) && self.sketch.reaches(hash, self.kept.least(sort));
+        may.then(|| {
             *self.places.entry(hash).or_insert_with(|| {
                 self.counts.push(Count { texts: 0, last: 0, sort });
                 next
@@ -164,29 +142,8 @@ impl Counter {
         })
     }
 
-    fn take_apart(&mut self, hash: u64, form: &str) -> (u32, u32) {
-        let start = number(self.grams.len());
-        let mut buffer = std::mem::take(&mut self.buffer);
-        terms::grams(form, &mut buffer, |gram| {
-            let place = self.place(gram, TermSort::Gram);
-            self.grams.extend(place);
-        });
-        self.buffer = buffer;
-        let range = (start, number(self.grams.len()));
-        self.words.insert(hash, range);
-        range
-    }
-
     /// Bytes in use, the sketch's aside.
     pub fn size(&self) -> usize {
-        self.places.capacity() * 17
-            + self.words.capacity() * 17
-            + self.counts.capacity() * size_of::<Count>()
-            + self.grams.capacity() * 4
+        self.places.capacity() * 17 + self.counts.capacity() * size_of::<Count>()
     }
-}
-
-/// A place as a number; memory ends before numbers do.
-fn number(place: usize) -> u32 {
-    u32::try_from(place).unwrap_or(u32::MAX)
 }

@@ -1,0 +1,178 @@
+//! How training texts are read: their terms counted, those that are kept numbered, each text made a row of numbers.
+
+use super::{Rows, STRIDE, renumber};
+use crate::Result;
+use crate::predictor::length_scale;
+use crate::shape::{SHAPES, Shape};
+use crate::terms::GramBuffer;
+use crate::train::lexicon::{Lexicon, lexicon_value};
+use crate::train::vocabulary::counting::{Counter, Sketch};
+use crate::train::vocabulary::{Kept, NO_TERM, Reader, TermMap, TermSort, Vocabulary, is_negated, number};
+use crate::train::{Example, Memory, Watch};
+
+/// Reads the texts; of their terms those are kept that stand in enough of them.
+///
+/// Four of five different terms stand in one text only. A first pass over the texts counts them in a sketch, which errs on
+/// the high side only, and a second one counts exactly what the sketch lets pass: the memory is that of the terms that
+/// are kept, not of all. The second takes the rows down too, with the places of the counts in place of the terms' numbers, for
+/// which terms are kept is not known before its end. Both take a word apart once, however often it occurs.
+pub(in crate::train) fn read(
+    examples: &[Example<'_>],
+    kept: Kept,
+    lexicon: Option<&Lexicon>,
+    held: usize,
+    memory: Memory,
+    watch: &mut dyn Watch,
+) -> Result<(Vocabulary, Rows)> {
+    let sketched = Sketch::places(examples.len());
+    memory.takes("a sketch of the terms", held, sketched)?;
+    let (mut sketch, held) = (Sketch::with_places(sketched), held + sketched);
+    sketch.fill(examples, kept, held, memory, watch)?;
+    let mut draft = Draft::new(Counter::new(sketch, kept), kept, lexicon, examples.len());
+    let (mut reader, mut growth) = (Reader::default(), memory.growth("the rows", held));
+    for (at, example) in examples.iter().enumerate() {
+        watch.step("reading texts", at, examples.len())?;
+        reader.read(example.text);
+        draft.add(&reader);
+        growth.to(draft.size())?;
+    }
+    draft.finish(&mut || watch.step("sorting terms", 0, 1))
+}
+
+/// Rows while their terms are counted.
+struct Draft<'l> {
+    counter: Counter,
+    kept: Kept,
+    lexicon: Option<&'l Lexicon>,
+    /// A row's numbers are places of counts and, from the end of all numbers down, words.
+    rows: Rows,
+    /// The number of each word that a row names, and of each that none does.
+    named: TermMap<u32>,
+    others: TermMap<u32>,
+    /// The forms of those that none does: they are taken apart at the end, for they count nothing.
+    forms: String,
+    form_ends: Vec<(u64, usize)>,
+    /// What all but the last token of the term at each place hash to.
+    lefts: Vec<u64>,
+    grams: GramBuffer,
+}
+
+impl<'l> Draft<'l> {
+    fn new(counter: Counter, kept: Kept, lexicon: Option<&'l Lexicon>, texts: usize) -> Self {
+        let mut rows = Rows::default();
+        rows.ends.reserve_exact(texts);
+        rows.lengths.reserve_exact(texts);
+        rows.shapes.reserve_exact(lexicon.map_or(0, |_| texts));
+        Self {
+            counter,
+            kept,
+            lexicon,
+            rows,
+            named: TermMap::default(),
+            others: TermMap::default(),
+            forms: String::new(),
+            form_ends: Vec::new(),
+            lefts: Vec::new(),
+            grams: GramBuffer::default(),
+        }
+    }
+
+    /// Counts the terms of a text and takes them down.
+    fn add(&mut self, reader: &Reader) {
+        self.counter.begin();
+        reader.joints(|hash, sort, left| {
+            if let Some(place) = self.counter.place(hash, sort) {
+                self.counter.count(place);
+                self.rows.ids.push(place);
+                if self.lefts.len() <= place as usize {
+                    self.lefts.resize(place as usize + 1, 0);
+                }
+                self.lefts[place as usize] = left;
+            }
+        });
+        for (hash, form, named) in reader.words() {
+            if self.kept.chars && named {
+                self.add_word(hash, form);
+            } else if !self.named.contains_key(&hash) && self.others.insert(hash, 0).is_none() {
+                self.forms.push_str(if self.kept.chars { form } else { "" });
+                self.form_ends.push((hash, self.forms.len()));
+            }
+        }
+        self.rows.ends.push(self.rows.ids.len());
+        self.rows.lengths.push(length(reader.tokenized().tokens().len()));
+        if let Some(lexicon) = self.lexicon {
+            self.rows.shapes.push(shape(reader, lexicon));
+        }
+    }
+
+    /// Counts the character n-grams of a word and takes the word down.
+    fn add_word(&mut self, hash: u64, form: &str) {
+        let (counter, rows) = (&mut self.counter, &mut self.rows);
+        let word = *self.named.entry(hash).or_insert_with(|| {
+            let grams = self.grams.read(form).iter();
+            number(rows.words.add(hash, grams.filter_map(|gram| counter.place(*gram, TermSort::Gram))))
+        });
+        rows.words.grams(word as usize).iter().for_each(|&place| counter.count(place));
+        rows.ids.push(NO_TERM - 1 - word);
+    }
+
+    /// Bytes in use, the sketch's aside.
+    fn size(&self) -> usize {
+        self.counter.size()
+            + self.rows.size()
+            + (self.named.capacity() + self.others.capacity()) * 17
+            + self.forms.capacity()
+            + self.form_ends.capacity() * 16
+            + self.lefts.capacity() * 8
+    }
+
+    /// The terms that are kept, and the rows with their numbers.
+    fn finish(mut self, check: &mut dyn FnMut() -> Result<()>) -> Result<(Vocabulary, Rows)> {
+        let (places, counts) = self.counter.finish();
+        let (vocabulary, numbers) = Vocabulary::of(places, &counts, self.kept, check)?;
+        drop(counts);
+        let mut rows = self.rows;
+        rows.terms = vocabulary.len();
+        let term = |place: u32| Some(numbers[place as usize]).filter(|number| *number != NO_TERM);
+        let words = rows.words.len();
+        let id = |id: u32| match (NO_TERM - 1 - id) as usize {
+            word if word < words => Some(number(rows.terms + word)),
+            _ => term(id),
+        };
+        renumber(&mut rows.ids, &mut rows.ends, id, check)?;
+        rows.words.renumber(term, check)?;
+        let joined = vocabulary.of_sort(TermSort::Pair).start..vocabulary.of_sort(TermSort::Triple).end;
+        rows.lefts = vec![0; joined.len()];
+        for (number, left) in numbers.iter().zip(&self.lefts) {
+            let place = (*number as usize).checked_sub(joined.start);
+            place.and_then(|place| rows.lefts.get_mut(place)).into_iter().for_each(|to| *to = *left);
+        }
+        let mut start = 0;
+        for (at, (hash, end)) in self.form_ends.into_iter().enumerate() {
+            if at % STRIDE == 0 {
+                check()?;
+            }
+            let grams = if start == end { &[] } else { self.grams.read(&self.forms[start..end]) };
+            rows.others.add(hash, grams.iter().filter_map(|gram| vocabulary.id(*gram)));
+            start = end;
+        }
+        Ok((vocabulary, rows))
+    }
+}
+
+/// The scale of a row, as precise as the rows need it.
+#[allow(clippy::cast_possible_truncation)]
+fn length(tokens: usize) -> f32 {
+    length_scale(tokens) as f32
+}
+
+/// The shape features of the last text.
+pub(in crate::train) fn shape(reader: &Reader, lexicon: &Lexicon) -> [f64; SHAPES] {
+    let mut shape = Shape::default();
+    let text = reader.tokenized();
+    for token in text.tokens() {
+        let value = lexicon.value(token.hash);
+        shape.add(token, lexicon_value(value, is_negated(token)));
+    }
+    shape.features()
+}
