@@ -156,7 +156,7 @@ bench-check: ## compare instruction counts with the committed ones; UPDATE=1 wri
 	$(target)/release/sentiment-bench check
 
 bench-gateway: requirements build prefix ## what the gateway does in a second, beside Flask and scikit-learn; DURATION, ROUNDS
-	cargo build --release --locked -p sentiment-gateway
+	cargo build --release --locked -p sentiment-gateway --bins --example broker
 	gateway/bench/run $(target)/bench-gateway
 
 requirements: ## install what the machine lacks (apt-get), or name it

@@ -6,12 +6,14 @@
 
 mod reader;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use deadpool_postgres::Pool;
+use futures_util::TryStreamExt;
 use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::sync::{broadcast, watch};
@@ -170,25 +172,34 @@ impl Feed {
     }
 }
 
-/// Messages after a cursor in the order of commits, at most [`PAGE`].
-pub async fn after(pool: &Pool, cursor: Cursor) -> Result<Vec<Event>, Problem> {
+/// Messages after a cursor in the order of commits, at most so many, and no more once their JSON is so many bytes.
+pub async fn after(pool: &Pool, cursor: Cursor, most: usize, bytes: usize) -> Result<Vec<Event>, Problem> {
     let read = format!(
         "SELECT {}, b.position
          FROM messages.batch AS b
          CROSS JOIN LATERAL unnest(b.ids) AS r
          JOIN messages.message AS m ON m.id >= lower(r) AND m.id < upper(r)
+             AND m.id > CASE WHEN b.position = $1 THEN $2 ELSE lower(r) - 1 END
              AND m.received_at >= b.first_received AND m.received_at <= b.last_received
-         WHERE b.position >= $1 AND (b.position > $1 OR m.id > $2)
+         WHERE b.position >= $1
          ORDER BY b.position, m.id
          LIMIT $3",
         Shown::COLUMNS
     );
     let client = pool.get().await?;
     let read = client.prepare_cached(&read).await?;
-    let rows = client
-        .query(&read, &[&cursor.position, &cursor.id, &i64::try_from(PAGE).unwrap_or(i64::MAX)])
-        .await?;
-    Ok(rows.iter().map(Event::new).collect())
+    let limit = i64::try_from(most).unwrap_or(i64::MAX);
+    let mut rows = pin!(client.query_raw(&read, [cursor.position, cursor.id, limit]).await?);
+    let (mut events, mut read) = (Vec::new(), 0);
+    while let Some(row) = rows.try_next().await? {
+        let event = Event::new(&row);
+        read += event.json().len();
+        events.push(event);
+        if read >= bytes {
+            break;
+        }
+    }
+    Ok(events)
 }
 
 /// Numbers what has committed; returns the highest position.
@@ -246,7 +257,7 @@ async fn pass_on(feed: &Feed, seen: &mut Cursor) -> Result<(), Problem> {
             *seen = head;
             return Ok(());
         }
-        let page = after(&feed.pool, *seen).await?;
+        let page = after(&feed.pool, *seen, PAGE, usize::MAX).await?;
         let Some(last) = page.last() else {
             *seen = head;
             return Ok(());

@@ -107,7 +107,9 @@ impl Reader {
     /// between: once a page is the last, all that is missing comes live.
     async fn catch_up(&mut self) -> bool {
         let pages = self.feed.pages.subscribe();
-        let Ok(page) = after(&self.feed.pool, self.cursor.unwrap_or(Cursor::after(0))).await else {
+        let Ok(page) =
+            after(&self.feed.pool, self.cursor.unwrap_or(Cursor::after(0)), PAGE, usize::MAX).await
+        else {
             return false;
         };
         self.take(&page);

@@ -17,7 +17,7 @@ use super::{Producer, end, is_too_large, producer};
 use crate::database::{Address, Failure};
 use crate::feed::{self, Cursor, Event};
 
-/// About the most messages, and bytes of them, that are on their way to the brokers before the position moves on.
+/// The most messages, and about the most bytes of them, that are on their way to the brokers before the position moves on.
 const MESSAGES: usize = 2000;
 const BYTES: usize = 8 << 20;
 /// How often it is looked whether it is this gateway's turn, and for messages without being told.
@@ -151,16 +151,10 @@ impl Outgoing {
 
     /// Sends what comes after a cursor, and waits until the brokers have it. Returns the last of it; nothing if none came.
     async fn send(&mut self, producer: &Producer, after: Cursor) -> Result<Option<Cursor>, Failure> {
-        let (mut last, mut bytes) = (None, 0);
-        let mut deliveries = Vec::new();
-        while deliveries.len() < MESSAGES && bytes < BYTES {
-            let page = feed::after(&self.pool, last.unwrap_or(after)).await?;
-            let Some(event) = page.last() else { break };
-            last = Some(event.cursor);
-            for event in &page {
-                bytes += event.json().len();
-                deliveries.extend(self.send_one(producer, event)?);
-            }
+        let page = feed::after(&self.pool, after, MESSAGES, BYTES).await?;
+        let mut deliveries = Vec::with_capacity(page.len());
+        for event in &page {
+            deliveries.extend(self.send_one(producer, event)?);
         }
         let count = deliveries.len() as u64;
         let delivered = try_join_all(deliveries.into_iter().map(|(id, delivery)| delivered(id, delivery)));
@@ -174,7 +168,7 @@ impl Outgoing {
             () = too_late => return Err(Failure::Other("the brokers did not take the last messages in time".into())),
         };
         metrics::counter!("sentiment_gateway_kafka_sent_total").increment(count);
-        Ok(last)
+        Ok(page.last().map(|event| event.cursor))
     }
 
     /// Hands a message to the producer; nothing if it is too large for it.
