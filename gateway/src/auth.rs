@@ -1,6 +1,7 @@
 //! Who may do what: keys, scopes and rates, before a request is read.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -13,7 +14,7 @@ use crate::limits::{Client, Rate};
 use crate::problem::Problem;
 
 /// What decides on requests.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Gate {
     keys: Keys,
     public: Option<Scope>,
@@ -70,7 +71,7 @@ fn unauthorised(detail: &str) -> Problem {
 
 /// Lets a request through that may do what the scope says.
 pub async fn require(
-    State((gate, scope)): State<(Gate, Scope)>,
+    State((gate, scope)): State<(Arc<Gate>, Scope)>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
     next: Next,
@@ -81,7 +82,7 @@ pub async fn require(
 
 /// Lets a request through that is signed in another way, at the rate of its address.
 pub async fn limit(
-    State(gate): State<Gate>,
+    State(gate): State<Arc<Gate>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
     next: Next,

@@ -94,6 +94,8 @@ pub struct Serve {
     pub limits: Limits,
     #[command(flatten)]
     pub sms: Sms,
+    #[command(flatten)]
+    pub x: X,
 }
 
 /// Who may do what.
@@ -170,6 +172,50 @@ pub struct Sms {
     /// What a text message is answered with; without it, nothing
     #[arg(long, env = "SENTIMENT_SMS_REPLY")]
     pub sms_reply: Option<String>,
+}
+
+/// Posts from X.
+#[derive(Clone, Debug, Args)]
+pub struct X {
+    /// The bearer token of an app of X, whose filtered stream is stored; without it there is none
+    #[arg(long, env = "SENTIMENT_X_TOKEN", hide_env_values = true, conflicts_with = "x_token_file")]
+    pub x_token: Option<String>,
+    /// A file that holds the token; it is read again for each connection
+    #[arg(long, env = "SENTIMENT_X_TOKEN_FILE")]
+    pub x_token_file: Option<PathBuf>,
+    /// The rules of the stream, one a line; without any, all that the app's own rules bring is stored
+    #[arg(long, env = "SENTIMENT_X_RULES", value_delimiter = '\n', allow_hyphen_values = true)]
+    pub x_rules: Vec<String>,
+    /// Minutes, up to 5, of which X sends again what a connection missed; not all of X's plans have it
+    #[arg(long, env = "SENTIMENT_X_BACKFILL_MINUTES", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=5))]
+    pub x_backfill_minutes: u8,
+    /// Where X's API is
+    #[arg(long, env = "SENTIMENT_X_URL", default_value = "https://api.x.com")]
+    pub x_url: String,
+    /// How long the stream may be silent; X sends an empty line every 20 seconds
+    #[arg(long, env = "SENTIMENT_X_SILENCE", default_value = "25s", value_parser = humantime::parse_duration)]
+    pub x_silence: Duration,
+    /// What the times between attempts are multiplied by: for tests, whose X is their own
+    #[arg(long, hide = true, default_value_t = 1.0)]
+    pub x_back_off: f64,
+}
+
+impl X {
+    /// Whether there is a stream to follow.
+    pub fn is_on(&self) -> bool {
+        self.x_token.as_ref().is_some_and(|token| !token.trim().is_empty()) || self.x_token_file.is_some()
+    }
+
+    /// The rules, each once.
+    pub fn rules(&self) -> Vec<String> {
+        let mut rules: Vec<String> = Vec::new();
+        for rule in self.x_rules.iter().map(|rule| rule.trim()).filter(|rule| !rule.is_empty()) {
+            if !rules.iter().any(|known| known == rule) {
+                rules.push(rule.to_owned());
+            }
+        }
+        rules
+    }
 }
 
 /// API keys.

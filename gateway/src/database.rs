@@ -246,11 +246,15 @@ fn tls(settings: &config::Database, mode: SslMode) -> Result<MakeRustlsConnect, 
     } else if mode != SslMode::Disable {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
+    Ok(MakeRustlsConnect::new(trusting(roots)?))
+}
+
+/// A client of TLS that trusts these authorities.
+pub fn trusting(roots: RootCertStore) -> Result<ClientConfig, Failure> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| Failure::Other(error.to_string()))?
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
+        .with_no_client_auth())
 }

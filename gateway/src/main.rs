@@ -21,6 +21,7 @@ mod routes;
 mod scoring;
 mod serve;
 mod telemetry;
+mod x;
 
 use std::process::ExitCode;
 

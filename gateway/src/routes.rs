@@ -5,6 +5,7 @@ mod health;
 mod messages;
 mod models;
 mod page;
+mod passage;
 mod sentiment;
 mod sms;
 mod stream;
@@ -12,17 +13,14 @@ mod summary;
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
 use deadpool_postgres::Pool;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::layer::layer_fn;
 use tower_http::cors::CorsLayer;
-use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
@@ -36,17 +34,34 @@ use crate::feed::Feed;
 use crate::problem::Problem;
 use crate::request::Bounds;
 use crate::scoring::Scorer;
-use crate::telemetry::observe;
+use passage::Passage;
 
-/// What the routes work with.
+/// What the routes work with: each request has it, so that it is cheap to clone.
 #[derive(Clone)]
-pub struct Application {
+pub struct Application(Arc<Parts>);
+
+impl Application {
+    pub fn new(parts: Parts) -> Application {
+        Application(Arc::new(parts))
+    }
+}
+
+impl std::ops::Deref for Application {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// The parts of the application.
+pub struct Parts {
     pub address: Address,
     pub pool: Pool,
     pub scorer: Scorer,
-    pub gate: Gate,
+    pub gate: Arc<Gate>,
     pub feed: Feed,
-    pub sms: Arc<Sms>,
+    pub sms: Sms,
     pub bounds: Bounds,
     pub metrics: PrometheusHandle,
     pub ending: watch::Receiver<bool>,
@@ -108,42 +123,22 @@ pub fn router(application: Application, cors_origins: &[String]) -> Result<Route
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method: see the header Allow")
         })
-        .layer(DefaultBodyLimit::disable())
-        .layer(Extension(application.bounds.clone()))
-        .layer(cors(cors_origins)?)
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            Problem::internal().into_response()
-        }))
-        .layer(from_fn(observe))
-        .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
-        .layer(fixed(header::X_FRAME_OPTIONS, "DENY"))
-        .layer(from_fn(in_utf8));
-    Ok(router.with_state(application))
-}
-
-fn fixed(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
-}
-
-/// Refuses a path that is no UTF-8 once it is decoded: no route would say so in problem+json.
-async fn in_utf8(request: Request, next: Next) -> Response {
-    if crate::request::is_utf8(request.uri().path()) {
-        return next.run(request).await;
-    }
-    Problem::malformed("the path is not UTF-8").into_response()
+        .layer(Extension(application.bounds.clone()));
+    let router = match cors(cors_origins)? {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    Ok(router.layer(layer_fn(Passage)).with_state(application))
 }
 
 /// No origin by default.
-fn cors(origins: &[String]) -> Result<CorsLayer, Failure> {
+fn cors(origins: &[String]) -> Result<Option<CorsLayer>, Failure> {
     if origins.is_empty() {
-        return Ok(CorsLayer::new());
+        return Ok(None);
     }
     let origins: Result<Vec<HeaderValue>, _> = origins.iter().map(|origin| origin.parse()).collect();
     let origins = origins.map_err(|_| Failure::Other("a CORS origin cannot be read".into()))?;
-    Ok(CorsLayer::new().allow_origin(origins).allow_methods([Method::GET, Method::POST]).allow_headers([
-        header::AUTHORIZATION,
-        header::CONTENT_TYPE,
-        HeaderName::from_static("last-event-id"),
-    ]))
+    let headers = [header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("last-event-id")];
+    let methods = [Method::GET, Method::POST];
+    Ok(Some(CorsLayer::new().allow_origin(origins).allow_methods(methods).allow_headers(headers)))
 }

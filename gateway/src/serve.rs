@@ -15,9 +15,9 @@ use crate::feed::Feed;
 use crate::keys::Keys;
 use crate::limits::Rate;
 use crate::request::Bounds;
-use crate::routes::{self, Application};
+use crate::routes::{self, Application, Parts};
 use crate::scoring::Scorer;
-use crate::{listener, migrate, telemetry};
+use crate::{listener, migrate, telemetry, x};
 
 /// Runs until it is told to end, then ends in order: no new connections, streams closed, requests in progress finished.
 pub async fn run(settings: Serve, database: &config::Database) -> Result<(), Failure> {
@@ -46,17 +46,23 @@ async fn serve(
     let (feed, listening) =
         Feed::start(address.clone(), pool.clone(), keys.clone(), settings.limits.max_streams, ending.clone())
             .await?;
-    let application = Application {
+    let patience = settings.limits.shutdown_timeout;
+    let posts = x::start(settings.x, address.clone(), pool.clone(), patience, ending.clone())?;
+    let application = Application::new(Parts {
         scorer: Scorer::start(pool),
-        gate: Gate::new(keys, &settings.access.public_scopes, Rate::new(settings.limits.rate_limit)),
+        gate: Arc::new(Gate::new(
+            keys,
+            &settings.access.public_scopes,
+            Rate::new(settings.limits.rate_limit),
+        )),
         feed,
-        sms: Arc::new(settings.sms),
+        sms: settings.sms,
         bounds: Bounds(Arc::new(settings.limits.clone())),
         metrics,
         ending,
         address: address.clone(),
         pool: pool.clone(),
-    };
+    });
     let router = routes::router(application, &settings.access.cors_origins)?;
     let maintenance = tokio::spawn(migrate::keep_partitions(pool.clone(), settings.retention));
     let listener = TcpListener::bind(settings.listen).await?;
@@ -72,6 +78,9 @@ async fn serve(
     maintenance.abort();
     let _ = maintenance.await;
     let _ = listening.await;
+    if let Some(posts) = posts {
+        let _ = posts.await;
+    }
     Ok(())
 }
 

@@ -1,10 +1,12 @@
 //! Logs and metrics. Neither ever holds a text, a key, or a value of a request.
 
+use std::collections::HashMap;
+use std::sync::{LazyLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::http::StatusCode;
+use metrics::{Counter, Histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
@@ -71,33 +73,82 @@ fn describe() {
         "live streams ended because their readers were slow"
     );
     describe_counter!("sentiment_gateway_rate_limited_total", "requests refused for coming too fast");
+    describe_gauge!("sentiment_gateway_x_connected", "whether this gateway reads the stream of X");
+    describe_counter!("sentiment_gateway_x_received_total", "lines of X's stream that are not empty");
+    describe_counter!(
+        "sentiment_gateway_x_skipped_total",
+        "lines of X's stream that are not stored, by reason"
+    );
+    describe_counter!(
+        "sentiment_gateway_x_interrupted_total",
+        "how often there was no stream of X, by reason"
+    );
     describe_gauge!("sentiment_gateway_connections", "open HTTP connections");
     describe_gauge!("sentiment_gateway_database_connections", "connections to the database, by state");
 }
 
-/// Counts and logs a request by its route, never by what it asked for.
-pub async fn observe(request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or("none", |path| path.as_str()).to_owned();
-    let response = next.run(request).await;
-    let status = response.status();
-    let elapsed = started.elapsed();
-    // A method is the client's word too: those that are no route's are one.
-    let known = ["GET", "HEAD", "POST", "OPTIONS"].into_iter().find(|known| *known == method.as_str());
-    let labels = [
-        ("method", known.unwrap_or("other").to_owned()),
-        ("route", route.clone()),
-        ("status", status.as_u16().to_string()),
-    ];
-    metrics::counter!("sentiment_gateway_requests_total", &labels).increment(1);
-    metrics::histogram!("sentiment_gateway_request_seconds", "route" => route.clone()).record(elapsed);
-    let ms = elapsed.as_secs_f64() * 1000.0;
-    let status = status.as_u16();
-    match status {
-        500.. => tracing::warn!(method = known, route, status, ms, "request failed"),
-        400.. => tracing::info!(method = known, route, status, ms, "request refused"),
-        _ => tracing::debug!(method = known, route, status, ms, "request"),
+/// The methods that have a route. A method is the client's word too: all others are one.
+const METHODS: [&str; 4] = ["GET", "HEAD", "POST", "OPTIONS"];
+
+/// A request that is under way: counted and logged by its route, never by what it asks for.
+pub struct Observation {
+    started: Instant,
+    method: &'static str,
+    route: Option<MatchedPath>,
+}
+
+impl Observation {
+    pub fn begin(request: &Request) -> Observation {
+        let given = request.method().as_str();
+        let method = METHODS.into_iter().find(|known| *known == given).unwrap_or("other");
+        Observation { started: Instant::now(), method, route: request.extensions().get().cloned() }
     }
-    response
+
+    /// Its answer is there.
+    pub fn end(self, status: StatusCode) {
+        let elapsed = self.started.elapsed();
+        let Observation { method, route, .. } = &self;
+        let route = route.as_ref().map_or("none", |route| route.as_str());
+        let status = status.as_u16();
+        FIGURES.count(method, route, status, elapsed);
+        let ms = elapsed.as_secs_f64() * 1000.0;
+        match status {
+            500.. => tracing::warn!(method, route, status, ms, "request failed"),
+            400.. => tracing::info!(method, route, status, ms, "request refused"),
+            _ => tracing::debug!(method, route, status, ms, "request"),
+        }
+    }
+}
+
+static FIGURES: LazyLock<Figures> = LazyLock::new(Figures::default);
+
+/// The figures of requests by route, and there by method and status. The recorder has them as well, yet to look them up
+/// there takes names and labels that are put together for each request.
+#[derive(Default)]
+struct Figures(RwLock<HashMap<String, ByKind>>);
+
+/// Count and seconds by method and status.
+type ByKind = HashMap<(&'static str, u16), (Counter, Histogram)>;
+
+impl Figures {
+    fn count(&self, method: &'static str, route: &str, status: u16, elapsed: Duration) {
+        let count = |(count, seconds): &(Counter, Histogram)| {
+            count.increment(1);
+            seconds.record(elapsed);
+        };
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(figures) = known.get(route).and_then(|route| route.get(&(method, status))) {
+            return count(figures);
+        }
+        drop(known);
+        let labels =
+            [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.to_string())];
+        let figures = (
+            metrics::counter!("sentiment_gateway_requests_total", &labels),
+            metrics::histogram!("sentiment_gateway_request_seconds", "route" => route.to_owned()),
+        );
+        count(&figures);
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.entry(route.to_owned()).or_default().insert((method, status), figures);
+    }
 }

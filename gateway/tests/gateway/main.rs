@@ -18,3 +18,4 @@ mod sentiment;
 mod sms;
 mod stream;
 mod tls;
+mod x;
