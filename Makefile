@@ -133,7 +133,7 @@ fuzz: ## fuzz whatever reads what is not trusted, SECONDS_EACH (60) each; before
 	@SECONDS_EACH=$(SECONDS_EACH) scripts/fuzz
 
 deny: ## hold the dependencies against deny.toml: licences, bans, sources
-	@"$$(scripts/cargo-tool cargo-deny)" --locked check licenses bans sources
+	@"$$(scripts/cargo-tool cargo-deny)" --locked --workspace check licenses bans sources
 
 deny-advisories: ## hold them against the advisories of RustSec, where these can be reached
 	@scripts/advisories
