@@ -79,6 +79,9 @@ fn client(settings: &Kafka) -> Result<Option<ClientConfig>, Failure> {
         config.set("client.id", "sentiment-gateway");
     }
     config.set("bootstrap.servers", brokers.join(","));
+    // Left out, it would be the level of a logger that is not used here.
+    let level = if config.get("debug").is_some() { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info };
+    config.set_log_level(level);
     Ok(Some(config))
 }
 

@@ -24,7 +24,7 @@ class Gateway:
 
     @staticmethod
     def of_source(source):
-        text = (source / "config.rs").read_text()
+        text = "".join(file.read_text() for file in [source / "config.rs", *sorted(source.glob("config/*.rs"))])
         variables, secret = {}, set()
         for attribute in re.findall(r"#\[arg\((.*?)\)\]\n", text, re.DOTALL):
             if name := re.search(r'env = "(\w+)"', attribute):
