@@ -24,7 +24,7 @@ feature=pg_sentiment/pg$$(scripts/pg_config --major)
 export PGRX_PG_CONFIG_PATH
 endef
 
-.PHONY: build install package deb demo demo-stop demo-gateway test test-gateway test-package test-docker test-kubernetes check-majors test-matrix test-crash test-pg-upgrade test-soak lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check bench-gateway requirements prefix clean help
+.PHONY: build install package deb demo demo-stop demo-gateway test test-gateway test-package test-docker test-kubernetes check-majors test-matrix test-crash test-pg-upgrade test-soak test-sanitized lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check bench-gateway requirements prefix clean help
 
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
@@ -129,11 +129,17 @@ models-check: ## train it again and compare it with the one in the tree, byte fo
 accuracy: ## train on the training tweets of DATA alone and print the targets with what that reaches on others
 	cargo run --release --locked -p sentiment-models -- accuracy "$(DATA)"
 
+test-sanitized: ## the core's tests under the address sanitizer
+	host=$$(rustc -vV | sed -n 's/^host: //p')
+	# (A test asks for more memory than any machine has.)
+	ASAN_OPTIONS=allocator_may_return_null=1 RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address \
+		cargo test --locked -p sentiment-core --target "$$host" --target-dir $(target)/sanitized
+
 fuzz: ## fuzz whatever reads what is not trusted, SECONDS_EACH (60) each; before a release SECONDS_EACH=3600
 	@SECONDS_EACH=$(SECONDS_EACH) scripts/fuzz
 
 deny: ## hold the dependencies against deny.toml: licences, bans, sources
-	@"$$(scripts/cargo-tool cargo-deny)" --locked check licenses bans sources
+	@"$$(scripts/cargo-tool cargo-deny)" --locked --workspace check licenses bans sources
 
 deny-advisories: ## hold them against the advisories of RustSec, where these can be reached
 	@scripts/advisories

@@ -1,10 +1,14 @@
 //! Settings: each is a flag and an environment variable. The README's table has them all, and a test compares the two.
 
+mod kafka;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use kafka::{Kafka, KafkaFormat, KafkaName};
 
 /// Messages stream in, sentiment streams out: the gateway of pg_sentiment.
 #[derive(Debug, Parser)]
@@ -94,6 +98,8 @@ pub struct Serve {
     pub limits: Limits,
     #[command(flatten)]
     pub sms: Sms,
+    #[command(flatten)]
+    pub kafka: Kafka,
     #[command(flatten)]
     pub x: X,
 }

@@ -110,15 +110,24 @@ pub struct Event {
     pub message: Shown,
     /// As server-sent events have it.
     frame: Bytes,
+    /// Where in it the message's JSON begins.
+    json: usize,
 }
 
 impl Event {
     fn new(row: &Row) -> Event {
         let message = Shown::new(row);
         let cursor = Cursor { position: row.get(10), id: message.id };
-        let json = serde_json::to_string(&message).unwrap_or_default();
-        let frame = Bytes::from(format!("id: {cursor}\nevent: message\ndata: {json}\n\n"));
-        Event { cursor, message, frame }
+        let mut frame = format!("id: {cursor}\nevent: message\ndata: ");
+        let json = frame.len();
+        frame.push_str(&serde_json::to_string(&message).unwrap_or_default());
+        frame.push_str("\n\n");
+        Event { cursor, message, frame: frame.into(), json }
+    }
+
+    /// The message as JSON.
+    pub fn json(&self) -> &[u8] {
+        self.frame[self.json..].trim_ascii_end()
     }
 }
 

@@ -39,7 +39,7 @@ pub struct Stored {
 /// error it is not known whether they are; with external ids, storing them again is harmless.
 /// Messages have to be checked ([`Message::check`]).
 ///
-/// `way` names the way in for the metrics: `rest`, `sms`, `load`, `x`.
+/// `way` names the way in for the metrics: `rest`, `sms`, `load`, `kafka`, `x`.
 pub async fn store(pool: &Pool, way: &'static str, messages: &[Message]) -> Result<Vec<Stored>, Problem> {
     if messages.is_empty() {
         return Ok(Vec::new());

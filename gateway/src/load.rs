@@ -7,14 +7,12 @@ use std::time::Duration;
 
 use deadpool_postgres::Pool;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Deserialize;
-use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
 use crate::config::{self, Load, LoadFormat};
 use crate::database::{Address, Failure};
 use crate::ingest::{self, Stored};
-use crate::message::{self, Message};
+use crate::message::{Message, Partial};
 use crate::problem::Problem;
 
 /// Messages of one transaction.
@@ -24,20 +22,6 @@ const LINE: usize = 1 << 20;
 /// How often a batch is tried while the database is away, and how long to wait before the second try.
 const TRIES: u32 = 6;
 const WAIT: Duration = Duration::from_millis(500);
-
-/// A line of a file. Other fields and columns may stand beside these.
-#[derive(Debug, Deserialize)]
-struct Row {
-    #[serde(default)]
-    source: Option<String>,
-    #[serde(default)]
-    external_id: Option<String>,
-    #[serde(default)]
-    author: Option<String>,
-    body: String,
-    #[serde(default, deserialize_with = "message::instant")]
-    sent_at: Option<OffsetDateTime>,
-}
 
 /// What a reader finds: a message, or a line that is none and why not.
 type Found = Result<Message, String>;
@@ -142,7 +126,7 @@ fn read(
 ) -> Result<(), Failure> {
     let name = settings.file.file_name().map_or("-".into(), |name| name.to_string_lossy());
     let mut batch = Vec::with_capacity(BATCH);
-    let mut take = |line: u64, row: Result<Row, String>| {
+    let mut take = |line: u64, row: Result<Partial, String>| {
         let message = row.and_then(|row| complete(row, settings, &name, line));
         batch.push(message.map_err(|reason| format!("{name}, line {line}: {reason}")));
         if batch.len() < BATCH {
@@ -160,27 +144,21 @@ fn read(
 }
 
 /// Makes a message of a row, and checks it.
-fn complete(row: Row, settings: &Load, name: &str, line: u64) -> Found {
-    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let numbered = || settings.number.then(|| format!("{name}:{line}"));
-    let message = Message {
-        source: given(row.source).unwrap_or_else(|| settings.source.clone()),
-        external_id: given(row.external_id).or_else(numbered),
-        author: given(row.author),
-        body: row.body,
-        sent_at: row.sent_at,
-    };
-    message.check("").map_err(|problem| problem.to_string())?;
-    Ok(message)
+fn complete(row: Partial, settings: &Load, name: &str, line: u64) -> Found {
+    let numbered = settings.number.then(|| format!("{name}:{line}"));
+    row.complete(&settings.source, numbered).map_err(|problem| problem.to_string())
 }
 
-fn read_csv(input: impl Read, take: &mut dyn FnMut(u64, Result<Row, String>) -> bool) -> Result<(), Failure> {
+fn read_csv(
+    input: impl Read,
+    take: &mut dyn FnMut(u64, Result<Partial, String>) -> bool,
+) -> Result<(), Failure> {
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(input);
     let unreadable = |_| Failure::Other("the header of the CSV cannot be read".into());
     if !reader.headers().map_err(unreadable)?.iter().any(|column| column == "body") {
         return Err(Failure::Other("the CSV needs a header with the column body".into()));
     }
-    let mut rows = reader.into_deserialize::<Row>();
+    let mut rows = reader.into_deserialize::<Partial>();
     loop {
         let line = rows.reader().position().line();
         let Some(row) = rows.next() else { return Ok(()) };
@@ -201,7 +179,7 @@ fn read_csv(input: impl Read, take: &mut dyn FnMut(u64, Result<Row, String>) -> 
 
 fn read_lines(
     input: impl Read,
-    take: &mut dyn FnMut(u64, Result<Row, String>) -> bool,
+    take: &mut dyn FnMut(u64, Result<Partial, String>) -> bool,
 ) -> Result<(), Failure> {
     let mut input = BufReader::new(input);
     let mut line = Vec::new();
@@ -217,11 +195,9 @@ fn read_lines(
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let row = match serde_json::from_slice(&line) {
-            _ if !whole => Err(format!("over {LINE} bytes")),
-            Ok(row) => Ok(row),
-            Err(error) if error.is_data() => Err("without a body, or with a field of a wrong type".into()),
-            Err(_) => Err("no JSON".into()),
+        let row = match whole {
+            true => Partial::parse(&line).map_err(str::to_owned),
+            false => Err(format!("over {LINE} bytes")),
         };
         if !take(number, row) {
             break;

@@ -9,6 +9,7 @@ mod config;
 mod database;
 mod feed;
 mod ingest;
+mod kafka;
 mod keys;
 mod limits;
 mod listener;

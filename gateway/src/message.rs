@@ -78,6 +78,49 @@ impl Message {
     }
 }
 
+/// A message as files and queues have it: what names it may be left out, and other fields may stand beside these.
+#[derive(Debug, Deserialize)]
+pub struct Partial {
+    #[serde(default)]
+    source: Option<String>,
+    #[serde(default)]
+    external_id: Option<String>,
+    #[serde(default)]
+    author: Option<String>,
+    body: String,
+    #[serde(default, deserialize_with = "instant")]
+    sent_at: Option<OffsetDateTime>,
+}
+
+impl Partial {
+    /// A text alone.
+    pub fn of_body(body: String) -> Partial {
+        Partial { source: None, external_id: None, author: None, body, sent_at: None }
+    }
+
+    /// Reads JSON; the words of an error repeat nothing of it.
+    pub fn parse(json: &[u8]) -> Result<Partial, &'static str> {
+        serde_json::from_slice(json).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => "without a body, or with a field of a wrong type",
+            _ => "no JSON",
+        })
+    }
+
+    /// Makes a message of it, and checks it. What is empty counts as left out.
+    pub fn complete(self, source: &str, external_id: Option<String>) -> Result<Message, Problem> {
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let message = Message {
+            source: given(self.source).unwrap_or_else(|| source.to_owned()),
+            external_id: given(self.external_id).or(external_id),
+            author: given(self.author),
+            body: self.body,
+            sent_at: self.sent_at,
+        };
+        message.check("")?;
+        Ok(message)
+    }
+}
+
 /// PostgreSQL's texts hold any character but NUL.
 pub fn check_text(text: &str, at: &str) -> Result<(), Problem> {
     if text.contains('\0') {

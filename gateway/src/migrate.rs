@@ -75,6 +75,9 @@ async fn maintain(
     let seconds = retention.retention.map(|keep| keep.as_secs_f64());
     let maintain = "SELECT made, dropped FROM messages.maintain(make_interval(secs => $1))";
     let row = client.query_one(maintain, &[&seconds]).await?;
+    let rejected =
+        "DELETE FROM messages.kafka_rejected WHERE rejected_at < now() - make_interval(secs => $1)";
+    client.execute(rejected, &[&seconds]).await?;
     Ok((row.get(0), row.get(1)))
 }
 

@@ -83,6 +83,23 @@ impl Problem {
         self.status == StatusCode::SERVICE_UNAVAILABLE.as_u16()
     }
 
+    /// Whether the database refused what it was to store (data, constraints, limits, a user's trigger): it will do so again,
+    /// and may take other data.
+    pub fn is_of_data(&self) -> bool {
+        let of_data = |state: &str| ["22", "23", "54", "P0"].iter().any(|class| state.starts_with(class));
+        self.sqlstate.as_deref().is_some_and(of_data)
+    }
+
+    /// What is wrong, without the status.
+    pub fn detail(&self) -> String {
+        self.detail.to_string()
+    }
+
+    /// That the database refused something, and as what; never its own words, which may quote what it refused.
+    pub fn refusal(&self) -> String {
+        format!("the database refused it, SQLSTATE {}", self.sqlstate.as_deref().unwrap_or("unknown"))
+    }
+
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }

@@ -17,7 +17,7 @@ use crate::limits::Rate;
 use crate::request::Bounds;
 use crate::routes::{self, Application, Parts};
 use crate::scoring::Scorer;
-use crate::{listener, migrate, telemetry, x};
+use crate::{kafka, listener, migrate, telemetry, x};
 
 /// Runs until it is told to end, then ends in order: no new connections, streams closed, requests in progress finished.
 pub async fn run(settings: Serve, database: &config::Database) -> Result<(), Failure> {
@@ -42,6 +42,7 @@ async fn serve(
         ));
     }
     let (end, ending) = watch::channel(false);
+    let ended = ending.clone();
     let keys = Keys::new(pool.clone());
     let (feed, listening) =
         Feed::start(address.clone(), pool.clone(), keys.clone(), settings.limits.max_streams, ending.clone())
@@ -66,6 +67,7 @@ async fn serve(
     let router = routes::router(application, &settings.access.cors_origins)?;
     let maintenance = tokio::spawn(migrate::keep_partitions(pool.clone(), settings.retention));
     let listener = TcpListener::bind(settings.listen).await?;
+    let kafka = kafka::start(&settings.kafka, address, pool, &ended).await?;
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let told = told_to_end()?;
     listener::serve(listener, router, &settings.limits, async {
@@ -78,6 +80,9 @@ async fn serve(
     maintenance.abort();
     let _ = maintenance.await;
     let _ = listening.await;
+    for task in kafka {
+        let _ = task.await;
+    }
     if let Some(posts) = posts {
         let _ = posts.await;
     }

@@ -73,6 +73,20 @@ fn describe() {
         "live streams ended because their readers were slow"
     );
     describe_counter!("sentiment_gateway_rate_limited_total", "requests refused for coming too fast");
+    describe_counter!("sentiment_gateway_kafka_records_total", "records of Kafka, by what became of them");
+    describe_gauge!(
+        "sentiment_gateway_kafka_lag",
+        "records of a partition of Kafka that are not told as stored yet"
+    );
+    describe_counter!("sentiment_gateway_kafka_sent_total", "messages written to Kafka");
+    describe_counter!(
+        "sentiment_gateway_kafka_too_large_total",
+        "messages that Kafka does not take for their size"
+    );
+    describe_gauge!(
+        "sentiment_gateway_kafka_behind",
+        "committed statements whose messages are not in Kafka yet"
+    );
     describe_gauge!("sentiment_gateway_x_connected", "whether this gateway reads the stream of X");
     describe_counter!("sentiment_gateway_x_received_total", "lines of X's stream that are not empty");
     describe_counter!(

@@ -220,11 +220,12 @@ impl<'a> Table<'a> {
         fetch(self.bytes, bucket * self.layout.bucket);
     }
 
-    /// The same for the record at a place that [`Table::find`] gave.
+    /// The same for the record at a place that [`Table::find`] gave: its first two lines and its last, between which the
+    /// processor finds its way.
     #[inline]
     pub fn fetch_at(&self, place: usize) {
-        (0..self.layout.record).step_by(LINE).for_each(|line| fetch(self.bytes, place.saturating_add(line)));
-        fetch(self.bytes, place.saturating_add(self.layout.record - 1));
+        let last = self.layout.record - 1;
+        [0, LINE.min(last), last].into_iter().for_each(|at| fetch(self.bytes, place.saturating_add(at)));
     }
 }
 

@@ -131,9 +131,12 @@ impl Gathered {
             found.only_if(terms::has_unit(token)).add_to(sums);
             self.unknown.put(at, terms::has_grams(token) & !known);
             self.left.push(found.is_left());
-            tally.shape.add(token, found.lexicon_value());
             tally.content += u32::from(token.kind.is_content());
             tally.known += u32::from(token.kind.is_content() & known);
+        }
+        // (In a loop of its own: all that both add up has no room in the processor's registers.)
+        for (token, found) in tokens.iter().zip(words) {
+            tally.shape.add(token, found.lexicon_value());
         }
         for (&at, found) in self.negated.as_slice().iter().zip(plain) {
             self.left[at] = found.is_left();

@@ -6,6 +6,7 @@ mod browser;
 mod demo;
 mod faults;
 mod harness;
+mod kafka;
 mod keys;
 mod limits;
 mod load;
