@@ -202,8 +202,14 @@ pub struct X {
     #[arg(long, env = "SENTIMENT_X_SILENCE", default_value = "25s", value_parser = humantime::parse_duration)]
     pub x_silence: Duration,
     /// What the times between attempts are multiplied by: for tests, whose X is their own
-    #[arg(long, hide = true, default_value_t = 1.0)]
+    #[arg(long, hide = true, default_value = "1", value_parser = share)]
     pub x_back_off: f64,
+}
+
+/// A number from 0 to 1.
+fn share(given: &str) -> Result<f64, String> {
+    let share = given.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "expected a number from 0 to 1".into())
 }
 
 impl X {

@@ -47,8 +47,6 @@ async fn serve(
     let (feed, listening) =
         Feed::start(address.clone(), pool.clone(), keys.clone(), settings.limits.max_streams, ending.clone())
             .await?;
-    let patience = settings.limits.shutdown_timeout;
-    let posts = x::start(settings.x, address.clone(), pool.clone(), patience, ending.clone())?;
     let application = Application::new(Parts {
         scorer: Scorer::start(pool),
         gate: Arc::new(Gate::new(
@@ -67,6 +65,8 @@ async fn serve(
     let router = routes::router(application, &settings.access.cors_origins)?;
     let maintenance = tokio::spawn(migrate::keep_partitions(pool.clone(), settings.retention));
     let listener = TcpListener::bind(settings.listen).await?;
+    let patience = settings.limits.shutdown_timeout;
+    let posts = x::start(settings.x, address.clone(), pool.clone(), patience, ended.clone())?;
     let kafka = kafka::start(&settings.kafka, address, pool, &ended).await?;
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let told = told_to_end()?;

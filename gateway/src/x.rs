@@ -120,8 +120,13 @@ impl Reader {
         let mut back_off = BackOff::new(factor);
         let mut wanted = None;
         loop {
-            if self.until(|ours| ours).await.is_none() {
-                return;
+            if !*self.turn.borrow() {
+                // The next turn may come with rules that were changed meanwhile.
+                wanted = None;
+            }
+            tokio::select! {
+                turn = self.turn.wait_for(|ours| *ours) => if turn.is_err() { return },
+                _ = self.ending.wait_for(|ending| *ending) => return,
             }
             let stop = match self.open(&mut wanted).await {
                 Err(stop) => stop,
@@ -140,8 +145,6 @@ impl Reader {
                 Stop::Ending => return,
                 Stop::Turn => {
                     tracing::info!("another gateway reads the stream of X now");
-                    // The next turn may come with rules that were changed meanwhile.
-                    wanted = None;
                     continue;
                 }
                 Stop::Refusal(refusal) => refusal,
@@ -164,14 +167,6 @@ impl Reader {
             if tokio::time::timeout(wait, self.ending.wait_for(|ending| *ending)).await.is_ok() {
                 return;
             }
-        }
-    }
-
-    /// Waits until it is this gateway's turn, or is not; none if the gateway ends before.
-    async fn until(&mut self, is: impl Fn(bool) -> bool) -> Option<()> {
-        tokio::select! {
-            turn = self.turn.wait_for(|ours| is(*ours)) => turn.ok().map(drop),
-            _ = self.ending.wait_for(|ending| *ending) => None,
         }
     }
 

@@ -1,7 +1,6 @@
 //! What every request passes through on its way to a route and back, whatever becomes of it.
 //!
-//! It is one layer, for each layer of axum's is cloned and boxed for each request: nine of them took a tenth of the
-//! gateway's time.
+//! It is one layer, for axum clones and boxes each of its layers for each request.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;

@@ -65,9 +65,15 @@ impl Gateway {
 
     /// A gateway on a database that has the schema.
     pub fn beside(database: &Database<'_>, arguments: &[&str]) -> Gateway {
+        Gateway::among(database, arguments, &[])
+    }
+
+    /// The same, with further variables.
+    pub fn among(database: &Database<'_>, arguments: &[&str], variables: &[(&str, &str)]) -> Gateway {
         let key = run_clean(database, &["key", "create", "test", "--scopes", "admin"]).trim().to_owned();
         let mut serve = program(database, "postgres");
         serve.args(["serve", "--listen", "127.0.0.1:0", "--log", "debug"]).args(arguments);
+        serve.envs(variables.iter().copied());
         let mut process = serve.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Log::default());
         let (errors, reader) = (process.stderr.take().unwrap(), log.clone());

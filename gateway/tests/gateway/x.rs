@@ -1,6 +1,7 @@
 //! Posts from X, as a service on this machine sends them: each is stored once, whatever happens on the way.
 
 mod service;
+mod tls;
 
 use sentiment_tests::{CANARY, Database, Level, Server};
 use serde_json::{Value, json};
@@ -178,7 +179,7 @@ fn a_stream_that_breaks_is_taken_up_again() {
         ),
     ]);
     x.publish(posts(1..10));
-    let gateway = follow(&database, &x, &["--x-silence", "500ms", "--x-backfill-minutes", "5"]);
+    let gateway = follow(&database, &x, &["--x-silence", "2s", "--x-backfill-minutes", "5"]);
     await_stored(&mut database, 9);
     for (reason, count) in [
         ("limited", 2.0),
