@@ -72,7 +72,7 @@ fn client(settings: &Kafka) -> Result<Option<ClientConfig>, Failure> {
         config.set(name, value);
     }
     if ["ssl.ca.location", "ssl.ca.pem"].iter().all(|name| config.get(name).is_none()) {
-        // Wherever the distribution keeps its authorities, also where OpenSSL is linked in.
+        // Wherever the distribution keeps its authorities: OpenSSL alone looks where its own package would be.
         config.set("ssl.ca.location", "probe");
     }
     if config.get("client.id").is_none() {
