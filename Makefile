@@ -161,9 +161,10 @@ bench-check: ## compare instruction counts with the committed ones; UPDATE=1 wri
 	cargo build --release --locked -p sentiment-bench
 	$(target)/release/sentiment-bench check
 
-bench-gateway: requirements build prefix ## what the gateway does in a second, beside Flask and scikit-learn; DURATION, ROUNDS
+bench-gateway: requirements build prefix ## what the gateway does in a second, beside Flask and scikit-learn, and what faults cost; DURATION, ROUNDS
 	cargo build --release --locked -p sentiment-gateway --bins --example broker
 	gateway/bench/run $(target)/bench-gateway
+	cargo test --locked --quiet -p sentiment-gateway --test gateway -- faults:: x::the_stream_goes_on
 
 requirements: ## install what the machine lacks (apt-get), or name it
 	scripts/requirements

@@ -47,6 +47,7 @@ fn a_crash_of_the_database_loses_and_doubles_nothing() {
         .query_one("SELECT count(*), count(DISTINCT external_id), count(label) FROM messages.message", &[])
         .unwrap();
     assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1), row.get::<_, i64>(2)), (10_000, 10_000, 10_000));
+    sentiment_tests::note("faults: the database crashed twice under batches: 10,000 messages, each once");
     // The stream is back as well: it is heard again without the gateway being started again.
     let page = gateway.get("/v1/messages").ok();
     assert_eq!(page["messages"].as_array().unwrap().len(), 100);
@@ -87,6 +88,7 @@ fn a_gateway_that_is_killed_loses_and_doubles_nothing() {
     }
     assert_eq!(database.value::<i64>(count), 3000);
     assert_eq!(database.value::<i64>("SELECT count(DISTINCT external_id) FROM messages.message"), 3000);
+    sentiment_tests::note("faults: the gateway was killed under batches: 3,000 messages, each once");
     database.ask(Level::Fatal, "08006");
     database.ask(Level::Warning, "08006");
 }

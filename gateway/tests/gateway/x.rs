@@ -351,6 +351,7 @@ fn the_stream_goes_on_while_the_database_is_away() {
     await_stored(&mut database, 600);
     // Nothing had to be sent again, for the stream was never left.
     assert_eq!(x.streams().len(), 1, "{}", gateway.log());
+    sentiment_tests::note("faults: the database crashed twice under X: 600 posts, each once");
     for state in ["57P02", "57P03", "08006", "57P01", "00000"] {
         database.ask(Level::Fatal, state);
         database.ask(Level::Warning, state);

@@ -23,12 +23,12 @@ fn await_some(database: &mut Database<'_>, count: i64) {
     await_that("some are stored", || database.value::<i64>(STORED) >= count);
 }
 
-/// All of the stream is stored, each once, and is told as read.
-fn all_is_there(brokers: &Brokers, database: &mut Database<'_>) {
-    all_is_seen(brokers, |query| database.value(query));
+/// All of the stream is stored, each once, and is told as read, though something happened.
+fn all_is_there(brokers: &Brokers, database: &mut Database<'_>, though: &str) {
+    all_is_seen(brokers, |query| database.value(query), though);
 }
 
-fn all_is_seen(brokers: &Brokers, mut value: impl FnMut(&str) -> i64) {
+fn all_is_seen(brokers: &Brokers, mut value: impl FnMut(&str) -> i64, though: &str) {
     await_that("all are stored", || value(STORED) >= i64::from(COUNT));
     assert_eq!((value(STORED), value(NAMES)), (COUNT.into(), COUNT.into()));
     assert_eq!(value("SELECT count(*) FROM messages.message WHERE label IS NULL"), 0);
@@ -36,6 +36,7 @@ fn all_is_seen(brokers: &Brokers, mut value: impl FnMut(&str) -> i64) {
     await_that("all is told as read", || {
         brokers.committed("sentiment-gateway", "in", PARTITIONS) == i64::from(COUNT)
     });
+    sentiment_tests::note(&format!("faults: {though} under Kafka: {COUNT} messages, each once"));
 }
 
 const OURS: &str = r#"sentiment_gateway_kafka_records_total{outcome="stored"}"#;
@@ -64,7 +65,7 @@ fn gateways_that_come_and_go_share_the_partitions() {
     await_that("the second stores its share", || figure(&second, OURS) > 0.0);
     writer.fill("in", PARTITIONS, COUNT / 4);
     drop(first);
-    all_is_there(&brokers, &mut database);
+    all_is_there(&brokers, &mut database, "a gateway joined and another left");
     assert!(figure(&second, OURS) < f64::from(COUNT));
 }
 
@@ -80,7 +81,7 @@ fn what_a_gateway_that_ends_has_stored_is_told_as_read() {
     let stored: i64 = database.value(STORED);
     assert_eq!(brokers.committed("sentiment-gateway", "in", PARTITIONS), stored);
     let _next = brokers.reader(&database, "in", &[]);
-    all_is_there(&brokers, &mut database);
+    all_is_there(&brokers, &mut database, "the gateway was ended");
 }
 
 #[test]
@@ -96,7 +97,7 @@ fn a_gateway_that_is_killed_loses_and_doubles_nothing() {
         assert!(!killed.ends());
         // It takes over once the brokers miss the other's heartbeats.
         let _next = brokers.reader(&database, "in", &[]);
-        all_is_there(&brokers, &mut database);
+        all_is_there(&brokers, &mut database, "the gateway was killed");
     });
     for level in [Level::Fatal, Level::Warning] {
         database.ask(level, "08006");
@@ -118,7 +119,7 @@ fn brokers_that_go_away_are_waited_for() {
         assert_eq!(gateway.get("/readyz").status, 200, "HTTP goes on");
         brokers.cluster.broker_up(1).unwrap();
     }
-    all_is_there(&brokers, &mut database);
+    all_is_there(&brokers, &mut database, "the broker was away three times");
     drop(gateway);
     // Nor is one needed to start, or to end.
     brokers.cluster.broker_down(1).unwrap();
@@ -152,7 +153,7 @@ fn what_brokers_refuse_is_tried_again() {
             std::thread::sleep(std::time::Duration::from_millis(300));
         }
     });
-    all_is_there(&brokers, &mut database);
+    all_is_there(&brokers, &mut database, "the broker refused seven sorts of requests");
     drop(gateway);
 }
 
@@ -174,7 +175,7 @@ fn a_crash_of_the_database_is_waited_for() {
         }
     });
     let mut after = database.connect("postgres");
-    all_is_seen(&brokers, |query| after.query_one(query, &[]).unwrap().get(0));
+    all_is_seen(&brokers, |query| after.query_one(query, &[]).unwrap().get(0), "the database crashed twice");
     gateway.await_log("records wait to be stored");
     drop(gateway);
     for state in ["57P02", "57P03", "08006", "57P01", "00000"] {
@@ -199,6 +200,6 @@ fn a_gateway_ends_while_the_database_is_away() {
     assert_eq!(brokers.committed("sentiment-gateway", "in", PARTITIONS), 0);
     database.run("ALTER TABLE messages.elsewhere RENAME TO message");
     let _next = brokers.reader(&database, "in", &[]);
-    all_is_there(&brokers, &mut database);
+    all_is_there(&brokers, &mut database, "the gateway was ended while the database was away");
     database.ask(Level::Error, "42P01");
 }
