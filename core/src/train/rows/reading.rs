@@ -36,6 +36,7 @@ pub(in crate::train) fn read(
         draft.add(&reader);
         growth.to(draft.size())?;
     }
+    memory.takes("the terms' numbers", held, draft.size() + draft.counter.numbering())?;
     draft.finish(&mut || watch.step("sorting terms", 0, 1))
 }
 

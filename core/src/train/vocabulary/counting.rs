@@ -142,6 +142,11 @@ impl Counter {
         })
     }
 
+    /// Bytes that it takes to number the terms: a number a place, and the terms sorted, twice for a moment.
+    pub fn numbering(&self) -> usize {
+        self.counts.len() * (size_of::<u32>() + 2 * size_of::<(u64, u32)>())
+    }
+
     /// Bytes in use, the sketch's aside.
     pub fn size(&self) -> usize {
         self.places.capacity() * 17 + self.counts.capacity() * size_of::<Count>()
