@@ -6,6 +6,7 @@
 use super::{MAX_TEXT_BYTES, Text, entities};
 use unicode_normalization::char::canonical_combining_class;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
+use wide::u8x16;
 
 /// Combining marks kept after one base character (the Stream-Safe Text Format of UAX #15 allows 30).
 const MAX_MARKS: usize = 30;
@@ -49,19 +50,25 @@ pub(super) fn readable<'a>(text: &Text<'a>) -> (&'a [u8], bool) {
     (&text.bytes[..end], true)
 }
 
-/// Whether a byte takes more than copying: part of a character beyond ASCII, the beginning of something to decode, a
-/// quotation mark to make plain.
-fn is_odd(byte: u8) -> bool {
-    // Without a branch, so that many are asked at once.
-    (byte >= 0x80) | (byte == b'&') | (byte == b'\\') | (byte == b'`')
-}
-
-/// Whether bytes are used where they lie: ASCII, nothing to decode, no quotation mark to make plain. All of them are looked
-/// at, many at once: few texts have such a byte early.
-fn is_plain(bytes: &[u8]) -> bool {
-    let (chunks, rest) = bytes.as_chunks::<32>();
-    let any = |all: u8, byte: &u8| all | u8::from(is_odd(*byte));
-    chunks.iter().all(|chunk| chunk.iter().fold(0, any) == 0) && rest.iter().fold(0, any) == 0
+/// How many bytes are used where they lie: up to the first that takes more than copying, for it is part of a character beyond
+/// ASCII, the beginning of something to decode, or a quotation mark to make plain. Sixteen are asked at once.
+fn plain(bytes: &[u8]) -> usize {
+    let odd = |block: &[u8; 16]| {
+        let block = u8x16::new(*block);
+        let is = |byte: u8| block.simd_eq(u8x16::splat(byte));
+        // A bitmask is made of the highest bits, which bytes beyond ASCII have set.
+        (block | is(b'&') | is(b'\\') | is(b'`')).to_bitmask()
+    };
+    let (blocks, rest) = bytes.as_chunks();
+    for (at, block) in blocks.iter().enumerate() {
+        let odd = odd(block);
+        if odd != 0 {
+            return 16 * at + odd.trailing_zeros() as usize;
+        }
+    }
+    let mut end = [0; 16];
+    end[..rest.len()].copy_from_slice(rest);
+    16 * blocks.len() + rest.len().min(odd(&end).trailing_zeros() as usize)
 }
 
 impl Normalised {
@@ -71,7 +78,7 @@ impl Normalised {
         self.landmarks.clear();
         self.marks = 0;
         self.cut = false;
-        if is_plain(bytes)
+        if plain(bytes) == bytes.len()
             && let Ok(text) = str::from_utf8(bytes)
         {
             return text;
@@ -141,7 +148,7 @@ impl Normalised {
     /// a mark may follow. How many bytes that is.
     fn copy(&mut self, text: &str, offset: usize) -> usize {
         let room = (MAX_NORMALISED_BYTES + 1).saturating_sub(self.text.len());
-        let plain = text.bytes().take(room).take_while(|byte| !is_odd(*byte)).count().saturating_sub(1);
+        let plain = plain(&text.as_bytes()[..room.min(text.len())]).saturating_sub(1);
         if plain > 0 {
             self.flush();
             self.note(offset, true);

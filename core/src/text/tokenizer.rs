@@ -1,11 +1,13 @@
 //! The tokenizer: one pass over a normalised text.
 
+mod classes;
 mod hashtag;
 pub(crate) mod known;
 mod word;
 
 use super::{TokenKind, emoji, emoticons, register, scripts, web};
 use crate::hash;
+use classes::Classes;
 use known::Known;
 use std::hint::select_unpredictable;
 
@@ -88,9 +90,11 @@ const fn narrow(offset: usize) -> u32 {
 pub(super) struct Tokens {
     pub list: Vec<Token>,
     forms: String,
+    /// What the bytes of the text are.
+    classes: Classes,
 }
 
-/// What follows the text among the forms, so that eight bytes can be read from each of its own.
+/// What follows the text among the forms, so that sixteen bytes can be read from each of its own.
 const PADDING: &str = "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 impl Tokens {
@@ -108,6 +112,7 @@ impl Tokens {
         self.forms.push_str(text);
         self.forms[known::FORMS.len()..].make_ascii_lowercase();
         self.forms.push_str(PADDING);
+        self.classes.read(text.as_bytes(), self.forms.as_bytes(), known::FORMS.len());
     }
 }
 
@@ -138,10 +143,10 @@ impl Tokenizer<'_> {
     /// Reads the token at `self.at`, or steps over what makes none.
     fn step(&mut self) {
         let byte = self.bytes[self.at];
-        if byte == b' ' || byte.is_ascii_whitespace() || byte.is_ascii_control() {
-            self.at += 1;
-        } else if byte.is_ascii_alphanumeric() {
+        if byte.is_ascii_alphanumeric() {
             self.alphanumeric(byte);
+        } else if byte == b' ' || byte.is_ascii_control() {
+            self.at += 1;
         } else if byte < 0x80 {
             self.symbol(byte);
         } else {
@@ -150,18 +155,19 @@ impl Tokenizer<'_> {
     }
 
     fn alphanumeric(&mut self, byte: u8) {
-        let written = register::load(self.bytes, self.at);
-        let [first, next, third, fourth, ..] =
-            register::lowered(written, register::capitals(written)).to_le_bytes();
         // What is rare is asked for in one question each, whose answer can be foreseen; a word's first letter cannot.
-        let head = u32::from_le_bytes([first, next, third, fourth]);
-        if (head == HTTP) | (head == WWW) {
+        let head = register::load(self.tokens.forms.as_bytes(), known::FORMS.len() + self.at);
+        let [first, second, third, fourth, ..] = head.to_le_bytes();
+        let four = u32::from_le_bytes([first, second, third, fourth]);
+        if (four == HTTP) | (four == WWW) {
             let length = web::with_scheme(&self.bytes[self.at..]);
             if length > 0 {
                 return self.known(TokenKind::Url, known::URL, length);
             }
         }
-        if emoticons::may_begin_word(byte, written.to_le_bytes()[1]) && self.emoticon() {
+        if emoticons::may_begin_word(byte, self.bytes.get(self.at + 1).copied().unwrap_or_default())
+            && self.emoticon()
+        {
             return;
         }
         if byte.is_ascii_digit() && self.emoji() {
@@ -170,7 +176,7 @@ impl Tokenizer<'_> {
         if byte == b'R' && self.bytes[self.at..].starts_with(b"RT @") {
             return self.known(TokenKind::Retweet, known::RETWEET, 2);
         }
-        if !self.plain_word() {
+        if !self.plain_word(head) {
             self.word();
         }
     }

@@ -3,6 +3,7 @@
 use super::super::register;
 use super::super::words::{self, Meaning};
 use super::super::{TokenKind, scripts, web};
+use super::classes::Run;
 use super::{Known, Token, TokenMarks, Tokenizer, known, narrow, unit};
 use crate::hash;
 
@@ -17,88 +18,44 @@ pub(super) struct Cast {
     pub elongated: bool,
 }
 
-/// A run of ASCII letters and digits.
-#[derive(Clone, Copy)]
-struct Run {
-    length: usize,
-    /// Its bytes in small letters if they are up to eight.
-    key: Option<u64>,
-    /// Whether it holds a letter, whether all of several letters are capitals, and whether one comes three times in a row.
-    letter: bool,
-    shouted: bool,
-    elongated: bool,
-    /// The byte that follows it, 0 at the end of the text.
-    next: u8,
-}
-
 impl Tokenizer<'_> {
-    /// A word as most are: ASCII letters, perhaps digits, nothing to shorten or spell out, so that its form is its own
-    /// part of the text in small letters. False if it takes more looking at; then nothing is done.
+    /// A word as most are: few ASCII letters, perhaps digits, nothing to shorten or spell out, so that its form is its own
+    /// part of the text in small letters; `head` is what that part begins with. False if it takes more looking at; then nothing
+    /// is done.
     #[inline]
-    pub(super) fn plain_word(&mut self) -> bool {
-        let form_start = known::FORMS.len() + self.at;
-        let run = self.short_run().unwrap_or_else(|| self.long_run(form_start));
-        if !run.letter || run.elongated || run.next >= 0x80 || run.next == b'\'' {
+    pub(super) fn plain_word(&mut self, head: u64) -> bool {
+        let Some(Run { length, letters, capitals, thirds }) = self.tokens.classes.run(self.at) else {
+            return false;
+        };
+        let next = self.bytes.get(self.at + length).copied().unwrap_or_default();
+        // The first two letters are like what stands before the run.
+        if (letters == 0) | (thirds >> 2 != 0) | (next >= 0x80) | (next == b'\'') {
             return false;
         }
-        if matches!(run.next, b'.' | b'@') && self.address(run.length) {
+        if matches!(next, b'.' | b'@') && self.address(length) {
             return true;
         }
-        let meaning = run.key.and_then(words::meaning_of_key);
-        if matches!(meaning, Some(Meaning::Short(_))) {
-            return false;
-        }
-        let hash = match run.key {
-            Some(key) if run.length < 8 => hash::short(key, run.length),
-            _ => hash::token_within(self.tokens.forms.as_bytes(), form_start, run.length),
+        let form_start = known::FORMS.len() + self.at;
+        let (hash, meaning) = if length < 8 {
+            let key = register::first(head, length);
+            (hash::short(key, length), words::meaning_of_key(key))
+        } else {
+            let hash = hash::token_within(self.tokens.forms.as_bytes(), form_start, length);
+            (hash, if length == 8 { words::meaning_of_key(head) } else { None })
         };
         let marks = match meaning {
             None => self.under_negation(),
+            Some(Meaning::Short(_)) => return false,
             Some(_) => self.marks(hash, meaning, false),
         };
-        let marks = marks.with(TokenMarks::SHOUTED, run.shouted);
-        let (form_start, form_end) = (narrow(form_start), narrow(form_start + run.length));
+        let shouted = (letters == capitals) & (letters & (letters - 1) != 0);
+        let marks = marks.with(TokenMarks::SHOUTED, shouted);
+        let (form_start, form_end) = (narrow(form_start), narrow(form_start + length));
         let (kind, known) = (TokenKind::Word, Known::NONE);
         let (unit, start) = (unit(hash, marks), narrow(self.at));
         self.tokens.list.push(Token { kind, marks, known, hash, unit, start, form_start, form_end });
-        self.at += run.length + usize::from(run.next == b' ');
+        self.at += length + usize::from(next == b' ');
         true
-    }
-
-    /// The run at `self.at` if it ends within one register.
-    #[inline]
-    fn short_run(&self) -> Option<Run> {
-        let written = register::load(self.bytes, self.at);
-        let large = register::capitals(written);
-        let lower = register::lowered(written, large);
-        let letters = register::small_letters(lower);
-        let length = register::length(letters | register::digits(written));
-        if length == 8 {
-            return None;
-        }
-        let own = register::first(u64::MAX, length);
-        let (key, letters) = (lower & own, letters & own);
-        let shouted = letters & !large == 0 && letters & letters.wrapping_sub(1) != 0;
-        let elongated = register::triples(key) & own >> 16 != 0;
-        let next = (written >> (8 * length)).to_le_bytes()[0];
-        Some(Run { length, key: Some(key), letter: letters != 0, shouted, elongated, next })
-    }
-
-    /// The run at `self.at`; `form_start` is where it stands among the forms.
-    #[inline(never)]
-    fn long_run(&self, form_start: usize) -> Run {
-        let rest = &self.bytes[self.at..];
-        let length = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
-        let letters = || rest[..length].iter().filter(|byte| byte.is_ascii_alphabetic());
-        let forms = self.tokens.forms.as_bytes();
-        Run {
-            length,
-            key: (length <= 8).then(|| register::first(register::load(forms, form_start), length)),
-            letter: letters().next().is_some(),
-            shouted: letters().all(u8::is_ascii_uppercase) && letters().nth(1).is_some(),
-            elongated: register::has_triple(forms, form_start, length),
-            next: rest.get(length).copied().unwrap_or(0),
-        }
     }
 
     /// Files the web or mail address that begins with the `word` bytes at `self.at`, if one does.
