@@ -26,11 +26,13 @@
 //! With two or three classes a bucket is one cache line.
 
 mod counts;
+mod numbers;
 mod table;
 mod writer;
 
 pub(crate) use counts::{TermCounts, write as write_counts};
-pub(crate) use table::{Entry, Found, Search, Table};
+pub(crate) use numbers::{Numbered, Numbers, number as number_terms};
+pub(crate) use table::{Entry, Found, Lines, Record, Search, Table, fetch};
 pub(crate) const LARGEST_WEIGHT: i32 = table::LARGEST_WEIGHT;
 pub(crate) use writer::{EntryDraft, Hashes, TableWriter, assemble, record, restate, too_large, write};
 

@@ -6,23 +6,29 @@
 //!
 //! ```text
 //! size  field (all numbers little-endian)
-//!    4  filters of each width
-//!    4  buckets
+//!    2  filters of each width
+//!    2  1; 0 in models of version 0.1.0, where a table of the network's own follows in place of numbers and records
+//!    4  records, that of an unknown token apart
 //!    8  what one unit is worth (float)
 //!       bias of each filter (4 each)
-//!       what each filter's largest, then each one's sum weighs: one a class (float, 8 each)
-//!       the record of an unknown token, zero-padded to a multiple of 64
-//!       table (see model.rs), by the terms of single tokens, a weight a place of each width's windows
+//!       what each filter's largest, then each one's sum weighs: one a class (float, 8 each), zero-padded to a multiple of 64
+//!       numbers (4 each): that of the first of each bucket's terms that have a record, and one past the last,
+//!       zero-padded to a multiple of 64
+//!       records, that of an unknown token first, each zero-padded to a multiple of 64: as those of a table (see model.rs), a
+//!       weight a place of each width's windows
 //! ```
+//!
+//! The records are those of terms in the model's table; what has a record and no weights is hidden there.
 
 mod sixteen;
+mod writer;
 
-use crate::Result;
-use crate::model::{self, Entry, EntryDraft, Search, Table, TableWriter};
+pub use writer::Network;
+
+use crate::model::{self, Entry, Found, Numbers, Table};
 use crate::terms;
 use crate::text::Token;
 use sixteen::SIXTEEN;
-use std::hint::select_unpredictable;
 use wide::f64x4;
 
 /// The algorithm's name on a card.
@@ -37,66 +43,11 @@ const PLACES: usize = 6;
 /// The most filters of one width.
 const MOST_FILTERS: usize = 256;
 
-/// The largest weight, in units: a bias and three weights fit 16 bits, and the sum over 131,072 tokens 32 bits.
-const LARGEST: i32 = 127 << 5;
+/// Marks, beside the filters, a network whose records are numbered by the terms of the model's table.
+const NUMBERED: usize = 1 << 16;
 
-/// Stands for every token that is not in the table.
-const UNKNOWN: u64 = 0x756e_6b6e_6f77_6e21;
-
-/// A trained network, ready to be written.
-///
-/// The filters of a width stand side by side, widths in ascending order: `bias` has one number a filter. A token's
-/// products are what filters of width 1, 2 and 3 make of it as the last token of their window, then those of width 2 and 3
-/// as the last but one, then those of width 3 as the last but two.
-#[derive(Clone, Debug, Default)]
-pub struct Network {
-    /// Filters of each width.
-    pub filters: usize,
-    /// The products of each token, by the term of [`Units`](crate::train::Units).
-    pub tokens: Vec<(u64, Vec<f32>)>,
-    /// The products of a token that is not among them.
-    pub unknown: Vec<f32>,
-    /// What is added to a window's products; what is then below 0 counts as 0.
-    pub bias: Vec<f32>,
-    /// What the pooled findings weigh, filters x classes: the largest, then the sums.
-    pub output: Vec<f32>,
-}
-
-impl Network {
-    /// Its bytes.
-    #[allow(clippy::cast_possible_truncation)]
-    pub(crate) fn write(&self) -> Result<Vec<u8>> {
-        let known = self.tokens.iter().flat_map(|(_, products)| products);
-        let all = known.chain(&self.unknown).chain(&self.bias);
-        let largest = all.fold(0.0_f32, |most, weight| most.max(weight.abs()));
-        let unit = f64::from(largest.max(f32::MIN_POSITIVE)) / f64::from(LARGEST);
-        let round = |weight: &f32| (f64::from(*weight) / unit).round() as i32;
-        let draft = |hash: u64, products: &[f32]| EntryDraft {
-            hash,
-            weights: products.iter().map(round).collect(),
-            ..EntryDraft::default()
-        };
-        let mut drafts: Vec<EntryDraft> =
-            self.tokens.iter().map(|(hash, products)| draft(*hash, products)).collect();
-        drafts.sort_unstable_by_key(|draft| draft.hash);
-        let mut table = TableWriter::new(drafts.len(), PLACES * self.filters);
-        for draft in &drafts {
-            table.put(draft);
-        }
-        let (table, buckets) = table.finish();
-        let mut bytes = Vec::new();
-        for number in [self.filters, buckets] {
-            bytes.extend(u32::try_from(number).map_err(|_| model::too_large())?.to_le_bytes());
-        }
-        bytes.extend(unit.to_le_bytes());
-        self.bias.iter().for_each(|bias| bytes.extend(round(bias).to_le_bytes()));
-        self.output.iter().for_each(|weight| bytes.extend(f64::from(*weight).to_le_bytes()));
-        bytes.extend(model::record(&draft(UNKNOWN, &self.unknown)));
-        bytes.resize(bytes.len().next_multiple_of(64), 0);
-        bytes.extend(table);
-        Ok(bytes)
-    }
-}
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 /// Buffers that every reading reuses.
 #[derive(Debug, Default)]
@@ -106,10 +57,18 @@ pub(crate) struct Buffers {
     found: Vec<i16>,
     largest: Vec<i16>,
     sums: Vec<i32>,
-    search: Search,
-    /// Where the record of each token stands.
+    /// Where the record of each token stands among the view's.
     places: Vec<usize>,
     pooled: Vec<f64>,
+}
+
+/// How the record of a term is found.
+#[derive(Clone, Copy, Debug)]
+enum Source<'a> {
+    /// By its number, a record each so many bytes.
+    Numbers(Numbers<'a>, usize),
+    /// By the network's own table, which begins so many bytes behind the record of an unknown token: as it was in version 0.1.0.
+    Table(Table<'a>, usize),
 }
 
 /// A network read where it lies.
@@ -117,37 +76,48 @@ pub(crate) struct Buffers {
 pub(crate) struct NetworkView<'a> {
     filters: usize,
     classes: usize,
-    table: Table<'a>,
-    unknown: Entry<'a>,
+    source: Source<'a>,
+    /// Begins with the record of an unknown token.
+    records: &'a [u8],
     bias: Vec<i16>,
     /// Classes x pooled findings, in logits a unit.
     output: Vec<f64>,
 }
 
 impl<'a> NetworkView<'a> {
-    /// The network that fills `bytes`; `None` if it does not, or holds numbers out of range.
-    pub fn new(bytes: &'a [u8], classes: usize) -> Option<Self> {
+    /// The network that fills `bytes`, behind `linear`; `None` if it does not, or holds numbers out of range.
+    pub fn new(bytes: &'a [u8], classes: usize, linear: &Table<'_>) -> Option<Self> {
         let (head, rest) = bytes.split_first_chunk::<16>()?;
         let (filters, head) = head.split_first_chunk::<4>()?;
-        let (buckets, unit) = head.split_first_chunk::<4>()?;
+        let (count, unit) = head.split_first_chunk::<4>()?;
         let filters = usize::try_from(u32::from_le_bytes(*filters)).ok()?;
-        let buckets = usize::try_from(u32::from_le_bytes(*buckets)).ok()?;
+        let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
         let unit = f64::from_le_bytes(unit.try_into().ok()?);
+        let (numbered, filters) = (filters & NUMBERED != 0, filters & !NUMBERED);
         if !(1..=MOST_FILTERS).contains(&filters) {
             return None;
         }
         let (bias, rest) = rest.split_at_checked(WIDTHS * filters * 4)?;
         let (output, rest) = rest.split_at_checked(2 * WIDTHS * filters * classes * 8)?;
-        let (unknown, _) = rest.split_at_checked(PLACES * filters + 1)?;
-        let head = bytes.len() - rest.len() + unknown.len();
-        let table = Table::new(bytes.get(head.next_multiple_of(64)..)?, buckets, PLACES * filters)?;
+        let at = bytes.len() - rest.len();
+        let record = PLACES * filters + 1;
+        let (source, records) = if numbered {
+            let (numbers, rest) = Numbers::new(bytes.get(at.next_multiple_of(LINE)..)?, linear.parts().1)?;
+            let records = bytes.get((bytes.len() - rest.len()).next_multiple_of(LINE)..)?;
+            let stride = record.next_multiple_of(LINE);
+            let fills = count.checked_add(1)?.checked_mul(stride) == Some(records.len());
+            (fills.then_some(Source::Numbers(numbers, stride))?, records)
+        } else {
+            let start = (at + record).next_multiple_of(LINE) - at;
+            (Source::Table(Table::new(rest.get(start..)?, count, PLACES * filters)?, start), rest)
+        };
         let bias = bias.as_chunks().0.iter().map(|four| i16::try_from(i32::from_le_bytes(*four)).ok());
         let output = output.as_chunks().0;
         let weight = |at: usize| f64::from_le_bytes(output[at]) * unit;
         let output = (0..classes).flat_map(|class| (class..output.len()).step_by(classes).map(weight));
         let (bias, output) = (bias.collect::<Option<Vec<i16>>>()?, output.collect::<Vec<f64>>());
         let in_range = output.iter().all(|weight| weight.abs() <= 1e9);
-        in_range.then(|| Self { filters, classes, table, unknown: Entry::of(unknown), bias, output })
+        in_range.then_some(Self { filters, classes, source, records, bias, output })
     }
 
     /// Adds what the network makes of the text that was pooled to its logits; `length` is the text's scale.
@@ -192,15 +162,9 @@ impl<'a> NetworkView<'a> {
         buffers.sums = sums;
     }
 
-    /// Calls `visit` with first and last token of each window and the logits that it gives: those of its part in the sums,
+    /// Of the tokens that were located, calls `visit` with first and last of each window and the logits that it gives: those of its part in the sums,
     /// and where it is the first with a filter's largest finding, of that. They add up to what `add_to` adds.
-    pub fn explain(
-        &self,
-        tokens: &[Token],
-        length: f64,
-        buffers: &mut Buffers,
-        mut visit: impl FnMut((usize, usize), &[f64]),
-    ) {
+    pub fn explain(&self, length: f64, buffers: &mut Buffers, mut visit: impl FnMut((usize, usize), &[f64])) {
         let mut largest = vec![(0, 0); self.bias.len()];
         let mut logits = vec![0.0; self.classes];
         let give = |filter: usize, at: usize, pooled: f64, finding: usize, logits: &mut [f64]| {
@@ -208,7 +172,6 @@ impl<'a> NetworkView<'a> {
             logits.iter_mut().zip(weights).for_each(|(logit, weight)| *logit = pooled * weight);
             (at.saturating_sub(filter / self.filters), at)
         };
-        self.locate(tokens, buffers);
         self.slide(buffers, |at, found| {
             for (filter, (&found, largest)) in found.iter().zip(&mut largest).enumerate() {
                 if found > largest.0 {
@@ -227,30 +190,39 @@ impl<'a> NetworkView<'a> {
         }
     }
 
-    /// Finds the records of a text's tokens.
-    pub fn locate(&self, tokens: &[Token], buffers: &mut Buffers) {
-        let units: Vec<u64> = tokens.iter().map(terms::unit).collect();
-        self.locate_units(&units, buffers);
+    /// Finds the records of a text's tokens; `linear` is the model's table.
+    pub fn locate(&self, linear: &Table<'_>, tokens: &[Token], buffers: &mut Buffers) {
+        let slot = |token: &Token| linear.slot(terms::unit(token)).unwrap_or(Found::NOWHERE);
+        let slots: Vec<usize> = tokens.iter().map(slot).collect();
+        self.locate_found(tokens, &slots, buffers);
     }
 
-    /// The same, by the terms of the tokens.
-    pub fn locate_units(&self, units: &[u64], buffers: &mut Buffers) {
-        self.table.place_all(units, &mut buffers.search, &mut buffers.places);
-        buffers.places.iter().for_each(|&place| self.table.fetch_at(place));
-    }
-
-    /// Has a token's bucket brought into the cache.
+    /// The same, by the slots of the tokens' terms in the model's table.
     #[inline]
-    pub fn fetch(&self, unit: u64) {
-        self.table.fetch(unit);
+    pub fn locate_found(&self, tokens: &[Token], slots: &[usize], Buffers { places, .. }: &mut Buffers) {
+        places.clear();
+        match self.source {
+            Source::Numbers(numbers, stride) => {
+                places.extend(slots.iter().map(|&slot| numbers.of(slot) * stride));
+                // A line at a time.
+                for &place in &*places {
+                    (0..stride).step_by(LINE).for_each(|at| model::fetch(self.records, place + at));
+                }
+            }
+            Source::Table(table, start) => {
+                let slot = |token| table.slot(terms::unit(token));
+                places.extend(
+                    tokens.iter().map(|token| slot(token).map_or(0, |slot| start + table.offset(slot))),
+                );
+            }
+        }
     }
 
-    /// The record at a place that was located, which may be that of an unknown token: without a branch.
+    /// The record at a place that was located, which may be that of an unknown token.
     #[inline]
     fn entry(&self, place: usize) -> Entry<'a> {
-        let known = place != usize::MAX;
-        let entry = self.table.at(select_unpredictable(known, place, 0)).unwrap_or(self.unknown);
-        select_unpredictable(known, entry, self.unknown)
+        let record = self.records.get(place..).and_then(|bytes| bytes.get(..PLACES * self.filters + 1));
+        Entry::of(record.unwrap_or_default())
     }
 
     /// Calls `visit` with the number of each token that was located and what the filters find in the windows that end with it.
@@ -296,87 +268,4 @@ fn add(to: &mut [i16], from: &[i16]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::hash;
-    use crate::text::{Text, Tokenized};
-
-    /// Two filters a width, two classes: tokens `a` and `b` and the rest.
-    fn network() -> Network {
-        let products = |seed: f32| (0..12u8).map(|at| libm::sinf(seed + f32::from(at))).collect::<Vec<f32>>();
-        let known = ["a", "b"].into_iter().zip([0.3, 5.0]);
-        Network {
-            filters: 2,
-            tokens: known.map(|(form, seed)| (hash::token(form.as_bytes()), products(seed))).collect(),
-            unknown: products(9.0),
-            bias: vec![0.1, -0.2, 0.0, 0.3, -0.1, 0.05],
-            output: (0..24u8).map(|at| libm::cosf(f32::from(at))).collect(),
-        }
-    }
-
-    /// The same by the definition.
-    fn by_definition(network: &Network, text: &[&str], length: f32) -> Vec<f32> {
-        let products = |at: usize| {
-            let hash = hash::token(text[at].as_bytes());
-            let known = network.tokens.iter().find(|token| token.0 == hash);
-            known.map_or(&network.unknown, |token| &token.1)
-        };
-        let mut logits = vec![0.0; 2];
-        for filter in 0..6 {
-            let (width, at) = (filter / 2, filter % 2);
-            let windows = (0..text.len()).map(|last| {
-                let mut sum = network.bias[filter] + products(last)[filter];
-                if width >= 1 && last >= 1 {
-                    sum += products(last - 1)[6 + 2 * (width - 1) + at];
-                }
-                if width >= 2 && last >= 2 {
-                    sum += products(last - 2)[10 + at];
-                }
-                sum.max(0.0)
-            });
-            let windows: Vec<f32> = windows.collect();
-            let largest = windows.iter().copied().fold(0.0, f32::max);
-            let sum = windows.iter().sum::<f32>() * length;
-            for (class, logit) in logits.iter_mut().enumerate() {
-                *logit += largest * network.output[filter * 2 + class];
-                *logit += sum * network.output[12 + filter * 2 + class];
-            }
-        }
-        logits
-    }
-
-    #[test]
-    fn it_reads_as_it_was_defined_and_explains_all_of_it() {
-        let network = network();
-        let bytes = network.write().unwrap();
-        let view = NetworkView::new(&bytes, 2).unwrap();
-        let (mut text, mut buffers) = (Tokenized::default(), Buffers::default());
-        for words in [&["a"][..], &["b", "c"], &["a", "b", "a", "a"], &["c", "b", "a", "d", "b", "a"]] {
-            text.read(&Text::from(words.join(" ").as_str()));
-            let mut logits = vec![0.0; 2];
-            view.locate(text.tokens(), &mut buffers);
-            view.pool(&mut buffers);
-            view.add_to(&mut logits, 0.7, &mut buffers);
-            for (logit, wanted) in logits.iter().zip(by_definition(&network, words, 0.7)) {
-                assert!((logit - f64::from(wanted)).abs() < 0.15, "{words:?}: {logit} is not {wanted}");
-            }
-            view.explain(text.tokens(), 0.7, &mut buffers, |(first, last), given| {
-                assert!(first <= last && last < words.len());
-                logits.iter_mut().zip(given).for_each(|(logit, given)| *logit -= given);
-            });
-            assert!(logits.iter().all(|rest| rest.abs() < 1e-9), "{logits:?} is not explained");
-        }
-    }
-
-    #[test]
-    fn bytes_that_are_no_network_are_refused() {
-        let bytes = network().write().unwrap();
-        assert!(NetworkView::new(&bytes, 3).is_none());
-        assert!((0..bytes.len()).all(|length| NetworkView::new(&bytes[..length], 2).is_none()));
-        for (at, value) in [(0, 0), (3, 0x80), (15, 0x7f), (18, 0x40)] {
-            let mut bytes = bytes.clone();
-            bytes[at] = value;
-            assert!(NetworkView::new(&bytes, 2).is_none(), "byte {at}");
-        }
-    }
-}
+mod tests;

@@ -133,7 +133,7 @@ impl<'a> Predictor<'a> {
         };
         let network = match model.card.algorithm.as_str() {
             network::ALGORITHM => {
-                let network = NetworkView::new(model.tail, model.card.labels.len());
+                let network = NetworkView::new(model.tail, model.card.labels.len(), &model.table);
                 Some(network.ok_or_else(|| damaged("its network does not hold together"))?)
             }
             _ => None,
@@ -262,7 +262,7 @@ impl<'a> Predictor<'a> {
         add_shape(logits, &tally.shape, &card.shape_weights);
         if let Some(view) = &self.network {
             if !pooled {
-                view.locate(text.tokens(), network);
+                view.locate(&self.model.table, text.tokens(), network);
                 view.pool(network);
             }
             view.add_to(logits, length, network);
@@ -278,14 +278,14 @@ impl<'a> Predictor<'a> {
         sums: &mut [i64; 3],
         (gathered, grams, network): (&mut Gathered, &mut GramBuffer, &mut network::Buffers),
     ) -> Tally {
-        let (table, view) = (&self.model.table, self.network.as_ref());
-        gathered.begin(text.tokens(), |unit, pair| {
+        let (table, view) = (self.model.table.lines(), self.network.as_ref());
+        let mut tally = gathered.begin(text.tokens(), |unit, pair| {
             table.fetch(unit);
             table.fetch(pair);
-            view.into_iter().for_each(|view| view.fetch(unit));
         });
-        let tally = gathered.words(table, text.tokens(), sums);
-        view.into_iter().for_each(|view| view.locate_units(gathered.units(), network));
+        gathered.words(table, text.tokens(), sums, &mut tally);
+        view.into_iter()
+            .for_each(|view| view.locate_found(text.tokens(), gathered.slots(text.tokens()), network));
         gathered.pairs(table, text, grams, sums);
         view.into_iter().for_each(|view| view.pool(network));
         gathered.triples(table, sums);

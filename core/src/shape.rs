@@ -131,31 +131,44 @@ fn indicator(condition: bool) -> f64 {
 }
 
 impl Shape {
-    /// Takes the next token and its lexicon value (0 if it has none; negation is in it already). All tokens go the same
-    /// way, for what comes next cannot be foreseen: a value of 0 adds nothing.
-    #[inline]
+    /// Takes the next token and its lexicon value (0 if it has none; negation is in it already).
     pub fn add(&mut self, token: &Token, value: f64) {
-        let marks = token.marks;
-        self.tokens += 1;
-        self.weigh(select_unpredictable(marks.has(TokenMarks::REPEATED), 0.0, value));
-        self.forms[usize::from(token.known) % Known::NUMBERS] += 1;
-        self.kinds[token.kind as usize % KINDS] += 1;
-        self.marked += MARKED[marks.number()];
-        if marks.has(TokenMarks::BUT) {
-            self.before_turn += std::mem::take(&mut self.after_turn);
-            self.turned = true;
+        self.note(token);
+        if Self::minds(token, value != 0.0) {
+            self.weigh(self.tokens, token, value);
         }
     }
 
+    /// Takes the next token, its lexicon value apart. All tokens go the same way, for what comes next cannot be foreseen.
     #[inline]
-    fn weigh(&mut self, value: f64) {
+    pub fn note(&mut self, token: &Token) {
+        self.tokens += 1;
+        self.forms[usize::from(token.known) % Known::NUMBERS] += 1;
+        self.kinds[token.kind as usize % KINDS] += 1;
+        self.marked += MARKED[token.marks.number()];
+    }
+
+    /// Whether a token has to be weighed besides: it has a lexicon value or parts those that have.
+    #[inline]
+    pub fn minds(token: &Token, has_value: bool) -> bool {
+        has_value | token.marks.has(TokenMarks::BUT)
+    }
+
+    /// Weighs the token that is the `number`-th, counted from 1, and has this lexicon value.
+    #[inline]
+    pub fn weigh(&mut self, number: u32, token: &Token, value: f64) {
+        let value = select_unpredictable(token.marks.has(TokenMarks::REPEATED), 0.0, value);
         self.positive += if value > 0.0 { value } else { 0.0 };
         self.negative -= if value < 0.0 { value } else { 0.0 };
         self.highest = if value > self.highest { value } else { self.highest };
         self.lowest = if value < self.lowest { value } else { self.lowest };
         self.last = select_unpredictable(value == 0.0, self.last, value);
-        self.late += value * f64::from(self.tokens);
+        self.late += value * f64::from(number);
         self.after_turn += value;
+        if token.marks.has(TokenMarks::BUT) {
+            self.before_turn += std::mem::take(&mut self.after_turn);
+            self.turned = true;
+        }
     }
 
     /// How many tokens have each of the marks in `COUNTED`.

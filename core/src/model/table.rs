@@ -5,7 +5,7 @@
 
 mod search;
 
-pub(crate) use search::{Found, Search};
+pub(crate) use search::{Found, Lines, Record, Search};
 
 use wide::u32x8;
 
@@ -38,6 +38,9 @@ const LEXICON_VALUES: [f64; 1 << (8 - LEXICON)] = {
     }
     values
 };
+
+/// The first weight of a term that is hidden: no other record has it.
+pub(super) const HIDDEN: u8 = i8::MIN.cast_unsigned();
 
 /// The largest weight that a record can hold, in the model's unit.
 pub(super) const LARGEST_WEIGHT: i32 = 127 << 6;
@@ -117,7 +120,7 @@ pub(crate) struct Table<'a> {
 
 /// What a bucket says of a term.
 enum Look {
-    /// Where its record stands.
+    /// In which of all slots it is.
     Found(usize),
     /// That it is not in the table.
     Unknown,
@@ -142,24 +145,35 @@ impl<'a> Table<'a> {
         (self.bytes, self.buckets)
     }
 
+    /// A table whose layout is known, which fills `bytes`.
+    pub(super) fn with_layout(bytes: &'a [u8], buckets: usize, layout: Layout) -> Self {
+        Self { bytes, buckets, layout }
+    }
+
+    /// How its buckets are laid out.
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
+    }
+
     /// The record of a term, if the model knows it.
     #[inline]
     pub fn get(&self, hash: u64) -> Option<Entry<'a>> {
-        self.find(hash).and_then(|place| self.at(place))
+        let record = self.bytes.get(self.offset(self.slot(hash)?)..)?.get(..self.layout.record)?;
+        Some(Entry(record)).filter(|entry| !entry.is_hidden())
     }
 
-    /// The record at a place that [`Table::find`] gave.
+    /// Where the record in a slot begins.
     #[inline]
-    pub fn at(&self, place: usize) -> Option<Entry<'a>> {
-        self.bytes.get(place..)?.get(..self.layout.record).map(Entry)
+    pub fn offset(&self, slot: usize) -> usize {
+        slot / SLOTS * self.layout.bucket + self.layout.record(slot % SLOTS).start
     }
 
-    /// Where the record of a term stands, if the model knows it.
+    /// In which of all slots a term is, hidden or not.
     #[inline]
-    pub fn find(&self, hash: u64) -> Option<usize> {
+    pub fn slot(&self, hash: u64) -> Option<usize> {
         let (bucket, fingerprint) = place(hash, self.buckets);
         match self.look(bucket, fingerprint) {
-            Look::Found(place) => Some(place),
+            Look::Found(slot) => Some(slot),
             Look::Unknown => None,
             Look::Full => self.find_spilled(bucket, fingerprint),
         }
@@ -174,7 +188,7 @@ impl<'a> Table<'a> {
         };
         let hits = matches(fingerprints, fingerprint);
         if hits != 0 {
-            Look::Found(start + self.layout.record(hits.trailing_zeros() as usize).start)
+            Look::Found(bucket * SLOTS + hits.trailing_zeros() as usize)
         } else if fingerprints.last_chunk() == Some(&[0; 4]) {
             Look::Unknown
         } else {
@@ -188,7 +202,7 @@ impl<'a> Table<'a> {
         let others = (full + 1..self.buckets).chain(0..full);
         for bucket in others {
             match self.look(bucket, fingerprint) {
-                Look::Found(place) => return Some(place),
+                Look::Found(slot) => return Some(slot),
                 Look::Unknown => return None,
                 Look::Full => {}
             }
@@ -219,14 +233,6 @@ impl<'a> Table<'a> {
         let (bucket, _) = place(hash, self.buckets);
         fetch(self.bytes, bucket * self.layout.bucket);
     }
-
-    /// The same for the record at a place that [`Table::find`] gave: its first two lines and its last, between which the
-    /// processor finds its way.
-    #[inline]
-    pub fn fetch_at(&self, place: usize) {
-        let last = self.layout.record - 1;
-        [0, LINE.min(last), last].into_iter().for_each(|at| fetch(self.bytes, place.saturating_add(at)));
-    }
 }
 
 /// Bytes of a cache line.
@@ -234,7 +240,7 @@ const LINE: usize = 64;
 
 /// Has a byte brought into the cache while other work goes on.
 #[inline]
-fn fetch(bytes: &[u8], at: usize) {
+pub(crate) fn fetch(bytes: &[u8], at: usize) {
     let byte = bytes.get(at);
     #[cfg(target_arch = "x86_64")]
     byte.into_iter().for_each(safe_arch::prefetch_t0);
@@ -256,6 +262,10 @@ impl<'a> Entry<'a> {
 
     fn last(&self) -> u8 {
         self.0.last().copied().unwrap_or(0)
+    }
+
+    fn is_hidden(&self) -> bool {
+        self.0.first() == Some(&HIDDEN)
     }
 
     /// The entry of a record's bytes.

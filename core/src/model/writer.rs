@@ -6,8 +6,12 @@ use crate::text::TOKENIZER_VERSION;
 use crate::train::Watch;
 use crate::{Error, ErrorKind, Result};
 
-/// How full the table is made: at 0.8 about one bucket of eight slots in five spills.
+/// How full a table is made whose model is trained where it is used: about one bucket of eight slots in four spills.
 const LOAD: f64 = 0.8;
+
+/// How full that of a model is which keeps no hashes and is read only. An unknown term, as most pairs of words are, is looked
+/// for in two buckets where the first is full: that is one in six here, and four in ten at 0.8.
+const LOAD_TO_READ: f64 = 0.65;
 
 /// A term to be written.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +63,8 @@ pub(crate) fn write(
     watch.step("writing", 0, 1)?;
     terms.sort_unstable_by_key(|term| term.hash);
     terms.dedup_by_key(|term| term.hash);
-    let mut table = TableWriter::new(terms.len(), weights);
+    let load = if hashes == Hashes::Kept { LOAD } else { LOAD_TO_READ };
+    let mut table = TableWriter::with_load(terms.len(), weights, load);
     let mut halves = if hashes == Hashes::Kept { vec![[0; 4]; table.buckets * SLOTS] } else { Vec::new() };
     for (number, term) in terms.iter().enumerate() {
         if number.is_multiple_of(4096) {
@@ -147,7 +152,12 @@ pub(crate) struct TableWriter {
 impl TableWriter {
     /// With room for so many terms, of so many classes.
     pub fn new(terms: usize, classes: usize) -> Self {
-        let (buckets, layout) = (buckets(terms), Layout::new(classes));
+        Self::with_load(terms, classes, LOAD)
+    }
+
+    /// The same, so full.
+    fn with_load(terms: usize, classes: usize, load: f64) -> Self {
+        let (buckets, layout) = (buckets(terms, load), Layout::new(classes));
         Self { bytes: vec![0; buckets * layout.bucket], buckets, layout }
     }
 
@@ -179,12 +189,12 @@ pub(crate) fn too_large() -> Error {
 
 /// Buckets for so many terms, one free slot at least; the sums are small enough for exact floats.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-fn buckets(terms: usize) -> usize {
-    (terms as f64 / (SLOTS as f64 * LOAD)).ceil() as usize + 1
+fn buckets(terms: usize, load: f64) -> usize {
+    (terms as f64 / (SLOTS as f64 * load)).ceil() as usize + 1
 }
 
 /// Puts a term into the first free slot from its bucket on, and returns the slot's number. The table is never full.
-fn write_term(table: &mut [u8], buckets: usize, layout: Layout, term: &EntryDraft) -> usize {
+pub(super) fn write_term(table: &mut [u8], buckets: usize, layout: Layout, term: &EntryDraft) -> usize {
     let (mut bucket, fingerprint) = place(term.hash, buckets);
     loop {
         let line = &mut table[bucket * layout.bucket..][..layout.bucket];

@@ -27,7 +27,7 @@ pub(super) fn pool(view: &NetworkView<'_>, buffers: &mut Buffers) {
     for places in places.chunks(4) {
         let mut short = [[u16x8::splat(0); 2]; WIDTHS];
         for place in places {
-            let (weights, shift) = weights(view.entry(*place));
+            let (weights, shift) = weights(view.records, *place);
             let now = |at: usize| spread(&weights[at], shift);
             let (one, two, three) = (now(0), now(1), now(2));
             for half in 0..2 {
@@ -57,11 +57,13 @@ pub(super) fn pool(view: &NetworkView<'_>, buffers: &mut Buffers) {
     all_sums.extend(sums.as_flattened().iter().flat_map(|lanes| lanes.to_array()));
 }
 
-/// A record's bytes for sixteen filters, a place of the windows after the other, and how far they are shifted.
+/// The bytes of the record at a place, a place of the windows after the other, and how far they are shifted.
 #[inline]
-fn weights<'a>(entry: Entry<'a>) -> (&'a [[u8; SIXTEEN]; PLACES], u8) {
-    let places = entry.record().as_chunks().0.first_chunk();
-    (places.unwrap_or(&[[0; SIXTEEN]; PLACES]), entry.shift())
+fn weights(records: &[u8], place: usize) -> (&[[u8; SIXTEEN]; PLACES], u8) {
+    const RECORD: usize = PLACES * SIXTEEN + 1;
+    let record = records.get(place..).and_then(|bytes| bytes.first_chunk()).unwrap_or(&[0; RECORD]);
+    let weights = record.as_chunks().0.first_chunk().unwrap_or(&[[0; SIXTEEN]; PLACES]);
+    (weights, Entry::of(record).shift())
 }
 
 /// The weights that bytes stand for: each is put into the upper half of sixteen bits, and shifted down but for its shift.
@@ -83,6 +85,7 @@ fn lanes(numbers: &[i16]) -> [Lanes; 2] {
 mod tests {
     use super::super::Network;
     use super::*;
+    use crate::model::Table;
     use crate::text::{Text, Tokenized};
 
     #[test]
@@ -99,13 +102,14 @@ mod tests {
             bias: numbers(101, 48),
             output: numbers(102, 192),
         };
-        let bytes = network.write().unwrap();
-        let view = NetworkView::new(&bytes, 2).unwrap();
+        let (table, bytes) = network.write(&Table::new(&[0; 256], 4, 3).unwrap()).unwrap();
+        let linear = Table::new(&table, 4, 3).unwrap();
+        let view = NetworkView::new(&bytes, 2, &linear).unwrap();
         let (mut text, mut buffers) = (Tokenized::default(), Buffers::default());
         for words in ["", "a", "a z", "q r s", "a b c d", "z z z z z", "a b q c d z e f g h i z z q a b z a"]
         {
             text.read(&Text::from(words));
-            view.locate(text.tokens(), &mut buffers);
+            view.locate(&linear, text.tokens(), &mut buffers);
             view.pool_any(&mut buffers);
             let wanted = (buffers.largest.clone(), buffers.sums.clone());
             pool(&view, &mut buffers);

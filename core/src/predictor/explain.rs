@@ -71,7 +71,8 @@ impl Predictor<'_> {
         });
         let tokens = scratch.text.tokens();
         if let Some(network) = &self.network {
-            network.explain(tokens, length, &mut scratch.network, |span, logits| {
+            network.locate(&self.model.table, tokens, &mut scratch.network);
+            network.explain(length, &mut scratch.network, |span, logits| {
                 *parts.entry(span).or_default() += margin(logits);
             });
         }

@@ -7,7 +7,8 @@
 
 use super::Tally;
 use crate::hash;
-use crate::model::{Found, Search, Table};
+use crate::model::{Lines, Record, Search};
+use crate::shape::Shape;
 use crate::terms::{self, GramBuffer};
 use crate::text::{Token, TokenMarks, Tokenized};
 
@@ -15,16 +16,22 @@ use crate::text::{Token, TokenMarks, Tokenized};
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     search: Search,
-    /// The words' own terms, then those of one sort after another, and what is known of them.
-    units: Vec<u64>,
+    /// The pairs that end with each token.
+    pairs: Vec<u64>,
+    /// The terms of one sort after another, and their records. Of these lists, a text's part is the beginning.
     hashes: Vec<u64>,
-    found: Vec<Found>,
-    /// Tokens under negation, those whose n-grams are read, and those that end a pair.
+    records: Vec<Record>,
+    /// In which slot each word is, whether it is known, and whether a known n-gram may begin with it.
+    slots: Vec<usize>,
+    known: Vec<bool>,
+    left: Vec<bool>,
+    /// Tokens under negation, those whose n-grams are read, those that the shape weighs, and those that begin a pair; the
+    /// pairs that a triple may begin with.
     negated: List,
     unknown: List,
-    ends: List,
-    /// Whether a known n-gram may begin with a token.
-    left: Vec<bool>,
+    weighed: List,
+    firsts: List,
+    going_on: List,
 }
 
 /// Numbers of tokens.
@@ -34,22 +41,27 @@ struct List {
     length: usize,
 }
 
+/// A list that is being made.
+struct Listing<'l> {
+    tokens: &'l mut [usize],
+    length: &'l mut usize,
+    /// What `length` will be: kept apart, so that it stays in a register.
+    end: usize,
+}
+
 impl List {
-    /// Empties it and makes room for so many.
-    fn clear(&mut self, most: usize) {
-        if self.tokens.len() < most {
-            self.tokens.resize(most, 0);
-        }
-        self.length = 0;
+    /// Begins it anew, with room for so many.
+    #[inline]
+    fn begin(&mut self, most: usize) -> Listing<'_> {
+        Listing { tokens: room(&mut self.tokens, most), length: &mut self.length, end: 0 }
     }
 
-    /// Adds a token if it is wanted.
+    /// Makes it the numbers of those that are wanted.
     #[inline]
-    fn put(&mut self, token: usize, wanted: bool) {
-        if let Some(place) = self.tokens.get_mut(self.length) {
-            *place = token;
-            self.length += usize::from(wanted);
-        }
+    fn fill(&mut self, wanted: impl ExactSizeIterator<Item = bool>) {
+        let mut listing = self.begin(wanted.len());
+        wanted.enumerate().for_each(|(token, wanted)| listing.put(token, wanted));
+        listing.close();
     }
 
     fn as_slice(&self) -> &[usize] {
@@ -57,116 +69,142 @@ impl List {
     }
 }
 
+impl Listing<'_> {
+    /// Adds a token if it is wanted.
+    #[inline]
+    fn put(&mut self, token: usize, wanted: bool) {
+        self.tokens[self.end] = token;
+        self.end += usize::from(wanted);
+    }
+
+    fn close(self) {
+        *self.length = self.end;
+    }
+}
+
+/// The first `count` of a buffer's items, whatever they are.
+#[inline]
+fn room<T: Clone + Default>(buffer: &mut Vec<T>, count: usize) -> &mut [T] {
+    if buffer.len() < count {
+        buffer.resize(count, T::default());
+    }
+    &mut buffer[..count]
+}
+
 impl Gathered {
-    /// Lists the tokens' own terms, and has `fetch` bring what is kept of them and of the pairs into the cache.
-    pub fn begin(&mut self, tokens: &[Token], fetch: impl Fn(u64, u64)) {
-        self.negated.clear(tokens.len());
-        self.units.clear();
-        let mut last = 0;
-        for (at, token) in tokens.iter().enumerate() {
-            let unit = terms::unit(token);
-            self.units.push(unit);
-            self.negated.put(at, token.marks.has(TokenMarks::NEGATED));
-            fetch(unit, hash::joint(last, token.hash));
-            last = token.hash;
-        }
-    }
-
-    /// The terms of the tokens.
-    pub fn units(&self) -> &[u64] {
-        &self.units
-    }
-
-    /// Adds up the words; says what is not additive.
-    pub fn words(&mut self, table: &Table<'_>, tokens: &[Token], sums: &mut [i64; 3]) -> Tally {
-        // Of those under negation, the words that they would be without say whether a pair may begin.
+    /// Lists the tokens' own terms and the pairs, and has `fetch` bring what is kept of them into the cache; says what of the text is
+    /// to be known without looking a term up.
+    pub fn begin(&mut self, tokens: &[Token], fetch: impl Fn(u64, u64)) -> Tally {
         let mut tally = Tally::default();
-        let negated = self.negated.as_slice().iter().map(|&at| tokens[at].hash);
-        self.hashes.clear();
-        self.hashes.extend(self.units.iter().copied().chain(negated));
-        let found = &mut self.found;
-        found.resize(self.hashes.len().max(found.len()), Found::default());
-        table.find_all(&self.hashes, &mut self.search, |at, said| found[at] = said);
-        self.weigh_words(tokens, sums, &mut tally);
+        let mut negated = self.negated.begin(tokens.len());
+        let (hashes, pairs) = (room(&mut self.hashes, tokens.len()), room(&mut self.pairs, tokens.len()));
+        let mut last = 0;
+        for (at, ((token, to_unit), to_pair)) in tokens.iter().zip(hashes).zip(pairs).enumerate() {
+            let (unit, pair) = (terms::unit(token), hash::joint(last, token.hash));
+            (*to_unit, *to_pair, last) = (unit, pair, token.hash);
+            fetch(unit, pair);
+            negated.put(at, token.marks.has(TokenMarks::NEGATED));
+            tally.content += u32::from(token.kind.is_content());
+            tally.shape.note(token);
+        }
+        negated.close();
         tally
     }
 
-    /// Adds up the pairs, and the character n-grams of words that are not known.
-    pub fn pairs(
-        &mut self,
-        table: &Table<'_>,
-        text: &Tokenized,
-        grams: &mut GramBuffer,
-        sums: &mut [i64; 3],
-    ) {
-        self.list_pairs(text.tokens());
-        for &token in self.unknown.as_slice() {
-            let hashes = grams.read(text.form(&text.tokens()[token]));
-            hashes.iter().for_each(|&hash| table.fetch(hash));
-            self.hashes.extend(hashes);
-        }
-        let found = &mut self.found;
-        table.find_all(&self.hashes, &mut self.search, |at, said| {
-            said.add_to(sums);
-            // More is asked of the pairs only, which are fewer than the words.
-            if let Some(found) = found.get_mut(at) {
-                *found = said;
-            }
-        });
-        self.list_triples(table, text.tokens());
+    /// In which slots the tokens' own terms are, once the words are looked up.
+    pub fn slots(&self, tokens: &[Token]) -> &[usize] {
+        &self.slots[..tokens.len()]
     }
 
-    /// Adds up the triples.
-    pub fn triples(&mut self, table: &Table<'_>, sums: &mut [i64; 3]) {
-        table.find_all(&self.hashes, &mut self.search, |_, said| said.add_to(sums));
+    /// Adds up the words.
+    pub fn words(&mut self, lines: Lines<'_>, tokens: &[Token], sums: &mut [i64; 3], tally: &mut Tally) {
+        // Of those under negation, the words that they would be without say whether a pair may begin.
+        let negated = self.negated.as_slice();
+        let hashes = room(&mut self.hashes, tokens.len() + negated.len());
+        hashes[tokens.len()..].iter_mut().zip(negated).for_each(|(hash, &at)| *hash = tokens[at].hash);
+        let (records, known) = (room(&mut self.records, hashes.len()), room(&mut self.known, hashes.len()));
+        let slots = room(&mut self.slots, hashes.len());
+        lines.find_all(hashes, &mut self.search, |at, found| {
+            (records[at], known[at], slots[at]) = (found.record, found.known, found.slot);
+        });
+        self.weigh_words(tokens, sums, tally);
     }
 
     /// Adds up the words, and takes down what they ask for.
     fn weigh_words(&mut self, tokens: &[Token], sums: &mut [i64; 3], tally: &mut Tally) {
-        self.unknown.clear(tokens.len());
-        self.left.clear();
-        let (words, plain) = self.found.split_at(tokens.len());
-        for (at, (token, found)) in tokens.iter().zip(words).enumerate() {
-            let known = found.is_known();
-            found.only_if(terms::has_unit(token)).add_to(sums);
-            self.unknown.put(at, terms::has_grams(token) & !known);
-            self.left.push(found.is_left());
-            tally.content += u32::from(token.kind.is_content());
-            tally.known += u32::from(token.kind.is_content() & known);
+        let Self { records, known, left, unknown, weighed, negated, .. } = self;
+        let (words, plain) = records.split_at_mut(tokens.len());
+        let (mut unknown, mut weighing) = (unknown.begin(tokens.len()), weighed.begin(tokens.len()));
+        let left = room(left, tokens.len());
+        let said = words.iter_mut().zip(known).zip(&mut *left);
+        for (at, (token, ((record, known), left))) in tokens.iter().zip(said).enumerate() {
+            tally.known += u32::from(token.kind.is_content() & *known);
+            unknown.put(at, terms::has_grams(token) & !*known);
+            weighing.put(at, Shape::minds(token, record.has_lexicon_value()));
+            *left = record.is_left();
+            *record = record.only_if(terms::has_unit(token));
         }
-        // (In a loop of its own: all that both add up has no room in the processor's registers.)
-        for (token, found) in tokens.iter().zip(words) {
-            tally.shape.add(token, found.lexicon_value());
+        unknown.close();
+        weighing.close();
+        for &at in weighed.as_slice() {
+            let number = u32::try_from(at + 1).unwrap_or(u32::MAX);
+            tally.shape.weigh(number, &tokens[at], words[at].lexicon_value());
         }
-        for (&at, found) in self.negated.as_slice().iter().zip(plain) {
-            self.left[at] = found.is_left();
+        for (&at, record) in negated.as_slice().iter().zip(&*plain) {
+            left[at] = record.is_left();
         }
+        Record::add_all(words, sums);
     }
 
-    /// Takes down the pairs whose first token may begin one.
-    fn list_pairs(&mut self, tokens: &[Token]) {
-        self.ends.clear(tokens.len());
-        self.hashes.clear();
-        self.hashes.resize(tokens.len(), 0);
-        for (at, (pair, left)) in tokens.windows(2).zip(&self.left).enumerate() {
-            self.hashes[self.ends.length] = hash::joint(pair[0].hash, pair[1].hash);
-            self.ends.put(at + 1, *left);
+    /// Adds up the pairs, and the character n-grams of words that are not known.
+    pub fn pairs(&mut self, lines: Lines<'_>, text: &Tokenized, grams: &mut GramBuffer, sums: &mut [i64; 3]) {
+        let mut count = self.list_pairs(text.tokens().len());
+        for &token in self.unknown.as_slice() {
+            let hashes = grams.read(text.form(&text.tokens()[token]));
+            hashes.iter().for_each(|&hash| lines.fetch(hash));
+            room(&mut self.hashes, count + hashes.len())[count..].copy_from_slice(hashes);
+            count += hashes.len();
         }
-        self.hashes.truncate(self.ends.length);
+        self.look_up(lines, count, sums);
+        self.list_triples(lines, text.tokens());
+    }
+
+    /// Adds up the triples.
+    pub fn triples(&mut self, lines: Lines<'_>, sums: &mut [i64; 3]) {
+        self.look_up(lines, self.going_on.length, sums);
+    }
+
+    /// Finds the records of the first `count` terms that are listed, and adds them up.
+    fn look_up(&mut self, lines: Lines<'_>, count: usize, sums: &mut [i64; 3]) {
+        let (hashes, records) = (&self.hashes[..count], room(&mut self.records, count));
+        lines.find_all(hashes, &mut self.search, |at, found| records[at] = found.record);
+        Record::add_all(records, sums);
+    }
+
+    /// Takes down the pairs whose first token may begin one; how many there are.
+    fn list_pairs(&mut self, tokens: usize) -> usize {
+        let mut firsts = self.firsts.begin(tokens);
+        let hashes = room(&mut self.hashes, tokens);
+        let left = &self.left[..tokens];
+        for (first, (pair, left)) in self.pairs[..tokens].iter().skip(1).zip(left).enumerate() {
+            hashes[firsts.end] = *pair;
+            firsts.put(first, *left);
+        }
+        firsts.close();
+        self.firsts.length
     }
 
     /// Takes down the triples that begin with a known pair which may begin one.
-    fn list_triples(&mut self, table: &Table<'_>, tokens: &[Token]) {
-        let mut triples = 0;
-        for (pair, end) in self.ends.as_slice().iter().enumerate() {
-            let next = tokens.get(end + 1);
-            let triple = hash::joint(self.hashes[pair], next.map_or(0, |token| token.hash));
-            table.fetch(triple);
+    fn list_triples(&mut self, lines: Lines<'_>, tokens: &[Token]) {
+        let third = tokens.get(2..).unwrap_or_default();
+        let pairs = self.firsts.as_slice().iter().zip(&self.records);
+        self.going_on.fill(pairs.map(|(&at, record)| record.is_left() & (at < third.len())));
+        for (triple, &pair) in self.going_on.as_slice().iter().enumerate() {
+            let hash = hash::joint(self.hashes[pair], third[self.firsts.tokens[pair]].hash);
+            lines.fetch(hash);
             // No triple is written where a pair is still to be read.
-            self.hashes[triples] = triple;
-            triples += usize::from(self.found[pair].is_left() & next.is_some());
+            self.hashes[triple] = hash;
         }
-        self.hashes.truncate(triples);
     }
 }
 
@@ -226,6 +264,14 @@ mod tests {
                 prop_assert_eq!(sums, gathered_sums, "{}", name);
                 prop_assert_eq!((walked.content, walked.known), (tally.content, tally.known));
                 prop_assert_eq!(walked.shape.features().map(f64::to_bits), tally.shape.features().map(f64::to_bits));
+                if let Some(view) = &predictor.network {
+                    let (mut gathered, mut located) = ([0.0; 3], [0.0; 3]);
+                    view.add_to(&mut gathered, 1.0, network);
+                    view.locate(&predictor.model.table, text.tokens(), network);
+                    view.pool(network);
+                    view.add_to(&mut located, 1.0, network);
+                    prop_assert_eq!(gathered, located);
+                }
             }
         }
     }

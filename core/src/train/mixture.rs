@@ -43,6 +43,8 @@ impl Mixture<'_> {
         let mut network = self.network.clone();
         #[allow(clippy::cast_possible_truncation)]
         network.output.iter_mut().for_each(|weight| *weight *= self.network_factor as f32);
-        model::assemble(&card, card.labels.len(), table.parts(), Hashes::Dropped, &network.write()?)
+        let buckets = table.parts().1;
+        let (table, network) = network.write(&table)?;
+        model::assemble(&card, card.labels.len(), (&table, buckets), Hashes::Dropped, &network)
     }
 }

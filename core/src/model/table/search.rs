@@ -5,13 +5,16 @@
 //! which is gone through again for the next bucket. That also lets the reads of memory of neighbouring terms overlap.
 
 use super::{
-    FINGERPRINTS, LEFT, LEXICON, LEXICON_VALUES, LINE, SHIFT, SLOTS, Table, fingerprint, matches, place,
+    FINGERPRINTS, HIDDEN, LEFT, LEXICON, LEXICON_VALUES, LINE, SHIFT, SLOTS, Table, fetch, fingerprint,
+    matches, place,
 };
+use bytemuck::cast;
 use std::hint::select_unpredictable;
+use wide::{f32x4, i16x8, i32x4};
 
 /// Terms that are still searched for, by their number, and their last bucket. Every search reuses it.
 #[derive(Debug, Default)]
-pub(crate) struct Search(Vec<(usize, usize)>);
+pub(crate) struct Search(Vec<(u32, u32)>);
 
 /// A bucket of three classes: a cache line.
 type Line = [u8; LINE];
@@ -19,132 +22,184 @@ type Line = [u8; LINE];
 /// What stands for a bucket that is not there.
 const NOTHING: Line = [0; LINE];
 
-/// What a table of three classes says of a term: its record, which is 0 if the term is not known, and above it whether it is.
+/// The record of a term of three classes, weights first, then flags; 0 for a term that is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Found(u64);
+pub(crate) struct Record(u32);
 
-impl Found {
-    const KNOWN: u64 = 1 << 32;
-
-    pub fn is_known(self) -> bool {
-        self.0 & Self::KNOWN != 0
+impl Record {
+    fn last(self) -> u8 {
+        self.0.to_le_bytes()[3]
     }
 
-    /// Weights, then flags.
+    /// Whether a known n-gram may begin with the term.
     #[inline]
-    fn record(self) -> [u8; 4] {
-        let [first, second, third, last, ..] = self.0.to_le_bytes();
-        [first, second, third, last]
-    }
-
-    /// Whether a known n-gram may begin with it.
     pub fn is_left(self) -> bool {
-        self.record()[3] & LEFT != 0
+        self.last() & LEFT != 0
     }
 
-    /// Its value in the lexicon, about -4 to 4; 0 if it has none.
+    /// Whether the term has a value in the lexicon.
+    #[inline]
+    pub fn has_lexicon_value(self) -> bool {
+        self.last() >> LEXICON != 0
+    }
+
+    /// That value, about -4 to 4; 0 if it has none.
+    #[inline]
     pub fn lexicon_value(self) -> f64 {
-        LEXICON_VALUES[usize::from(self.record()[3] >> LEXICON)]
+        LEXICON_VALUES[usize::from(self.last() >> LEXICON)]
     }
 
-    /// It, or an unknown term.
+    /// It, or the record of an unknown term.
+    #[inline]
     pub fn only_if(self, wanted: bool) -> Self {
         Self(select_unpredictable(wanted, self.0, 0))
     }
 
-    /// Adds its weights to the sums.
-    #[inline]
-    pub fn add_to(self, sums: &mut [i64; 3]) {
-        let [first, second, third, last] = self.record();
-        let shift = last & SHIFT;
-        sums[0] += i64::from(first.cast_signed()) << shift;
-        sums[1] += i64::from(second.cast_signed()) << shift;
-        sums[2] += i64::from(third.cast_signed()) << shift;
+    /// Its weights.
+    fn weights(self) -> [i64; 3] {
+        let [first, second, third, last] = self.0.to_le_bytes();
+        [first, second, third].map(|weight| i64::from(weight.cast_signed()) << (last & SHIFT))
+    }
+
+    /// Adds the weights of all records to the sums, one a class.
+    pub fn add_all(records: &[Self], sums: &mut [i64; 3]) {
+        // So many that no sum of a lane passes 32 bits.
+        for records in records.chunks(1 << 18) {
+            let (fours, rest) = records.as_chunks::<4>();
+            let mut lanes = [i32x4::splat(0); 3];
+            for four in fours {
+                let four = i32x4::new(four.map(|record| record.0.cast_signed()));
+                let flags: i32x4 = (four >> 24) & i32x4::splat(SHIFT.into());
+                // Two to the power of the shift, made where a float has its exponent: lanes cannot be shifted one by one.
+                let scale = cast::<i32x4, f32x4>((flags + i32x4::splat(127)) << 23).fast_trunc_int();
+                let weights = [(four << 24) >> 24, (four << 16) >> 24, (four << 8) >> 24];
+                for (lanes, weights) in lanes.iter_mut().zip(weights) {
+                    // The upper half of a scale is 0: the product of the lower halves is what is added.
+                    *lanes += cast::<i32x4, i16x8>(weights).dot(cast(scale));
+                }
+            }
+            for (sum, lanes) in sums.iter_mut().zip(lanes) {
+                *sum += lanes.to_array().into_iter().map(i64::from).sum::<i64>();
+            }
+            for record in rest {
+                sums.iter_mut().zip(record.weights()).for_each(|(sum, weight)| *sum += weight);
+            }
+        }
     }
 }
 
-impl Table<'_> {
-    /// Tells `answer` the number of each hash and what the table, which is one of three classes, says of it. Of some it tells again:
-    /// at first that they are unknown.
+/// The buckets of a table of three classes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lines<'a>(&'a [Line]);
+
+impl<'a> Lines<'a> {
+    /// Has a term's bucket brought into the cache, for a look-up that follows.
     #[inline]
-    pub fn find_all(&self, hashes: &[u64], search: &mut Search, answer: impl FnMut(usize, Found)) {
-        let (lines, _) = self.bytes.as_chunks();
+    pub fn fetch(self, hash: u64) {
+        let (bucket, _) = place(hash, self.0.len());
+        if let Some(line) = self.0.get(bucket) {
+            fetch(line, 0);
+        }
+    }
+
+    /// Tells `answer` the number of each hash and what was found. Of some it tells again: at first that they are unknown.
+    #[inline]
+    pub fn find_all(self, hashes: &[u64], search: &mut Search, answer: impl FnMut(usize, Found)) {
         let look = |bucket: usize, fingerprint| {
-            let line: &Line = lines.get(bucket).unwrap_or(&NOTHING);
+            let line: &Line = self.0.get(bucket).unwrap_or(&NOTHING);
             let (numbers, _) = line.as_chunks::<4>();
-            let (slot, known, spills) =
-                find_in(line.first_chunk().unwrap_or(&[0; FINGERPRINTS]), fingerprint);
-            let record = u64::from(u32::from_le_bytes(numbers[SLOTS + slot])) | Found::KNOWN;
-            (Found(select_unpredictable(known, record, 0)), spills)
+            let fingerprints = line.first_chunk().unwrap_or(&[0; FINGERPRINTS]);
+            let hits = matches(fingerprints, fingerprint);
+            let (hit, full) = (hits != 0, fingerprints.last_chunk() != Some(&[0; 4]));
+            let slot = hits.trailing_zeros() as usize % SLOTS;
+            let record = numbers[SLOTS + slot];
+            let known = hit & (record[0] != HIDDEN);
+            let found = Found {
+                record: Record(select_unpredictable(known, u32::from_le_bytes(record), 0)),
+                known,
+                slot: select_unpredictable(hit, bucket * SLOTS + slot, Found::NOWHERE),
+            };
+            (found, !hit & full)
         };
-        self.search(hashes, search, look, answer);
+        search.all(hashes, self.0.len(), look, answer);
     }
+}
 
-    /// Where the record of each hash stands; `usize::MAX` where it has none.
-    pub fn place_all(&self, hashes: &[u64], search: &mut Search, places: &mut Vec<usize>) {
-        places.clear();
-        places.resize(hashes.len(), 0);
-        let look = |bucket: usize, fingerprint| {
-            let start = bucket * self.layout.bucket;
-            let line =
-                self.bytes.get(start..).and_then(|line| line.first_chunk()).unwrap_or(&[0; FINGERPRINTS]);
-            let (slot, known, spills) = find_in(line, fingerprint);
-            let record = start + FINGERPRINTS + slot * self.layout.record;
-            (select_unpredictable(known, record, usize::MAX), spills)
-        };
-        self.search(hashes, search, look, |at, place| places[at] = place);
+/// What was found of a term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub record: Record,
+    /// Whether the model knows it: a term that is hidden in the table it does not.
+    pub known: bool,
+    /// In which of all slots it is, hidden or not, or [`Found::NOWHERE`].
+    pub slot: usize,
+}
+
+impl Found {
+    /// In no slot.
+    pub const NOWHERE: usize = usize::MAX;
+}
+
+impl Table<'_> {
+    /// Its buckets, if it is one of three classes; else none.
+    pub fn lines(&self) -> Lines<'_> {
+        let (lines, _) = self.bytes.as_chunks();
+        Lines(if self.layout.bucket == LINE { lines } else { &[] })
     }
+}
 
+impl Search {
     /// Tells `answer` of each hash what `look` says of its bucket and fingerprint; where it says that the bucket spills, also what it
     /// says of the next.
     #[inline]
-    fn search<R>(
-        &self,
+    fn all<R>(
+        &mut self,
         hashes: &[u64],
-        Search(waiting): &mut Search,
+        buckets: usize,
         look: impl Fn(usize, u32) -> (R, bool),
         mut answer: impl FnMut(usize, R),
     ) {
         // As many as there are hashes wait at most, one behind the other round a ring.
+        let Self(waiting) = self;
         if waiting.len() < hashes.len() {
             waiting.resize(hashes.len().next_power_of_two(), (0, 0));
         }
-        let ring = waiting.len().wrapping_sub(1);
-        let mut last = 0;
+        let waiting = &mut waiting[..];
+        let (ring, mut last) = (waiting.len().wrapping_sub(1), 0);
         for (at, &hash) in hashes.iter().enumerate() {
-            let (bucket, fingerprint) = place(hash, self.buckets);
+            let (bucket, fingerprint) = place(hash, buckets);
             let (said, spills) = look(bucket, fingerprint);
             answer(at, said);
-            waiting[last & ring] = (at, bucket);
+            waiting[last] = (narrow(at), narrow(bucket));
             last += usize::from(spills);
         }
         // Damaged bytes without a free slot end after one round.
-        let most = last.saturating_mul(self.buckets);
+        let most = last.saturating_mul(buckets);
         let mut next = 0;
         while next < last && next < most {
             let (at, full) = waiting[next & ring];
+            let (at, full) = (at as usize, full as usize);
             next += 1;
-            let bucket = select_unpredictable(full + 1 < self.buckets, full + 1, 0);
+            let bucket = select_unpredictable(full + 1 < buckets, full + 1, 0);
             let (said, spills) = look(bucket, fingerprint(hashes[at]));
             answer(at, said);
-            waiting[last & ring] = (at, bucket);
+            waiting[last & ring] = (narrow(at), narrow(bucket));
             last += usize::from(spills);
         }
     }
 }
 
-/// In which slot of a bucket a fingerprint stands, whether it does, and whether it may be in the next bucket.
-#[inline]
-fn find_in(fingerprints: &[u8; FINGERPRINTS], fingerprint: u32) -> (usize, bool, bool) {
-    let hits = matches(fingerprints, fingerprint);
-    let full = fingerprints.last_chunk() != Some(&[0; 4]);
-    (hits.trailing_zeros() as usize % SLOTS, hits != 0, (hits == 0) & full)
+/// The number of a term or bucket: a text has fewer terms than 2^32, and a model fewer buckets.
+#[allow(clippy::cast_possible_truncation)]
+fn narrow(number: usize) -> u32 {
+    number as u32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::{EntryDraft, TableWriter};
+    use proptest::prelude::*;
 
     #[test]
     fn it_finds_what_one_look_up_finds() {
@@ -159,15 +214,44 @@ mod tests {
             let (bytes, buckets) = table.finish();
             let table = Table::new(&bytes, buckets, 3).unwrap();
             let hashes: Vec<u64> = (0..2 * terms).map(hash).collect();
-            let (mut places, mut found, mut search) = (Vec::new(), Vec::new(), Search::default());
-            table.place_all(&hashes, &mut search, &mut places);
-            found.resize(hashes.len(), Found(0));
-            table.find_all(&hashes, &mut search, |at, said| found[at] = said);
-            for ((hash, place), found) in hashes.iter().zip(places).zip(found) {
-                assert_eq!(place, table.find(*hash).unwrap_or(usize::MAX));
-                let record = table.get(*hash).map_or([0; 4], |entry| entry.record().try_into().unwrap());
-                assert_eq!((found.is_known(), found.record()), (place != usize::MAX, record));
+            let (mut found, mut search) = (vec![None; hashes.len()], Search::default());
+            table.lines().find_all(&hashes, &mut search, |at, said| found[at] = Some(said));
+            for (hash, found) in hashes.iter().zip(found) {
+                let (slot, entry) = (table.slot(*hash), table.get(*hash));
+                let record = entry.map_or([0; 4], |entry| entry.record().try_into().unwrap());
+                let wanted = Found {
+                    record: Record(u32::from_le_bytes(record)),
+                    known: slot.is_some(),
+                    slot: slot.unwrap_or(Found::NOWHERE),
+                };
+                assert_eq!(found, Some(wanted));
             }
+        }
+    }
+
+    #[test]
+    fn a_table_without_a_free_slot_is_gone_through_once() {
+        let line: Vec<u8> = (1..=16_u32).flat_map(u32::to_le_bytes).collect();
+        for buckets in [1, 2, 5] {
+            let bytes = line.repeat(buckets);
+            let table = Table::new(&bytes, buckets, 3).unwrap();
+            let mut told = 0;
+            let answer = |_, found: Found| told += usize::from(found.slot == Found::NOWHERE);
+            table.lines().find_all(&[99, 3, u64::MAX], &mut Search::default(), answer);
+            assert_eq!(told, 2 * (buckets + 1));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn all_records_together_weigh_what_they_weigh_one_by_one(records in prop::collection::vec(any::<u32>(), 0..40)) {
+            let records: Vec<Record> = records.into_iter().map(Record).collect();
+            let (mut sums, mut wanted) = ([5; 3], [5; 3]);
+            Record::add_all(&records, &mut sums);
+            for record in records {
+                wanted.iter_mut().zip(record.weights()).for_each(|(sum, weight)| *sum += weight);
+            }
+            prop_assert_eq!(sums, wanted);
         }
     }
 }
