@@ -1,7 +1,8 @@
 //! What the tokenizer sees: one table of texts and their tokens.
 
 use super::super::{Text, Tokenized};
-use super::{TokenKind, TokenMarks};
+use super::{Token, TokenKind, TokenMarks, Tokenizer, Tokens};
+use proptest::prelude::*;
 
 /// The tokens of a text: `form`, with `!` before a negated one, `^` before a shouted one, `~` before an elongated
 /// one and `=` before a repeated one.
@@ -91,5 +92,25 @@ fn tokens_lead_back_to_the_text() {
     for (start, wanted) in starts.iter().zip(["Über", "caf", "it", "’s", "#Big", "BigDay", "Day", "😀", "!"])
     {
         assert!(start.starts_with(wanted), "{start:?} does not begin with {wanted:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn plain_words_are_read_as_all_words_are(
+        text in "(('|[aA]{1,3}|[a-zA-Z]{1,9}|[0-9]|n't|'(s|m|re|ve|ll|d|T|x)|not|but|u|im|é|\\.co|@b|[ -~]| ){0,3} ?){0,12}",
+    ) {
+        let read = |no_word_is_plain| {
+            let mut tokens = Tokens::default();
+            tokens.begin(&text);
+            let mut tokenizer = Tokenizer::new(&text, &mut tokens);
+            tokenizer.no_word_is_plain = no_word_is_plain;
+            tokenizer.run_through();
+            let said = |token: &Token| {
+                (token.kind, token.marks, token.known, token.hash, token.unit, token.start, tokens.form(token).to_owned())
+            };
+            tokens.list.iter().map(said).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(read(false), read(true));
     }
 }

@@ -24,13 +24,15 @@ impl Tokenizer<'_> {
     /// is done.
     #[inline]
     pub(super) fn plain_word(&mut self, head: u64) -> bool {
-        let Some(Run { length, letters, capitals, thirds }) = self.tokens.classes.run(self.at) else {
-            return false;
-        };
+        let Some(run) = self.tokens.classes.run(self.at) else { return false };
+        let Run { length, letters, capitals, thirds } = run;
         let next = self.bytes.get(self.at + length).copied().unwrap_or_default();
         // The first two letters are like what stands before the run.
-        if (letters == 0) | (thirds >> 2 != 0) | (next >= 0x80) | (next == b'\'') {
+        if (letters == 0) | (thirds >> 2 != 0) | (next >= 0x80) {
             return false;
+        }
+        if next == b'\'' {
+            return self.contraction(head, run);
         }
         if matches!(next, b'.' | b'@') && self.address(length) {
             return true;
@@ -49,13 +51,53 @@ impl Tokenizer<'_> {
             Some(_) => self.marks(hash, meaning, false),
         };
         let shouted = (letters == capitals) & (letters & (letters - 1) != 0);
-        let marks = marks.with(TokenMarks::SHOUTED, shouted);
-        let (form_start, form_end) = (narrow(form_start), narrow(form_start + length));
-        let (kind, known) = (TokenKind::Word, Known::NONE);
-        let (unit, start) = (unit(hash, marks), narrow(self.at));
-        self.tokens.list.push(Token { kind, marks, known, hash, unit, start, form_start, form_end });
+        self.file(hash, marks.with(TokenMarks::SHOUTED, shouted), self.at, length);
         self.at += length + usize::from(next == b' ');
         true
+    }
+
+    /// A plain word that goes on behind an apostrophe with one or two letters, such as `it's` or `don't`; as `plain_word`. None of
+    /// the words that mean something has an apostrophe.
+    fn contraction(&mut self, head: u64, Run { length, letters, capitals, .. }: Run) -> bool {
+        let Some(tail) = self.tokens.classes.run(self.at + length + 1) else { return false };
+        let whole = length + 1 + tail.length;
+        let next = self.bytes.get(self.at + whole).copied().unwrap_or_default();
+        let short = matches!((tail.length, tail.letters), (1, 0b1) | (2, 0b11));
+        if !short || next >= 0x80 || matches!(next, b'\'' | b'.' | b'@') {
+            return false;
+        }
+        let form_start = known::FORMS.len() + self.at;
+        let end = form_start + whole;
+        let forms = self.tokens.forms.as_bytes();
+        let clitic = words::is_clitic(forms.get(end - tail.length..end).unwrap_or_default());
+        let (own, meaning) = if clitic {
+            let key = (length <= 8).then(|| register::first(head, length));
+            (length, key.and_then(words::meaning_of_key))
+        } else {
+            (whole, None)
+        };
+        let hash = hash::token_within(forms, form_start, own);
+        let clitic_hash = hash::token_within(forms, form_start + length, tail.length + 1);
+        let denies = !clitic && words::is_negated_verb(forms.get(form_start..end).unwrap_or_default());
+        let several = letters.count_ones() + tail.letters.count_ones() > 1;
+        let shouted = several & (letters == capitals) & (tail.letters == tail.capitals);
+        let marks = self.marks(hash, meaning, denies).with(TokenMarks::SHOUTED, shouted);
+        self.file(hash, marks, self.at, own);
+        if clitic {
+            self.file(clitic_hash, TokenMarks::default(), self.at + length, tail.length + 1);
+        }
+        self.at += whole;
+        true
+    }
+
+    /// Files a word whose form is its own part of the text in small letters: its `length` bytes from `start`.
+    #[inline]
+    fn file(&mut self, hash: u64, marks: TokenMarks, start: usize, length: usize) {
+        let form_start = known::FORMS.len() + start;
+        let (form_start, form_end) = (narrow(form_start), narrow(form_start + length));
+        let (kind, known) = (TokenKind::Word, Known::NONE);
+        let (unit, start) = (unit(hash, marks), narrow(start));
+        self.tokens.list.push(Token { kind, marks, known, hash, unit, start, form_start, form_end });
     }
 
     /// Files the web or mail address that begins with the `word` bytes at `self.at`, if one does.
