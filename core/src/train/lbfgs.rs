@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 /// Pairs of steps and gradient changes that are remembered.
 const MEMORY: usize = 5;
 
-/// Bytes that a minimisation holds, a variable.
+/// Bytes that a minimisation holds at most, a variable.
 pub(crate) const BYTES: usize = 5 * 8 + 2 * MEMORY * 4;
 
 /// When a minimisation ends.
@@ -107,13 +107,16 @@ struct Pair {
 
 /// The pair of a step, unless the function is flat along it. Takes the buffers of the pair that is forgotten.
 #[allow(clippy::cast_possible_truncation)]
-fn remember(memory: &mut VecDeque<Pair>, steps: impl Iterator<Item = (f64, f64)>) {
+fn remember(memory: &mut VecDeque<Pair>, steps: impl ExactSizeIterator<Item = (f64, f64)>) {
     let (mut step, mut change) = match memory.len() {
         MEMORY => memory.pop_front().map(|pair| (pair.step, pair.change)).unwrap_or_default(),
         _ => Default::default(),
     };
-    step.clear();
-    change.clear();
+    for buffer in [&mut step, &mut change] {
+        buffer.clear();
+        // No more than that: what is pushed to grows twofold.
+        buffer.reserve_exact(steps.len());
+    }
     let (mut curvature, mut square) = (0.0, 0.0);
     for (s, c) in steps {
         curvature += s * c;
@@ -172,7 +175,8 @@ pub(crate) fn minimise(
 ) -> Result<Outcome> {
     let mut gradient = vec![0.0; point.len()];
     let mut value = asked(0, Ask::Evaluate(point, &mut gradient))? + absolute.value(point);
-    let mut smooth = gradient.clone();
+    // Without a penalty that has kinks it is the gradient itself.
+    let mut smooth = if absolute.strength == 0.0 { Vec::new() } else { gradient.clone() };
     absolute.pseudo_gradient(point, &mut gradient);
     let small = stop.tolerance * stop.first.unwrap_or_else(|| length(&gradient));
     if stop.first.is_some() && length(&gradient) <= small {
@@ -207,11 +211,14 @@ pub(crate) fn minimise(
             }
         }
         asked(iteration, Ask::Check)?;
-        let steps = next.iter().zip(point.iter()).zip(next_gradient.iter().zip(&smooth));
+        let before = if smooth.is_empty() { &gradient } else { &smooth };
+        let steps = next.iter().zip(point.iter()).zip(next_gradient.iter().zip(before));
         remember(&mut memory, steps.map(|((n, x), (ng, g))| (n - x, ng - g)));
         asked(iteration, Ask::Check)?;
         std::mem::swap(point, &mut next);
-        smooth.copy_from_slice(&next_gradient);
+        if !smooth.is_empty() {
+            smooth.copy_from_slice(&next_gradient);
+        }
         std::mem::swap(&mut gradient, &mut next_gradient);
         absolute.pseudo_gradient(point, &mut gradient);
         if length(&gradient) <= small {
