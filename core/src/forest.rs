@@ -20,6 +20,9 @@ const NO_FEATURE: u32 = 0x001f_ffff;
 /// Least probability of a class: what no tree saw is not impossible.
 const LEAST: f64 = 1e-4;
 
+/// Bytes of a node that is written.
+const NODE_BYTES: usize = 8;
+
 /// A node that is growing: without a feature it is a leaf, and `right` is the leaf's number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Node {
@@ -53,6 +56,11 @@ impl Trees {
         2 * size_of::<Node>() + 2 * classes
     }
 
+    /// Bytes of a leaf and the split above it when they are written.
+    pub const fn written_leaf_bytes(classes: usize) -> usize {
+        2 * NODE_BYTES + 2 * classes
+    }
+
     /// Adds a leaf of rows with these weights by class.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub fn add_leaf(&mut self, sums: &[f64]) {
@@ -68,8 +76,10 @@ impl Trees {
     /// Their bytes.
     pub fn write(&self) -> Vec<u8> {
         let counts = [self.roots.len(), self.nodes.len(), self.leaves(), self.features];
-        let mut bytes: Vec<u8> =
-            counts.into_iter().chain(self.roots.iter().copied()).flat_map(number).collect();
+        let length =
+            4 * (counts.len() + self.roots.len()) + self.nodes.len() * NODE_BYTES + 2 * self.shares.len();
+        let mut bytes = Vec::with_capacity(length);
+        bytes.extend(counts.into_iter().chain(self.roots.iter().copied()).flat_map(number));
         for node in &self.nodes {
             bytes.extend(node.feature.unwrap_or(LEAF).to_le_bytes());
             bytes.extend(number(node.right));

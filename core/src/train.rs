@@ -44,7 +44,6 @@ use crate::predictor::softmax;
 use crate::{Error, ErrorKind, Result, shipped};
 use calibration::Calibrator;
 use fits::{Fit, Fits, Purpose};
-use lbfgs::Outcome;
 use logistic_regression::LogisticRegression;
 use naive_bayes::Counts;
 use rows::Rows;
@@ -124,8 +123,7 @@ impl Trained {
     /// # Errors
     /// `Limit` for a text that is too long.
     pub fn state_metrics(&mut self, metrics: &str) -> Result<()> {
-        self.bytes = model::restate(&self.bytes, |card| metrics.clone_into(&mut card.metrics))?;
-        Ok(())
+        model::restate(&mut self.bytes, |card| metrics.clone_into(&mut card.metrics))
     }
 }
 
@@ -155,28 +153,23 @@ impl Training<'_> {
     /// # Errors
     /// `Parameter` for labels without rows, `Memory` where the memory does not do, `Limit` for a model beyond 4 GiB, and
     /// what `watch` returns.
-    pub fn run(&self, corpus: &Corpus, rows: &[u32], watch: &mut dyn Watch) -> Result<Trained> {
-        let examples = corpus.examples(rows);
+    pub fn run(&self, corpus: &Corpus, chosen: &[u32], watch: &mut dyn Watch) -> Result<Trained> {
+        let examples = corpus.examples(chosen);
         let labels = corpus.labels();
         let label_scores = self.options.label_scores(&labels)?;
         let own_terms = self.own_terms(&label_scores)?;
         let classes: Vec<usize> = examples.iter().map(|example| example.label).collect();
-        if let Some(class) = (0..labels.len()).find(|class| !classes.contains(class)) {
-            let hint = "Give labelled texts of every label.";
-            return Err(Error::new(
-                ErrorKind::Parameter,
-                format!("label number {} has no rows", class + 1),
-                hint,
-            ));
-        }
+        check_classes(&classes, labels.len())?;
         let shipped = (self.options.word("lexicon") == "english").then(shipped::lexicon);
+        let empty = Lexicon::default();
         let lexicon = self.lexicon.or(shipped);
         let memory = Memory(self.memory);
         let held = corpus.size() + examples.capacity() * size_of::<Example<'_>>();
         let (vocabulary, rows) = rows::read(&examples, self.kept(), lexicon, held, memory, watch)?;
-        let held = held + vocabulary.size();
-        let fit = self.fit_memory(labels.len(), &vocabulary, &rows);
-        memory.takes("the fit", held + rows.size(), fit)?;
+        let lexicon = lexicon.unwrap_or(&empty);
+        let read = held + vocabulary.size() + rows.size();
+        memory.takes("the fit", read, self.fit_memory(labels.len(), &vocabulary, &rows))?;
+        memory.takes("the model", read, self.model_memory(labels.len(), &vocabulary, &rows, lexicon))?;
         let fits = Fits {
             training: self,
             vocabulary: &vocabulary,
@@ -187,31 +180,33 @@ impl Training<'_> {
         let mut held_out = fits.cross_validate(&examples, watch)?;
         let calibrator = self.calibrator(&mut held_out, &classes, labels.len(), watch)?;
         let temperature = calibrator.temperature;
-        let all = (0..).take(examples.len()).collect();
+        let mut report = report(&held_out, &classes, labels.len(), temperature);
+        drop((examples, held_out));
+        let all = (0..).take(rows.len()).collect();
         let mut fit = fits.fit(Purpose::Model, all, watch)?;
         if let Fit::Linear { linear, counts, .. } = &mut fit {
             linear::add(&mut linear.bias, 1.0, &calibrator.offsets);
             // A refresh works out the bias anew.
             counts.iter_mut().for_each(|(parameters, _)| parameters.offsets.clone_from(&calibrator.offsets));
         }
-        let report = report(&held_out, &classes, labels.len(), temperature, &fit);
+        if let Fit::Linear { outcome: Some(outcome), .. } = &fit {
+            (report.iterations, report.converged) = (outcome.iterations, outcome.converged);
+        }
+        drop(classes);
         let card = self.card(labels, label_scores, &report);
         let bytes = match fit {
             Fit::Linear { linear, counts, .. } => {
-                let empty = Lexicon::default();
                 let card = Card { learning: self.learning(counts.as_ref(), temperature), own_terms, ..card };
-                let fitted = Fitted {
-                    vocabulary: &vocabulary,
-                    rows: &rows,
-                    linear: &linear,
-                    temperature,
-                    lexicon: lexicon.unwrap_or(&empty),
-                    counts: counts.as_ref().map(|(_, counts)| counts.terms.as_slice()),
-                    hashes: if self.grows { Hashes::Kept } else { Hashes::Dropped },
-                };
+                let counts = counts.map(|(_, counts)| counts.terms);
+                let hashes = if self.grows { Hashes::Kept } else { Hashes::Dropped };
+                let fitted = Fitted { vocabulary, rows, linear, temperature, lexicon, counts, hashes };
                 fitted.write(card, watch)?
             }
-            Fit::Forest(forest) => forest.write(card, &examples, &vocabulary, &calibrator, watch)?,
+            Fit::Forest(forest) => {
+                drop(rows);
+                let texts = chosen.iter().map(|&at| corpus.row(at).0);
+                forest.write(card, texts, vocabulary, &calibrator, watch)?
+            }
         };
         Ok(Trained { bytes, report })
     }
@@ -275,6 +270,24 @@ impl Training<'_> {
         held_out + fit
     }
 
+    /// Bytes that it takes to write the model, beside what was read. Of that some is gone when most is held: the rows and,
+    /// after them, the fitted weights.
+    fn model_memory(&self, classes: usize, vocabulary: &Vocabulary, rows: &Rows, lexicon: &Lexicon) -> usize {
+        let hashes = if self.grows { Hashes::Kept } else { Hashes::Dropped };
+        let terms = vocabulary.len() * classes * size_of::<f64>();
+        let (weights, counts) = match self.options.algorithm() {
+            Algorithm::NaiveBayes => (terms, terms),
+            Algorithm::LogisticRegression => (terms, 0),
+            Algorithm::RandomForest => {
+                let forest = random_forest::RandomForest::new(self.options, classes, self.seed);
+                return forest.model_memory(vocabulary, rows).saturating_sub(rows.size());
+            }
+        };
+        let entries = table::memory(vocabulary, rows, lexicon, classes);
+        let model = table::model_memory(vocabulary, rows, lexicon, classes, hashes);
+        counts + entries + weights.max(model.saturating_sub(rows.size()))
+    }
+
     fn learning(&self, counts: Option<&(NaiveBayes, Counts)>, temperature: f64) -> Learning {
         match counts {
             Some((parameters, counts)) => Learning::NaiveBayes {
@@ -310,8 +323,15 @@ impl Training<'_> {
     }
 }
 
+/// Every label has rows.
+fn check_classes(classes: &[usize], labels: usize) -> Result<()> {
+    let Some(class) = (0..labels).find(|class| !classes.contains(class)) else { return Ok(()) };
+    let hint = "Give labelled texts of every label.";
+    Err(Error::new(ErrorKind::Parameter, format!("label number {} has no rows", class + 1), hint))
+}
+
 #[allow(clippy::cast_precision_loss)]
-fn report(held_out: &[f64], classes: &[usize], labels: usize, temperature: f64, fit: &Fit) -> Report {
+fn report(held_out: &[f64], classes: &[usize], labels: usize, temperature: f64) -> Report {
     let mut confusion = Confusion::new(labels);
     let mut calibration = Calibration::default();
     let mut loss = 0.0;
@@ -322,16 +342,12 @@ fn report(held_out: &[f64], classes: &[usize], labels: usize, temperature: f64, 
         calibration.add(probabilities[predicted], predicted == class);
         loss -= libm::log(probabilities[class].max(f64::MIN_POSITIVE));
     }
-    let outcome = match fit {
-        Fit::Linear { outcome: Some(outcome), .. } => *outcome,
-        _ => Outcome { iterations: 0, converged: true },
-    };
     Report {
         confusion,
         calibration,
         log_loss: loss / classes.len().max(1) as f64,
         temperature,
-        iterations: outcome.iterations,
-        converged: outcome.converged,
+        iterations: 0,
+        converged: true,
     }
 }

@@ -2,6 +2,11 @@
 //!
 //! Hashes in ascending order (8 bytes each), then for each a count a class (4-byte floats).
 
+/// Bytes of a term's counts.
+pub(crate) const fn count_bytes(classes: usize) -> usize {
+    8 + 4 * classes
+}
+
 /// Writes counts, one a term and class. The terms may come in any order.
 #[allow(clippy::cast_possible_truncation)]
 pub(crate) fn write(hashes: &[u64], counts: &[f64]) -> Vec<u8> {
@@ -9,7 +14,7 @@ pub(crate) fn write(hashes: &[u64], counts: &[f64]) -> Vec<u8> {
     let mut order: Vec<usize> = (0..hashes.len()).collect();
     // Not unstable: the terms of a vocabulary are a few sorted runs, which this sort finds.
     order.sort_by_key(|&at| hashes[at]);
-    let mut bytes = Vec::with_capacity(hashes.len() * (8 + 4 * classes));
+    let mut bytes = Vec::with_capacity(hashes.len() * count_bytes(classes));
     order.iter().for_each(|&at| bytes.extend(hashes[at].to_le_bytes()));
     for &at in &order {
         let counts = &counts[at * classes..][..classes];
@@ -29,7 +34,7 @@ pub(crate) struct TermCounts<'a> {
 impl<'a> TermCounts<'a> {
     /// The counts that fill `bytes`; `None` if they do not.
     pub fn new(bytes: &'a [u8], classes: usize) -> Option<Self> {
-        let each = 8 + 4 * classes;
+        let each = count_bytes(classes);
         if classes == 0 || !bytes.len().is_multiple_of(each) {
             return None;
         }

@@ -35,6 +35,11 @@ pub(crate) enum Hashes {
 }
 
 impl Hashes {
+    /// How full the table is made.
+    fn load(self) -> f64 {
+        if self == Self::Kept { LOAD } else { LOAD_TO_READ }
+    }
+
     /// What one unit of weight is worth where the largest weight is this. A model that takes in what it learns leaves room
     /// for terms that come to weigh four times as much, and for what its user says of terms.
     pub fn unit(self, largest: f64) -> f64 {
@@ -63,24 +68,61 @@ pub(crate) fn write(
     watch.step("writing", 0, 1)?;
     terms.sort_unstable_by_key(|term| term.hash);
     terms.dedup_by_key(|term| term.hash);
-    let load = if hashes == Hashes::Kept { LOAD } else { LOAD_TO_READ };
-    let mut table = TableWriter::with_load(terms.len(), weights, load);
-    let mut halves = if hashes == Hashes::Kept { vec![[0; 4]; table.buckets * SLOTS] } else { Vec::new() };
+    let mut model = ModelWriter::new(terms.len(), weights, hashes);
     for (number, term) in terms.iter().enumerate() {
         if number.is_multiple_of(4096) {
             watch.step("writing", number, terms.len())?;
         }
-        let slot = table.put(term);
-        if let Some(half) = halves.get_mut(slot) {
+        model.put(term);
+    }
+    model.finish(card, tail)
+}
+
+/// A model's table that is being written, with what else the model keeps of its terms.
+#[derive(Debug)]
+pub(crate) struct ModelWriter {
+    table: TableWriter,
+    weights: usize,
+    hashes: Hashes,
+    /// The upper half of each slot's hash, or nothing.
+    halves: Vec<[u8; 4]>,
+}
+
+impl ModelWriter {
+    /// With room for so many terms, of so many weights.
+    pub fn new(terms: usize, weights: usize, hashes: Hashes) -> Self {
+        let table = TableWriter::with_load(terms, weights, hashes.load());
+        let slots = if hashes == Hashes::Kept { table.buckets * SLOTS } else { 0 };
+        Self { table, weights, hashes, halves: vec![[0; 4]; slots] }
+    }
+
+    /// Bytes that it takes to write a model of so many terms, of so many weights, `tail` bytes following: its table, and
+    /// the whole beside it.
+    pub fn memory(terms: usize, weights: usize, hashes: Hashes, tail: usize) -> usize {
+        let halves = if hashes == Hashes::Kept { 4 * SLOTS } else { 0 };
+        2 * (buckets(terms, hashes.load()) * (Layout::new(weights).bucket + halves) + tail)
+    }
+
+    /// Writes a term. The bytes depend on the order of the terms: it is that of their hashes, which are all different.
+    pub fn put(&mut self, term: &EntryDraft) {
+        let slot = self.table.put(term);
+        if let Some(half) = self.halves.get_mut(slot) {
             let [_, _, _, _, rest @ ..] = term.hash.to_le_bytes();
             *half = rest;
         }
     }
-    let (table, buckets) = table.finish();
-    assemble(card, weights, (&table, buckets), hashes, &[halves.as_flattened(), tail].concat())
+
+    /// The model's bytes; `tail` follows the table.
+    ///
+    /// # Errors
+    /// As [`write`].
+    pub fn finish(self, card: &Card, tail: &[u8]) -> Result<Vec<u8>> {
+        let (table, buckets) = self.table.finish();
+        assemble(card, self.weights, (&table, buckets), self.hashes, &[self.halves.as_flattened(), tail])
+    }
 }
 
-/// The bytes of a model whose table is written; `weights` in a record of it. Where hashes are kept, `tail` begins with their
+/// The bytes of a model whose table is written; `weights` in a record of it. Where hashes are kept, `tails` begin with their
 /// upper halves.
 ///
 /// # Errors
@@ -90,15 +132,17 @@ pub(crate) fn assemble(
     weights: usize,
     (table, buckets): (&[u8], usize),
     hashes: Hashes,
-    tail: &[u8],
+    tails: &[&[u8]],
 ) -> Result<Vec<u8>> {
     let classes = card.labels.len();
     let encoded =
         bincode::serde::encode_to_vec(card, bincode::config::standard()).map_err(|_| too_large())?;
     let table_start = HEADER + encoded.len().next_multiple_of(64);
-    let mut bytes = vec![0; table_start];
+    let tail = tails.iter().map(|tail| tail.len()).sum::<usize>();
+    let mut bytes = Vec::with_capacity(table_start + table.len() + tail);
+    bytes.resize(table_start, 0);
     bytes.extend_from_slice(table);
-    bytes.extend_from_slice(tail);
+    tails.iter().for_each(|tail| bytes.extend_from_slice(tail));
 
     let number = |value: usize| u32::try_from(value).map(u32::to_le_bytes).map_err(|_| too_large());
     bytes[..8].copy_from_slice(&MAGIC);
@@ -109,7 +153,7 @@ pub(crate) fn assemble(
     bytes[28..32].copy_from_slice(&number(encoded.len())?);
     bytes[32..36].copy_from_slice(&number(buckets)?);
     bytes[36..40].copy_from_slice(&number(classes)?);
-    bytes[40..44].copy_from_slice(&number(tail.len())?);
+    bytes[40..44].copy_from_slice(&number(tail)?);
     bytes[48..52].copy_from_slice(&number(if weights == classes { 0 } else { weights })?);
     bytes[HALVES..HALVES + 4].copy_from_slice(&number(usize::from(hashes == Hashes::Kept))?);
     bytes[HEADER..HEADER + encoded.len()].copy_from_slice(&encoded);
@@ -118,27 +162,26 @@ pub(crate) fn assemble(
     Ok(bytes)
 }
 
-/// The bytes of a model that says something else of itself; the rest is as it was.
+/// Has a model's bytes say something else of the model; the rest is as it was. They are changed where they lie: a model may be
+/// large, and needs no copy of itself for that.
 ///
 /// # Errors
 /// As [`Model::open_unchecked`], and `Limit` for a card that is too large.
-pub(crate) fn restate(bytes: &[u8], change: impl FnOnce(&mut Card)) -> Result<Vec<u8>> {
+pub(crate) fn restate(bytes: &mut Vec<u8>, change: impl FnOnce(&mut Card)) -> Result<()> {
     let mut card = Model::open_unchecked(bytes)?.card;
     change(&mut card);
-    let encoded =
+    let mut encoded =
         bincode::serde::encode_to_vec(&card, bincode::config::standard()).map_err(|_| too_large())?;
-    let before = usize::try_from(super::number(bytes, 28)).unwrap_or(usize::MAX).next_multiple_of(64);
-    let mut changed = bytes[..HEADER].to_vec();
-    changed.extend_from_slice(&encoded);
-    changed.resize(HEADER + encoded.len().next_multiple_of(64), 0);
-    changed.extend_from_slice(&bytes[HEADER + before..]);
-    let length = changed.len() as u64;
-    changed[16..24].copy_from_slice(&length.to_le_bytes());
     let card_length = u32::try_from(encoded.len()).map_err(|_| too_large())?;
-    changed[28..32].copy_from_slice(&card_length.to_le_bytes());
-    let sum = checksum(&changed);
-    changed[CHECKSUM].copy_from_slice(&sum.to_le_bytes());
-    Ok(changed)
+    encoded.resize(encoded.len().next_multiple_of(64), 0);
+    let before = usize::try_from(super::number(bytes, 28)).unwrap_or(usize::MAX).next_multiple_of(64);
+    bytes.splice(HEADER..HEADER + before, encoded);
+    let length = bytes.len() as u64;
+    bytes[16..24].copy_from_slice(&length.to_le_bytes());
+    bytes[28..32].copy_from_slice(&card_length.to_le_bytes());
+    let sum = checksum(bytes);
+    bytes[CHECKSUM].copy_from_slice(&sum.to_le_bytes());
+    Ok(())
 }
 
 /// A table on its own that is being written.

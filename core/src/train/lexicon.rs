@@ -35,18 +35,23 @@ impl Lexicon {
         Self::new(entries.filter_map(|(word, value)| Some((word, value.parse().ok()?))))
     }
 
+    /// How many entries there are.
+    pub(super) fn len(&self) -> usize {
+        self.forms.len()
+    }
+
     /// The value of a token's hash; 0 if it has none.
     pub(super) fn value(&self, hash: u64) -> f64 {
         self.values.get(&hash).copied().unwrap_or(0.0)
     }
 
     /// Token hashes and their values, in no order.
-    pub(super) fn values(&self) -> impl Iterator<Item = (u64, f64)> {
+    pub(super) fn values(&self) -> impl Iterator<Item = (u64, f64)> + Clone {
         self.values.iter().map(|(&hash, &value)| (hash, value))
     }
 
     /// Token hashes and forms, in the order of the entries.
-    pub(super) fn forms(&self) -> impl Iterator<Item = (u64, &str)> {
+    pub(super) fn forms(&self) -> impl Iterator<Item = (u64, &str)> + Clone {
         self.forms.iter().map(|(hash, form)| (*hash, form.as_str()))
     }
 }

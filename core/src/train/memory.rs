@@ -1,5 +1,6 @@
 //! How much memory a training may use.
 
+use super::TermMap;
 use crate::{Error, ErrorKind, Result, memory};
 
 /// A limit in bytes. What is about to be held is named before it is held, so that training ends before a server swaps.
@@ -29,6 +30,11 @@ impl Memory {
     pub fn growth(self, what: &'static str, held: usize) -> Growth {
         Growth { memory: self, what, held, size: 0 }
     }
+}
+
+/// Bytes of a map: one of eight slots stays free, and each has a byte beside what it holds.
+pub(crate) fn map_size<T>(map: &TermMap<T>) -> usize {
+    map.capacity().div_ceil(7) * 8 * (size_of::<(u64, T)>() + 1)
 }
 
 /// Something that grows, twofold at a time as collections do.

@@ -45,6 +45,6 @@ impl Mixture<'_> {
         network.output.iter_mut().for_each(|weight| *weight *= self.network_factor as f32);
         let buckets = table.parts().1;
         let (table, network) = network.write(&table)?;
-        model::assemble(&card, card.labels.len(), (&table, buckets), Hashes::Dropped, &network)
+        model::assemble(&card, card.labels.len(), (&table, buckets), Hashes::Dropped, &[&network])
     }
 }

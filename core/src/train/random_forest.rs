@@ -5,10 +5,10 @@ mod growth;
 
 use super::calibration::Calibrator;
 use super::rows::{Labelled, Rows, Sample, texts_by_class};
-use super::vocabulary::Vocabulary;
-use super::{Example, Options, Watch};
+use super::vocabulary::{TermMap, TermSort, Vocabulary, sorted};
+use super::{Options, Watch};
 use crate::forest::{self, Trees};
-use crate::model::{self, Card, EntryDraft, Hashes};
+use crate::model::{Card, EntryDraft, Hashes, ModelWriter};
 use crate::shape::SHAPES;
 use crate::{Error, Result, hash};
 use growth::{Check, Ground, Growth};
@@ -56,10 +56,35 @@ impl RandomForest {
     /// Bytes that a fit holds: chi-squared counts, rows by feature and features by row, what a tree's rows come to, and
     /// trees. A leaf a row would be the most; with terms that few texts have it is half of that, buffers' room included.
     pub fn memory(&self, rows: &Rows) -> usize {
-        let leaves = self.trees * (rows.len() / (self.min_leaf as usize).max(1)).max(1);
         let select = rows.terms * (4 * self.classes + 16 + 8);
-        select + 2 * rows.size() + rows.len() * 24 + leaves * Trees::leaf_bytes(self.classes) / 2
+        select + 2 * rows.size() + rows.len() * 24 + self.leaves(rows) * Trees::leaf_bytes(self.classes)
     }
+
+    fn leaves(&self, rows: &Rows) -> usize {
+        self.trees * (rows.len() / (self.min_leaf as usize).max(1)).max(1) / 2
+    }
+
+    /// Bytes that it takes to write the model: trees as they have grown and as they are written, the features of the terms,
+    /// and for each token what is known of it, in a map and sorted.
+    pub fn model_memory(&self, vocabulary: &Vocabulary, rows: &Rows) -> usize {
+        let tokens = vocabulary.of_sort(TermSort::Unit).len() + rows.spelled().count();
+        let tokens = tokens * (3 * size_of::<(u64, Known)>() + 1);
+        let features = rows.terms * size_of::<Option<u32>>();
+        let trees = Trees::leaf_bytes(self.classes) + Trees::written_leaf_bytes(self.classes);
+        tokens + features + self.leaves(rows) * trees
+    }
+}
+
+/// Entries between two looks at whoever watches.
+const STRIDE: usize = 4096;
+
+/// What a forest knows of a token or term.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Known {
+    /// The feature, if a split asks for it.
+    feature: Option<u32>,
+    /// Whether a longer term begins with it that a split asks for.
+    left: bool,
 }
 
 /// A fitted forest.
@@ -74,60 +99,72 @@ pub(crate) struct Forest {
 
 impl Forest {
     /// Writes the model: a table from terms to features, and the trees.
-    pub fn write(
-        &self,
+    pub fn write<'t>(
+        self,
         mut card: Card,
-        examples: &[Example<'_>],
-        vocabulary: &Vocabulary,
+        texts: impl ExactSizeIterator<Item = &'t [u8]>,
+        vocabulary: Vocabulary,
         calibrator: &Calibrator,
         watch: &mut dyn Watch,
     ) -> Result<Vec<u8>> {
-        let drafts = self.entries(vocabulary, examples, watch)?;
-        card.rows_train = examples.len() as u64;
+        card.rows_train = texts.len() as u64;
         card.bias = calibrator.offsets.iter().map(|offset| offset / calibrator.temperature).collect();
         card.shape_weights = vec![0.0; card.labels.len() * SHAPES];
         // The forest's share of its card: what the log-probabilities are multiplied by.
         card.weight_unit = 1.0 / calibrator.temperature;
         card.terms = self.terms.len() as u64;
-        model::write(&card, drafts, Hashes::Dropped, &self.trees.write(), watch)
+        let entries = self.entries(&vocabulary, texts, watch)?;
+        drop(vocabulary);
+        let mut model = ModelWriter::new(entries.len(), forest::no_feature().len(), Hashes::Dropped);
+        for (number, (hash, Known { feature, left })) in entries.into_iter().enumerate() {
+            if number % STRIDE == 0 {
+                watch.step("writing", 0, 1)?;
+            }
+            let weights = feature.map_or_else(forest::no_feature, forest::feature_bytes);
+            model.put(&EntryDraft { hash, weights, left, ..EntryDraft::default() });
+        }
+        let trees = self.trees.write();
+        // Nobody asks the grown ones any more, and they take more than what is written.
+        drop(self);
+        model.finish(&card, &trees)
     }
 
-    fn entries(
+    /// What is known of each token and of each term that a split asks for, by ascending hash.
+    fn entries<'t>(
         &self,
         vocabulary: &Vocabulary,
-        examples: &[Example<'_>],
+        texts: impl ExactSizeIterator<Item = &'t [u8]>,
         watch: &mut dyn Watch,
-    ) -> Result<Vec<EntryDraft>> {
-        let mut entries = super::vocabulary::TermMap::<EntryDraft>::default();
-        let blank = |hash| EntryDraft { hash, weights: forest::no_feature(), ..EntryDraft::default() };
+    ) -> Result<Vec<(u64, Known)>> {
+        let mut entries = TermMap::<Known>::default();
         for (feature, &term) in (0..).zip(&self.terms) {
-            let hash = vocabulary.hashes[term as usize];
-            entries.insert(hash, EntryDraft { weights: forest::feature_bytes(feature), ..blank(hash) });
+            entries.insert(vocabulary.hashes[term as usize], Known { feature: Some(feature), left: false });
         }
-        let mut reader = super::vocabulary::Reader::default();
-        for (at, example) in examples.iter().enumerate() {
-            watch.step("writing", at, examples.len())?;
-            reader.read(example.text);
+        let (mut reader, all) = (super::vocabulary::Reader::default(), texts.len());
+        for (at, text) in texts.enumerate() {
+            watch.step("writing", at, all)?;
+            reader.read(text);
             let (mut one, mut two) = (None::<u64>, None::<u64>);
             for token in reader.hashes() {
                 // A word that no split asks for is known all the same.
-                entries.entry(token).or_insert_with(|| blank(token));
+                entries.entry(token).or_default();
                 let pair = one.map(|left| hash::joint(left, token));
-                for (left, longer) in [(one, pair), (two, two.map(|left| hash::joint(left, token)))] {
+                let triple = two.map(|left| hash::joint(left, token));
+                for (left, longer, sort) in [(one, pair, TermSort::Pair), (two, triple, TermSort::Triple)] {
                     if let (Some(left), Some(_)) =
-                        (left, longer.and_then(|longer| self.feature(vocabulary, longer)))
+                        (left, longer.and_then(|longer| self.feature(vocabulary, longer, sort)))
                     {
-                        entries.entry(left).or_insert_with(|| blank(left)).left = true;
+                        entries.entry(left).or_default().left = true;
                     }
                 }
                 (two, one) = (pair, Some(token));
             }
         }
-        Ok(entries.into_values().collect())
+        sorted(entries.iter().map(|(&hash, &known)| (hash, known)), &mut || watch.step("writing", 0, 1))
     }
 
-    fn feature(&self, vocabulary: &Vocabulary, hash: u64) -> Option<u32> {
-        self.features[vocabulary.id(hash)? as usize]
+    fn feature(&self, vocabulary: &Vocabulary, hash: u64, sort: TermSort) -> Option<u32> {
+        self.features[vocabulary.id(hash, sort)? as usize]
     }
 }
 

@@ -88,7 +88,7 @@ impl Rows {
     }
 
     /// Every word of the texts, also those that stand under negation, some of which come twice: hash and n-grams.
-    pub fn spelled(&self) -> impl Iterator<Item = (u64, &[u32])> {
+    pub fn spelled(&self) -> impl Iterator<Item = (u64, &[u32])> + Clone {
         self.words.each().chain(self.others.each())
     }
 

@@ -1,11 +1,13 @@
 //! The terms that a training keeps.
 
 pub(super) mod counting;
+mod index;
 
 use crate::terms;
 use crate::text::{Text, TokenMarks, Tokenized};
 use crate::{Result, hash};
-use counting::Count;
+use counting::Counts;
+pub(crate) use index::Index;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
@@ -78,18 +80,21 @@ pub(crate) type TermMap<T> = HashMap<u64, T, BuildHasherDefault<Mixed>>;
 /// The terms that are kept, numbered by sort and then by hash: the same texts give the same numbers in any order.
 #[derive(Debug)]
 pub(crate) struct Vocabulary {
-    ids: TermMap<u32>,
     /// The hash of each term.
     pub hashes: Vec<u64>,
     /// The first number behind each sort.
     ends: [u32; 4],
+    /// Where the hashes of each sort stand among those of the sort.
+    indexes: [Index; 4],
     kept: Kept,
 }
 
 impl Vocabulary {
-    /// The number of a term.
-    pub fn id(&self, hash: u64) -> Option<u32> {
-        self.ids.get(&hash).copied()
+    /// The number of a term of a sort.
+    pub fn id(&self, hash: u64, sort: TermSort) -> Option<u32> {
+        let range = self.of_sort(sort);
+        let found = self.indexes[sort as usize].find(&self.hashes[range.clone()], hash);
+        found.map(|at| number(range.start + at))
     }
 
     /// How many terms there are.
@@ -99,7 +104,7 @@ impl Vocabulary {
 
     /// Bytes in use.
     pub fn size(&self) -> usize {
-        self.hashes.capacity() * 8 + self.ids.capacity() * 17
+        self.hashes.capacity() * 8 + self.indexes.iter().map(Index::size).sum::<usize>()
     }
 
     /// Which terms were to be kept.
@@ -116,36 +121,24 @@ impl Vocabulary {
 
     /// Numbers the terms that stand in enough texts; also tells the number of each place, [`NO_TERM`] where there is none.
     pub fn of(
-        mut places: TermMap<u32>,
-        counts: &[Count],
+        counts: &Counts,
         kept: Kept,
         check: &mut dyn FnMut() -> Result<()>,
     ) -> Result<(Self, Vec<u32>)> {
-        let (mut hashes, mut ends) = (Vec::new(), [0; 4]);
-        let mut numbers = vec![NO_TERM; counts.len()];
+        let all = TermSort::ALL.map(|sort| counts.of_sort(sort, kept).count());
+        let (mut hashes, mut ends) = (Vec::with_capacity(all.iter().sum()), [0; 4]);
+        let mut numbers = vec![NO_TERM; counts.list.len()];
         for (end, sort) in ends.iter_mut().zip(TermSort::ALL) {
-            let enough = |&(_, &place): &(&u64, &u32)| {
-                let count = &counts[place as usize];
-                count.sort == sort && count.texts >= kept.least(sort)
-            };
-            let terms = places.iter().filter(enough).map(|(&hash, &place)| (hash, place));
-            for (hash, place) in sorted(terms, check)? {
+            for (hash, place) in sorted(counts.of_sort(sort, kept), check)? {
                 numbers[place as usize] = number(hashes.len());
                 hashes.push(hash);
             }
             *end = number(hashes.len());
         }
-        // What has held the places is made to hold the numbers.
-        let dropped = places.extract_if(|_, place| {
-            *place = numbers[*place as usize];
-            *place == NO_TERM
-        });
-        for (at, _) in (0_u32..).zip(dropped) {
-            if at % STRIDE == 0 {
-                check()?;
-            }
-        }
-        Ok((Self { ids: places, hashes, ends, kept }, numbers))
+        let mut start = 0;
+        let indexes =
+            ends.map(|end| Index::of(&hashes[std::mem::replace(&mut start, end as usize)..end as usize]));
+        Ok((Self { hashes, ends, indexes, kept }, numbers))
     }
 }
 
@@ -161,22 +154,33 @@ pub(super) fn number(place: usize) -> u32 {
 const STRIDE: u32 = 4096;
 
 /// Hashes and their places in ascending order, sorted part by part: a sort of all at once would not be stopped in time.
-fn sorted(
-    terms: impl Iterator<Item = (u64, u32)>,
+pub(crate) fn sorted<T: Copy + Default + Ord>(
+    terms: impl Iterator<Item = (u64, T)> + Clone,
     check: &mut dyn FnMut() -> Result<()>,
-) -> Result<Vec<(u64, u32)>> {
-    let mut parts = vec![Vec::new(); 64];
-    for (number, term) in (0_u32..).zip(terms) {
-        if number % STRIDE == 0 {
+) -> Result<Vec<(u64, T)>> {
+    let part = |hash: u64| usize::try_from(hash >> (64 - 8)).unwrap_or(0);
+    // Where the next one of each part goes: at first where the part begins, and in the end where the next begins.
+    let mut next = [0; 256 + 1];
+    terms.clone().for_each(|(hash, _)| next[part(hash) + 1] += 1);
+    for at in 1..next.len() {
+        next[at] += next[at - 1];
+    }
+    let mut sorted = vec![(0, T::default()); next[256]];
+    for (count, term) in (0_u32..).zip(terms) {
+        if count % STRIDE == 0 {
             check()?;
         }
-        parts[usize::try_from(term.0 >> 58).unwrap_or(0)].push(term);
+        let to = &mut next[part(term.0)];
+        sorted[*to] = term;
+        *to += 1;
     }
-    for part in &mut parts {
+    let mut start = 0;
+    for end in &next[..256] {
         check()?;
-        part.sort_unstable();
+        sorted[start..*end].sort_unstable();
+        start = *end;
     }
-    Ok(parts.concat())
+    Ok(sorted)
 }
 
 /// Reads training texts term by term, as the predictor will.

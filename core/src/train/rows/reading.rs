@@ -6,6 +6,7 @@ use crate::predictor::length_scale;
 use crate::shape::{SHAPES, Shape};
 use crate::terms::GramBuffer;
 use crate::train::lexicon::{Lexicon, lexicon_value};
+use crate::train::memory::map_size;
 use crate::train::vocabulary::counting::{Counter, Sketch};
 use crate::train::vocabulary::{Kept, NO_TERM, Reader, TermMap, TermSort, Vocabulary, is_negated, number};
 use crate::train::{Example, Memory, Watch};
@@ -82,7 +83,8 @@ impl<'l> Draft<'l> {
     fn add(&mut self, reader: &Reader) {
         self.counter.begin();
         reader.joints(|hash, sort, left| {
-            if let Some(place) = self.counter.place(hash, sort) {
+            if self.counter.may_keep(hash, sort) {
+                let place = self.counter.place(hash, sort);
                 self.counter.count(place);
                 self.rows.ids.push(place);
                 if self.lefts.len() <= place as usize {
@@ -110,8 +112,9 @@ impl<'l> Draft<'l> {
     fn add_word(&mut self, hash: u64, form: &str) {
         let (counter, rows) = (&mut self.counter, &mut self.rows);
         let word = *self.named.entry(hash).or_insert_with(|| {
-            let grams = self.grams.read(form).iter();
-            number(rows.words.add(hash, grams.filter_map(|gram| counter.place(*gram, TermSort::Gram))))
+            let sort = TermSort::Gram;
+            let place = |&gram: &u64| counter.may_keep(gram, sort).then(|| counter.place(gram, sort));
+            number(rows.words.add(hash, self.grams.read(form).iter().filter_map(place)))
         });
         rows.words.grams(word as usize).iter().for_each(|&place| counter.count(place));
         rows.ids.push(NO_TERM - 1 - word);
@@ -121,7 +124,8 @@ impl<'l> Draft<'l> {
     fn size(&self) -> usize {
         self.counter.size()
             + self.rows.size()
-            + (self.named.capacity() + self.others.capacity()) * 17
+            + map_size(&self.named)
+            + map_size(&self.others)
             + self.forms.capacity()
             + self.form_ends.capacity() * 16
             + self.lefts.capacity() * 8
@@ -129,8 +133,9 @@ impl<'l> Draft<'l> {
 
     /// The terms that are kept, and the rows with their numbers.
     fn finish(mut self, check: &mut dyn FnMut() -> Result<()>) -> Result<(Vocabulary, Rows)> {
-        let (places, counts) = self.counter.finish();
-        let (vocabulary, numbers) = Vocabulary::of(places, &counts, self.kept, check)?;
+        (self.named, self.others) = Default::default();
+        let counts = self.counter.finish();
+        let (vocabulary, numbers) = Vocabulary::of(&counts, self.kept, check)?;
         drop(counts);
         let mut rows = self.rows;
         rows.terms = vocabulary.len();
@@ -154,7 +159,7 @@ impl<'l> Draft<'l> {
                 check()?;
             }
             let grams = if start == end { &[] } else { self.grams.read(&self.forms[start..end]) };
-            rows.others.add(hash, grams.iter().filter_map(|gram| vocabulary.id(*gram)));
+            rows.others.add(hash, grams.iter().filter_map(|gram| vocabulary.id(*gram, TermSort::Gram)));
             start = end;
         }
         Ok((vocabulary, rows))

@@ -23,7 +23,7 @@ impl Words {
     }
 
     /// Each word's hash and the numbers of its n-grams.
-    pub fn each(&self) -> impl Iterator<Item = (u64, &[u32])> {
+    pub fn each(&self) -> impl Iterator<Item = (u64, &[u32])> + Clone {
         self.hashes.iter().enumerate().map(|(word, &hash)| (hash, self.grams(word)))
     }
 

@@ -1,8 +1,9 @@
 //! In how many texts terms stand: first about, then exactly.
 
-use super::{Kept, Reader, TermMap, TermSort, number};
+use super::{Kept, NO_TERM, Reader, TermMap, TermSort, number};
 use crate::Result;
 use crate::terms::{self, GramBuffer};
+use crate::train::memory::map_size;
 use crate::train::{Example, Memory, Watch};
 
 /// Counts that may be too high, never too low (a count-min sketch with one row, Cormode and Muthukrishnan 2005).
@@ -64,9 +65,9 @@ impl Sketch {
                 let times = &mut words[place as usize].1;
                 *times = times.saturating_add(1);
             }
-            let size = forms.capacity() + words.capacity() * 16 + places.capacity() * 17;
-            growth.to(size)?;
+            growth.to(forms.capacity() + words.capacity() * 16 + map_size(&places))?;
         }
+        drop(places);
         let (mut start, mut grams) = (0, GramBuffer::default());
         for (at, (end, times)) in words.into_iter().enumerate() {
             if at % WORDS == 0 {
@@ -86,34 +87,59 @@ impl Sketch {
 /// Words between two looks at whoever watches.
 const WORDS: usize = 256;
 
-/// In how many texts a term stands.
+/// A term, and in how many texts it stands.
+#[derive(Clone, Copy)]
 pub(crate) struct Count {
+    pub hash: u64,
     pub texts: u32,
     /// The number of the last of them, from 1 on.
     last: u32,
-    pub sort: TermSort,
+}
+
+/// What a counter has counted, term by term.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub list: Vec<Count>,
+    sorts: Vec<TermSort>,
+}
+
+impl Counts {
+    /// The hashes and places of the terms of a sort that are kept.
+    pub fn of_sort(&self, sort: TermSort, kept: Kept) -> impl Iterator<Item = (u64, u32)> + Clone {
+        let least = kept.least(sort);
+        let all = (0..).zip(self.list.iter().zip(&self.sorts));
+        all.filter(move |(_, (count, of))| **of == sort && count.texts >= least)
+            .map(|(place, (count, _))| (count.hash, place))
+    }
+
+    fn size(&self) -> usize {
+        self.list.capacity() * size_of::<Count>() + self.sorts.capacity()
+    }
 }
 
 /// Counts exactly the terms that a sketch lets pass, each at a place of its own.
+///
+/// Where a hash has its place is looked up in a table of places alone, the hash itself standing with the count, which is
+/// read next: that takes half the memory of a map from hashes to places, and is seldom waited for twice.
 #[derive(Default)]
 pub(crate) struct Counter {
     sketch: Sketch,
     kept: Kept,
     /// The number of the text that is read.
     text: u32,
-    /// Where the count of each term is.
-    places: TermMap<u32>,
-    counts: Vec<Count>,
+    /// The place of each term at or behind the slot that its hash asks for; a power of two of them, half of them free.
+    slots: Vec<u32>,
+    counts: Counts,
 }
 
 impl Counter {
     pub fn new(sketch: Sketch, kept: Kept) -> Self {
-        Self { sketch, kept, ..Self::default() }
+        Self { sketch, kept, slots: vec![NO_TERM; 1 << 10], ..Self::default() }
     }
 
-    /// Where the count of each term is, and the counts.
-    pub fn finish(self) -> (TermMap<u32>, Vec<Count>) {
-        (self.places, self.counts)
+    /// What was counted.
+    pub fn finish(self) -> Counts {
+        self.counts
     }
 
     /// Another text begins.
@@ -123,32 +149,75 @@ impl Counter {
 
     /// Counts a term of the text, once, at its place.
     pub fn count(&mut self, place: u32) {
-        let count = &mut self.counts[place as usize];
+        let count = &mut self.counts.list[place as usize];
         if count.last != self.text {
             count.last = self.text;
             count.texts += 1;
         }
     }
 
-    /// Where a term is counted; `None` if it is none of those kept.
-    pub fn place(&mut self, hash: u64, sort: TermSort) -> Option<u32> {
-        let next = number(self.counts.len());
-        let may = self.kept.takes(sort) && self.sketch.reaches(hash, self.kept.least(sort));
-        may.then(|| {
-            *self.places.entry(hash).or_insert_with(|| {
-                self.counts.push(Count { texts: 0, last: 0, sort });
-                next
-            })
-        })
+    /// Whether a term may be one of those kept.
+    pub fn may_keep(&self, hash: u64, sort: TermSort) -> bool {
+        self.kept.takes(sort) && self.sketch.reaches(hash, self.kept.least(sort))
     }
 
-    /// Bytes that it takes to number the terms: a number a place, and the terms sorted, twice for a moment.
+    #[allow(clippy::cast_possible_truncation, reason = "as many upper bits are left as number the slots")]
+    fn slot(&self, hash: u64) -> usize {
+        (hash >> (64 - self.slots.len().ilog2())) as usize
+    }
+
+    /// Where a term is counted that may be kept.
+    pub fn place(&mut self, hash: u64, sort: TermSort) -> u32 {
+        let mut slot = self.slot(hash);
+        loop {
+            let place = self.slots[slot];
+            if place == NO_TERM {
+                return self.add(hash, sort, slot);
+            }
+            if self.counts.list[place as usize].hash == hash {
+                return place;
+            }
+            slot = (slot + 1) & (self.slots.len() - 1);
+        }
+    }
+
+    fn add(&mut self, hash: u64, sort: TermSort, slot: usize) -> u32 {
+        let place = number(self.counts.list.len());
+        self.slots[slot] = place;
+        self.counts.list.push(Count { hash, texts: 0, last: 0 });
+        self.counts.sorts.push(sort);
+        if 2 * self.counts.list.len() > self.slots.len() {
+            self.grow();
+        }
+        place
+    }
+
+    /// Makes twice as many slots. The old ones are gone before: the counts know all hashes.
+    fn grow(&mut self) {
+        let slots = 2 * self.slots.len();
+        self.slots = Vec::new();
+        self.slots = vec![NO_TERM; slots];
+        for place in 0..self.counts.list.len() {
+            let mut slot = self.slot(self.counts.list[place].hash);
+            while self.slots[slot] != NO_TERM {
+                slot = (slot + 1) & (slots - 1);
+            }
+            self.slots[slot] = number(place);
+        }
+    }
+
+    /// Bytes that it takes to number the terms when all are counted: a number a place, the hash of each term that is kept,
+    /// and those of one sort to be sorted.
     pub fn numbering(&self) -> usize {
-        self.counts.len() * (size_of::<u32>() + 2 * size_of::<(u64, u32)>())
+        let kept = TermSort::ALL.map(|sort| self.counts.of_sort(sort, self.kept).count());
+        let most = kept.into_iter().max().unwrap_or(0);
+        self.counts.list.len() * size_of::<u32>()
+            + kept.iter().sum::<usize>() * size_of::<u64>()
+            + most * size_of::<(u64, u32)>()
     }
 
     /// Bytes in use, the sketch's aside.
     pub fn size(&self) -> usize {
-        self.places.capacity() * 17 + self.counts.capacity() * size_of::<Count>()
+        self.slots.capacity() * size_of::<u32>() + self.counts.size()
     }
 }
