@@ -48,6 +48,21 @@ fn had(place: *mut u8) -> *mut u8 {
     place
 }
 
+/// Gives back to the system what is free of the session's memory. The C library keeps that for later, in pieces that a next
+/// large vector may not fit into: after a training a session would hold many times what it uses.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: only what is free is given back.
+    unsafe {
+        malloc_trim(0);
+    }
+}
+
+#[cfg(target_env = "gnu")]
+unsafe extern "C" {
+    fn malloc_trim(pad: usize) -> c_int;
+}
+
 unsafe extern "C-unwind" {
     fn errstart(level: c_int, domain: *const c_char) -> bool;
     fn errcode(sqlstate: c_int) -> c_int;

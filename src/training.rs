@@ -11,6 +11,7 @@ use crate::call::{Answer, Call, sql_functions};
 use crate::errors::{Failure, Result};
 use crate::feedback;
 use crate::lifecycle::model_argument;
+use crate::memory;
 use crate::models::{Model, ModelRef};
 use crate::progress::Progress;
 use crate::registry::store::{self, NewVersion, Part};
@@ -140,6 +141,9 @@ fn train_sentiment(call: &Call) -> Answer {
     }
     let outcome = Outcome::new(&request, &corpus, &split, &mut trained, &mut progress)?;
     progress.end();
+    // To store the model takes twice its size: what the training has used makes room for it.
+    drop((corpus, split));
+    memory::give_back();
     let (number, deployed) = outcome.store(&request, &filed)?;
     let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
     outcome.record(call, &format!("{}@{number}", request.model), deployed, milliseconds)
