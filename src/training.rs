@@ -44,6 +44,9 @@ impl Deploy {
     }
 }
 
+/// Rows between two reports: one costs as much as a few words do.
+const ROWS: usize = 8;
+
 /// What a call asks for.
 struct Request {
     model: String,
@@ -88,8 +91,10 @@ impl Request {
         let mut corpus = Corpus::new(settings::train_memory());
         let mut rows = 0;
         source.each(|body, label| {
+            if rows % ROWS == 0 {
+                progress.step("reading rows", rows, 0);
+            }
             rows += 1;
-            progress.step("reading rows", rows, 0);
             let (Some(body), Some(label)) = (body, label) else {
                 corpus.skip();
                 return Ok(());

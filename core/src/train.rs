@@ -8,6 +8,7 @@ mod lbfgs;
 mod lexicon;
 mod linear;
 mod logistic_regression;
+mod many;
 mod memory;
 mod metrics;
 mod mixture;

@@ -1,11 +1,11 @@
 //! Probabilities that mean what they say.
 
 use super::lbfgs::{self, Absolute, Ask, Stop};
+use super::many;
 use crate::Result;
-use crate::predictor::softmax;
 
-/// Rows between two looks at whoever watches.
-const STRIDE: usize = 1024;
+/// Rows that are worked on at a time: as many numbers as the processor has at hand.
+const ROWS: usize = 64;
 
 /// The variance of the offsets before any row is seen.
 const VARIANCE: f64 = 0.1;
@@ -69,20 +69,32 @@ pub(super) fn temperature(logits: &[f64], classes: &[usize], wide: usize, check:
         return Ok(1.0);
     }
     let (right, other) = targets(classes.len(), wide);
+    let [mut scaled, mut exponentials] = [(); 2].map(|()| vec![0.0; ROWS * wide]);
     let mut loss = |log_temperature: f64| -> Result<f64> {
         let temperature = libm::exp(log_temperature);
         let mut loss = 0.0;
-        for (number, (logits, &class)) in logits.chunks_exact(wide).zip(classes).enumerate() {
-            if number % STRIDE == 0 {
-                check()?;
+        for (logits, classes) in logits.chunks(ROWS * wide).zip(classes.chunks(ROWS)) {
+            check()?;
+            let scaled = &mut scaled[..logits.len()];
+            for (scaled, logits) in scaled.chunks_exact_mut(wide).zip(logits.chunks_exact(wide)) {
+                let highest = logits.iter().copied().fold(f64::MIN, f64::max);
+                let of = |logit: &f64| (logit - highest) / temperature;
+                scaled.iter_mut().zip(logits).for_each(|(scaled, logit)| *scaled = of(logit));
             }
-            let highest = logits.iter().copied().fold(f64::MIN, f64::max);
-            let total: f64 = logits.iter().map(|logit| libm::exp((logit - highest) / temperature)).sum();
+            many::exp(scaled, &mut exponentials);
             // The logarithms of all probabilities come from that of their total.
-            let total = libm::log(total);
-            for (at, logit) in logits.iter().enumerate() {
-                let target = if at == class { right } else { other };
-                loss -= target * ((logit - highest) / temperature - total).max(LEAST_LOG);
+            let mut totals = [1.0; ROWS];
+            for (total, exponentials) in
+                totals.iter_mut().zip(exponentials.chunks_exact(wide)).take(classes.len())
+            {
+                *total = exponentials.iter().sum();
+            }
+            many::log(&mut totals);
+            for ((scaled, &class), total) in scaled.chunks_exact(wide).zip(classes).zip(&totals) {
+                for (at, scaled) in scaled.iter().enumerate() {
+                    let target = if at == class { right } else { other };
+                    loss -= target * (scaled - total).max(LEAST_LOG);
+                }
             }
         }
         Ok(loss)
@@ -104,6 +116,24 @@ pub(super) fn temperature(logits: &[f64], classes: &[usize], wide: usize, check:
     Ok(libm::exp((low + high) / 2.0))
 }
 
+/// The probabilities that rows of logits tell when each is multiplied by a slope and has its class's offset added; `room` is
+/// for as many numbers.
+fn softmax(logits: &[f64], slope: f64, offsets: &[f64], room: &mut [f64], probabilities: &mut [f64]) {
+    let wide = offsets.len();
+    for (to, logits) in room.chunks_exact_mut(wide).zip(logits.chunks_exact(wide)) {
+        for ((to, logit), offset) in to.iter_mut().zip(logits).zip(offsets) {
+            *to = slope * logit + offset;
+        }
+        let highest = to.iter().copied().fold(f64::MIN, f64::max);
+        to.iter_mut().for_each(|to| *to -= highest);
+    }
+    many::exp(room, probabilities);
+    for row in probabilities.chunks_exact_mut(wide) {
+        let total: f64 = row.iter().sum();
+        row.iter_mut().for_each(|p| *p /= total);
+    }
+}
+
 /// What is added to each class's logit, and what all are multiplied by before, to make held-out probabilities fit best:
 /// vector scaling (Guo and others 2017) with one slope. A row counts what its class weighs: where the classes are to
 /// count the same, no class is favoured for its share. Few rows say little of the classes, and leave the offsets near 0.
@@ -116,7 +146,7 @@ pub(super) fn offsets(
     let wide = class_weights.len();
     let (right, other) = targets(classes.len(), wide);
     let total: f64 = classes.iter().map(|&class| class_weights[class]).sum();
-    let mut probabilities = vec![0.0; wide];
+    let [mut probabilities, mut logarithms] = [(); 2].map(|()| vec![0.0; ROWS * wide]);
     let mut point = vec![0.0; wide + 1];
     point[wide] = 1.0;
     let stop = Stop { iterations: 100, tolerance: 1e-5, first: None };
@@ -128,20 +158,24 @@ pub(super) fn offsets(
         let mut loss = 0.5 * prior * offsets.iter().map(|offset| offset * offset).sum::<f64>();
         gradient.iter_mut().zip(offsets).for_each(|(gradient, offset)| *gradient = prior * offset);
         gradient[wide] = 0.0;
-        for (number, (logits, &class)) in logits.chunks_exact(wide).zip(classes).enumerate() {
-            if number % STRIDE == 0 {
-                check()?;
+        for (logits, classes) in logits.chunks(ROWS * wide).zip(classes.chunks(ROWS)) {
+            check()?;
+            let probabilities = &mut probabilities[..logits.len()];
+            let logarithms = &mut logarithms[..logits.len()];
+            softmax(logits, slope, offsets, logarithms, probabilities);
+            for (log, p) in logarithms.iter_mut().zip(&*probabilities) {
+                *log = p.max(f64::MIN_POSITIVE);
             }
-            for ((p, logit), offset) in probabilities.iter_mut().zip(logits).zip(offsets) {
-                *p = slope * logit + offset;
-            }
-            softmax(&mut probabilities);
-            let weight = class_weights[class] / total;
-            for (at, (p, logit)) in probabilities.iter().zip(logits).enumerate() {
-                let target = if at == class { right } else { other };
-                loss -= weight * target * libm::log(p.max(f64::MIN_POSITIVE));
-                gradient[at] += weight * (p - target);
-                gradient[wide] += weight * (p - target) * logit;
+            many::log(logarithms);
+            let rows = probabilities.chunks_exact(wide).zip(logits.chunks_exact(wide)).zip(classes);
+            for (((probabilities, logits), &class), logarithms) in rows.zip(logarithms.chunks_exact(wide)) {
+                let weight = class_weights[class] / total;
+                for (at, ((p, logit), log)) in probabilities.iter().zip(logits).zip(logarithms).enumerate() {
+                    let target = if at == class { right } else { other };
+                    loss -= weight * target * log;
+                    gradient[at] += weight * (p - target);
+                    gradient[wide] += weight * (p - target) * logit;
+                }
             }
         }
         Ok(loss)

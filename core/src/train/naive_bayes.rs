@@ -1,6 +1,7 @@
 //! Naive Bayes: multinomial, complement (Rennie and others 2003) and Bernoulli.
 
 use super::linear::Linear;
+use super::many;
 use super::rows::{Labelled, Sample};
 use super::{Options, Watch};
 use crate::model::Counting;
@@ -20,6 +21,12 @@ pub(crate) enum Variant {
     /// From how many of a class's texts have the term; that a term is missing counts as well.
     Bernoulli,
 }
+
+/// Rows between two looks at whoever watches.
+const STRIDE: usize = 16;
+
+/// Logarithms that are taken at a time.
+const LOGARITHMS: usize = 1024;
 
 /// Parameters of the fit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -182,7 +189,18 @@ impl NaiveBayes {
         for (weights, counts) in
             weights.chunks_exact_mut(self.classes).zip(counts.terms.chunks_exact(self.classes))
         {
-            self.numerators(counts, &totals, weights);
+            match self.variant {
+                Variant::Multinomial => {
+                    weights.iter_mut().zip(counts).for_each(|(w, c)| *w = c + self.smoothing)
+                }
+                _ => self.numerators(counts, &totals, weights),
+            }
+        }
+        if self.variant == Variant::Multinomial {
+            // The logarithms of all are taken together: they are most of the work.
+            weights.chunks_mut(LOGARITHMS).for_each(many::log);
+        }
+        for weights in weights.chunks_exact_mut(self.classes) {
             weights.iter_mut().zip(&denominators).for_each(|(weight, denominator)| *weight += denominator);
         }
         let bias = self.bias(&totals, counts.terms.chunks_exact(self.classes));
@@ -211,15 +229,20 @@ impl Fit<Sample<'_>, Array1<usize>, Error> for Counter<'_> {
         let mut watch = self.watch.borrow_mut();
         let mut seen = Vec::new();
         for (number, (&at, &class)) in chosen.iter().zip(dataset.targets()).enumerate() {
-            watch.step("counting", number, chosen.len())?;
+            if number % STRIDE == 0 {
+                watch.step("counting", number, chosen.len())?;
+            }
             counts.texts[class] += 1.0;
-            seen.clear();
-            rows.each_term(at, |id| seen.push(id as usize));
+            let mut count = |id: u32| counts.terms[id as usize * classes + class] += 1.0;
             if variant == Variant::Bernoulli {
+                seen.clear();
+                rows.each_term(at, |id| seen.push(id));
                 seen.sort_unstable();
                 seen.dedup();
+                seen.iter().copied().for_each(count);
+            } else {
+                rows.each_term(at, &mut count);
             }
-            seen.iter().for_each(|id| counts.terms[id * classes + class] += 1.0);
         }
         Ok(counts)
     }

@@ -3,7 +3,7 @@
 mod reading;
 mod words;
 
-pub(super) use reading::{read, shape};
+pub(super) use reading::{TEXTS, read, shape};
 use words::Words;
 
 use super::vocabulary::TermSort;

@@ -11,6 +11,9 @@ use crate::train::vocabulary::counting::{Counter, Sketch};
 use crate::train::vocabulary::{Kept, NO_TERM, Reader, TermMap, TermSort, Vocabulary, is_negated, number};
 use crate::train::{Example, Memory, Watch};
 
+/// Texts between two looks at whoever watches: a look costs as much as a few words do.
+pub(in crate::train) const TEXTS: usize = 8;
+
 /// Reads the texts; of their terms those are kept that stand in enough of them.
 ///
 /// Four of five different terms stand in one text only. A first pass over the texts counts them in a sketch, which errs on
@@ -32,7 +35,9 @@ pub(in crate::train) fn read(
     let mut draft = Draft::new(Counter::new(sketch, kept), kept, lexicon, examples.len());
     let (mut reader, mut growth) = (Reader::default(), memory.growth("the rows", held));
     for (at, example) in examples.iter().enumerate() {
-        watch.step("reading texts", at, examples.len())?;
+        if at % TEXTS == 0 {
+            watch.step("reading texts", at, examples.len())?;
+        }
         reader.read(example.text);
         draft.add(&reader);
         growth.to(draft.size())?;
@@ -57,6 +62,8 @@ struct Draft<'l> {
     /// What all but the last token of the term at each place hash to.
     lefts: Vec<u64>,
     grams: GramBuffer,
+    /// The terms of the text that is read.
+    terms: Vec<(u64, TermSort, u64)>,
 }
 
 impl<'l> Draft<'l> {
@@ -76,23 +83,33 @@ impl<'l> Draft<'l> {
             form_ends: Vec::new(),
             lefts: Vec::new(),
             grams: GramBuffer::default(),
+            terms: Vec::new(),
         }
     }
 
     /// Counts the terms of a text and takes them down.
     fn add(&mut self, reader: &Reader) {
         self.counter.begin();
+        // No branch on what the sketch says: nobody can foresee it.
+        let mut kept = 0;
+        self.terms.resize(3 * reader.tokenized().tokens().len(), (0, TermSort::Unit, 0));
         reader.joints(|hash, sort, left| {
-            if self.counter.may_keep(hash, sort) {
-                let place = self.counter.place(hash, sort);
-                self.counter.count(place);
-                self.rows.ids.push(place);
-                if self.lefts.len() <= place as usize {
-                    self.lefts.resize(place as usize + 1, 0);
-                }
+            self.terms[kept] = (hash, sort, left);
+            kept += usize::from(self.counter.may_keep(hash, sort));
+        });
+        self.terms.truncate(kept);
+        // What the terms of a text ask for lies far apart: all of it is on its way before the first is waited for.
+        self.terms.iter().for_each(|(hash, ..)| self.counter.fetch(*hash));
+        self.terms.iter().for_each(|(hash, ..)| self.counter.fetch_count(*hash));
+        for &(hash, sort, left) in &self.terms {
+            let place = self.counter.place(hash, sort);
+            self.counter.count(place);
+            self.rows.ids.push(place);
+            if self.lefts.len() <= place as usize {
+                self.lefts.resize(place as usize + 1, 0);
                 self.lefts[place as usize] = left;
             }
-        });
+        }
         for (hash, form, named) in reader.words() {
             if self.kept.chars && named {
                 self.add_word(hash, form);

@@ -4,6 +4,7 @@ use super::{Kept, NO_TERM, Reader, TermMap, TermSort, number};
 use crate::Result;
 use crate::terms::{self, GramBuffer};
 use crate::train::memory::map_size;
+use crate::train::rows::TEXTS;
 use crate::train::{Example, Memory, Watch};
 
 /// Counts that may be too high, never too low (a count-min sketch with one row, Cormode and Muthukrishnan 2005).
@@ -46,7 +47,9 @@ impl Sketch {
         let (mut words, mut places) = (Vec::<(usize, u8)>::new(), TermMap::<u32>::default());
         let (mut forms, mut growth) = (String::new(), memory.growth("the words", held));
         for (at, example) in examples.iter().enumerate() {
-            watch.step("counting terms", at, examples.len())?;
+            if at % TEXTS == 0 {
+                watch.step("counting terms", at, examples.len())?;
+            }
             reader.read(example.text);
             reader.terms(|hash, sort| {
                 if kept.takes(sort) {
@@ -94,6 +97,16 @@ pub(crate) struct Count {
     pub texts: u32,
     /// The number of the last of them, from 1 on.
     last: u32,
+}
+
+/// Has what stands somewhere brought into the cache while other work goes on.
+#[inline]
+fn fetch<T>(at: Option<&T>) {
+    #[cfg(target_arch = "x86_64")]
+    at.into_iter().for_each(safe_arch::prefetch_t0);
+    // Elsewhere it is read when it is needed.
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
 
 /// What a counter has counted, term by term.
@@ -164,6 +177,19 @@ impl Counter {
     #[allow(clippy::cast_possible_truncation, reason = "as many upper bits are left as number the slots")]
     fn slot(&self, hash: u64) -> usize {
         (hash >> (64 - self.slots.len().ilog2())) as usize
+    }
+
+    /// Has the slot that a hash asks for brought into the cache, for [`Counter::fetch_count`].
+    #[inline]
+    pub fn fetch(&self, hash: u64) {
+        fetch(self.slots.get(self.slot(hash)));
+    }
+
+    /// Has the count that this slot leads to brought into the cache, for [`Counter::place`].
+    #[inline]
+    pub fn fetch_count(&self, hash: u64) {
+        let place = self.slots[self.slot(hash)];
+        fetch(self.counts.list.get(place as usize));
     }
 
     /// Where a term is counted that may be kept.
