@@ -166,7 +166,7 @@ pub(super) fn meaning(word: &[u8]) -> Option<Meaning> {
 /// Where the clitic of a folded word begins (`it's`, `we'll`); `n't` stays, for it negates with its verb.
 pub(super) fn clitic(word: &str) -> Option<usize> {
     let at = word.rfind('\'')?;
-    (at > 0 && is_clitic(word[at + 1..].as_bytes())).then_some(at)
+    (at > 0 && is_clitic(&word.as_bytes()[at + 1..])).then_some(at)
 }
 
 /// Whether what stands behind the last apostrophe of a word is a clitic.
