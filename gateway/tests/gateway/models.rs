@@ -94,7 +94,7 @@ fn a_training_whose_client_goes_away_is_cancelled() {
              CASE n % 2 WHEN 0 THEN 'even' ELSE 'odd' END AS label FROM generate_series(1, 200000) AS n",
     );
     let training = json!({"source": "public.many", "text_column": "body", "label_column": "label", "algorithm": "random_forest",
-        "options": {"trees": 2000}});
+        "options": {"trees": 1000}});
     let running =
         "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%train_sentiment%'
                    AND pid <> pg_backend_pid() AND datname = current_database()";
