@@ -25,7 +25,7 @@ mod writer;
 
 pub use writer::Network;
 
-use crate::model::{self, Entry, Found, Numbers, Table};
+use crate::model::{self, Entry, Found, LINE, Numbers, Table};
 use crate::terms;
 use crate::text::Token;
 use sixteen::SIXTEEN;
@@ -45,9 +45,6 @@ const MOST_FILTERS: usize = 256;
 
 /// Marks, beside the filters, a network whose records are numbered by the terms of the model's table.
 const NUMBERED: usize = 1 << 16;
-
-/// Bytes of a cache line.
-const LINE: usize = 64;
 
 /// Buffers that every reading reuses.
 #[derive(Debug, Default)]

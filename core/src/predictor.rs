@@ -278,17 +278,14 @@ impl<'a> Predictor<'a> {
         sums: &mut [i64; 3],
         (gathered, grams, network): (&mut Gathered, &mut GramBuffer, &mut network::Buffers),
     ) -> Tally {
-        let (table, view) = (self.model.table.lines(), self.network.as_ref());
-        let mut tally = gathered.begin(text.tokens(), |unit, pair| {
-            table.fetch(unit);
-            table.fetch(pair);
-        });
-        gathered.words(table, text.tokens(), sums, &mut tally);
+        let (lines, view) = (self.model.table.lines(), self.network.as_ref());
+        let mut tally = gathered.begin(lines, text.tokens());
+        gathered.words(lines, text.tokens(), sums, &mut tally);
         view.into_iter()
             .for_each(|view| view.locate_found(text.tokens(), gathered.slots(text.tokens()), network));
-        gathered.pairs(table, text, grams, sums);
+        gathered.pairs(lines, text, grams, sums);
         view.into_iter().for_each(|view| view.pool(network));
-        gathered.triples(table, sums);
+        gathered.triples(lines, sums);
         tally
     }
 

@@ -236,7 +236,7 @@ impl<'a> Table<'a> {
 }
 
 /// Bytes of a cache line.
-const LINE: usize = 64;
+pub(crate) const LINE: usize = 64;
 
 /// Has a byte brought into the cache while other work goes on.
 #[inline]

@@ -6,11 +6,11 @@ use crate::text::TOKENIZER_VERSION;
 use crate::train::Watch;
 use crate::{Error, ErrorKind, Result};
 
-/// How full a table is made whose model is trained where it is used: about one bucket of eight slots in four spills.
+/// How full a table is made whose model is trained where it is used: about one bucket of eight slots in five spills.
 const LOAD: f64 = 0.8;
 
 /// How full that of a model is which keeps no hashes and is read only. An unknown term, as most pairs of words are, is looked
-/// for in two buckets where the first is full: that is one in six here, and four in ten at 0.8.
+/// for in two buckets where the first is full: that is one in five here, and four in ten at 0.8.
 const LOAD_TO_READ: f64 = 0.65;
 
 /// A term to be written.

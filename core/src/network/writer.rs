@@ -1,8 +1,8 @@
 //! Writes a network's bytes.
 
-use super::{LINE, NUMBERED};
+use super::NUMBERED;
 use crate::Result;
-use crate::model::{self, EntryDraft, Numbered, Table};
+use crate::model::{self, EntryDraft, LINE, Numbered, Table};
 
 /// The largest weight, in units: a bias and three weights fit 16 bits, and the sum over 131,072 tokens 32 bits.
 pub(super) const LARGEST: i32 = 127 << 5;

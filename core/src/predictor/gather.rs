@@ -92,9 +92,9 @@ fn room<T: Clone + Default>(buffer: &mut Vec<T>, count: usize) -> &mut [T] {
 }
 
 impl Gathered {
-    /// Lists the tokens' own terms and the pairs, and has `fetch` bring what is kept of them into the cache; says what of the text is
-    /// to be known without looking a term up.
-    pub fn begin(&mut self, tokens: &[Token], fetch: impl Fn(u64, u64)) -> Tally {
+    /// Lists the tokens' own terms and the pairs, and has what is kept of them brought into the cache; says what of the text is to
+    /// be known without looking a term up.
+    pub fn begin(&mut self, lines: Lines<'_>, tokens: &[Token]) -> Tally {
         let mut tally = Tally::default();
         let mut negated = self.negated.begin(tokens.len());
         let (hashes, pairs) = (room(&mut self.hashes, tokens.len()), room(&mut self.pairs, tokens.len()));
@@ -102,7 +102,8 @@ impl Gathered {
         for (at, ((token, to_unit), to_pair)) in tokens.iter().zip(hashes).zip(pairs).enumerate() {
             let (unit, pair) = (terms::unit(token), hash::joint(last, token.hash));
             (*to_unit, *to_pair, last) = (unit, pair, token.hash);
-            fetch(unit, pair);
+            lines.fetch(unit);
+            lines.fetch(pair);
             negated.put(at, token.marks.has(TokenMarks::NEGATED));
             tally.content += u32::from(token.kind.is_content());
             tally.shape.note(token);

@@ -1,6 +1,7 @@
 //! Exponentials and logarithms of many numbers at a time.
 //!
-//! They are those of `libm`, to the bit, and steps as they are there (FreeBSD's msun), but without branches: a compiler can
+//! They are those of `libm`, to the bit: polynomials and reductions are FDLIBM's (Sun Microsystems 1993), as `libm` has them
+//! from FreeBSD's msun, but without branches: a compiler can
 //! work on several numbers at once, and a processor need not guess what the next one is like. The few numbers that take
 //! another way there are told apart afterwards.
 
