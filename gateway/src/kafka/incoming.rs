@@ -5,15 +5,16 @@ mod member;
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
 use futures_util::{FutureExt, Stream, StreamExt};
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
+use tokio::runtime::Handle;
 use tokio::sync::{Barrier, oneshot, watch};
 
 use super::rejects::Rejects;
@@ -30,6 +31,8 @@ const BYTES: usize = 8 << 20;
 /// How long to wait before a batch is tried again, at first and at most; each time it is twice as long.
 const WAIT: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(10);
+/// How long to ask for records before the brokers are told again.
+const ASK: Duration = Duration::from_millis(20);
 
 type Consumer = StreamConsumer<Member>;
 
@@ -146,9 +149,9 @@ impl Incoming {
     /// the brokers hear nothing: so all members of this gateway tell before one of them leaves.
     async fn leave(&self, consumer: Consumer) {
         let (told, telling) = oneshot::channel();
+        let runtime = Handle::current();
         std::thread::spawn(move || {
-            // There may be nothing to tell.
-            let _ = consumer.commit_consumer_state(CommitMode::Sync);
+            tell(&consumer, &runtime);
             let _ = told.send(consumer);
         });
         let told = tokio::time::timeout(END, telling).await;
@@ -254,6 +257,21 @@ impl Incoming {
     /// Waits; whether the gateway ends meanwhile.
     async fn rest(&mut self, wait: Duration) -> bool {
         tokio::time::timeout(wait, self.ending.wait_for(|ending| *ending)).await.is_ok()
+    }
+}
+
+/// Tells the brokers what was noted as stored. While a group shares anew they refuse to hear, and it shares only if its
+/// members go on asking for records: so this one does, and tells again.
+fn tell(consumer: &Consumer, runtime: &Handle) {
+    let until = Instant::now() + END;
+    while let Err(error) = consumer.commit_consumer_state(CommitMode::Sync) {
+        let is_shared = error.rdkafka_error_code() != Some(RDKafkaErrorCode::RebalanceInProgress);
+        // There may be nothing to tell.
+        if is_shared || Instant::now() > until {
+            return;
+        }
+        // What comes is not noted, so whoever has the partition next reads it again.
+        let _ = runtime.block_on(async { tokio::time::timeout(ASK, consumer.recv()).await.map(drop) });
     }
 }
 
