@@ -32,7 +32,7 @@ mod writer;
 
 pub(crate) use counts::{TermCounts, count_bytes, write as write_counts};
 pub(crate) use numbers::{Numbered, Numbers, number as number_terms};
-pub(crate) use table::{Entry, Found, LINE, Lines, Record, Search, Table, fetch};
+pub(crate) use table::{Entry, Found, LINE, Lines, Record, Table, fetch};
 pub(crate) const LARGEST_WEIGHT: i32 = table::LARGEST_WEIGHT;
 pub(crate) use writer::{
     EntryDraft, Hashes, ModelWriter, TableWriter, assemble, record, restate, too_large, write,

@@ -120,16 +120,14 @@ impl<'a> NetworkView<'a> {
     /// Adds what the network makes of the text that was pooled to its logits; `length` is the text's scale.
     pub fn add_to(&self, logits: &mut [f64], length: f64, buffers: &mut Buffers) {
         let Buffers { largest, sums, pooled, .. } = buffers;
+        if sixteen::add(largest, sums, length, &self.output, logits) {
+            return;
+        }
         pooled.clear();
         pooled.extend(largest.iter().map(|&found| f64::from(found)));
         pooled.extend(sums.iter().map(|&sum| f64::from(sum) * length));
         let outputs = self.output.chunks_exact(pooled.len());
-        // A number of findings that is known beforehand makes the product of both a straight line.
-        if let Some(pooled) = pooled.as_array::<{ 2 * WIDTHS * SIXTEEN }>() {
-            logits.iter_mut().zip(outputs).for_each(|(logit, weights)| *logit += dot(pooled, weights));
-        } else {
-            logits.iter_mut().zip(outputs).for_each(|(logit, weights)| *logit += dot(pooled, weights));
-        }
+        logits.iter_mut().zip(outputs).for_each(|(logit, weights)| *logit += dot(pooled, weights));
     }
 
     /// Pools what the filters find at the tokens that were located.
@@ -189,22 +187,24 @@ impl<'a> NetworkView<'a> {
 
     /// Finds the records of a text's tokens; `linear` is the model's table.
     pub fn locate(&self, linear: &Table<'_>, tokens: &[Token], buffers: &mut Buffers) {
-        let slot = |token: &Token| linear.slot(terms::unit(token)).unwrap_or(Found::NOWHERE);
-        let slots: Vec<usize> = tokens.iter().map(slot).collect();
-        self.locate_found(tokens, &slots, buffers);
+        let find = |token: &Token| Found::at(linear.slot(terms::unit(token)));
+        let found: Vec<Found> = tokens.iter().map(find).collect();
+        self.locate_found(tokens, &found, buffers);
     }
 
-    /// The same, by the slots of the tokens' terms in the model's table.
+    /// The same, by what was found of the tokens' terms in the model's table.
     #[inline]
-    pub fn locate_found(&self, tokens: &[Token], slots: &[usize], Buffers { places, .. }: &mut Buffers) {
+    pub fn locate_found(&self, tokens: &[Token], found: &[Found], Buffers { places, .. }: &mut Buffers) {
         places.clear();
         match self.source {
             Source::Numbers(numbers, stride) => {
-                places.extend(slots.iter().map(|&slot| numbers.of(slot) * stride));
-                // A line at a time.
-                for &place in &*places {
-                    (0..stride).step_by(LINE).for_each(|at| model::fetch(self.records, place + at));
-                }
+                // A record of sixteen filters a width fills two lines; of others, what is between is read when its turn comes.
+                places.extend(found.iter().map(|found| {
+                    let place = numbers.of(found.slot) * stride;
+                    model::fetch(self.records, place);
+                    model::fetch(self.records, place + stride - LINE);
+                    place
+                }));
             }
             Source::Table(table, start) => {
                 let slot = |token| table.slot(terms::unit(token));
@@ -247,7 +247,7 @@ impl<'a> NetworkView<'a> {
 }
 
 /// The sum of the products, in four parts that do not wait for each other.
-#[inline]
+#[inline(always)]
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let (a, a_rest) = a.as_chunks::<4>();
     let (b, b_rest) = b.as_chunks::<4>();

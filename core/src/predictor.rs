@@ -282,7 +282,7 @@ impl<'a> Predictor<'a> {
         let mut tally = gathered.begin(lines, text.tokens());
         gathered.words(lines, text.tokens(), sums, &mut tally);
         view.into_iter()
-            .for_each(|view| view.locate_found(text.tokens(), gathered.slots(text.tokens()), network));
+            .for_each(|view| view.locate_found(text.tokens(), gathered.found(text.tokens()), network));
         gathered.pairs(lines, text, grams, sums);
         view.into_iter().for_each(|view| view.pool(network));
         gathered.triples(lines, sums);

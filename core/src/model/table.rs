@@ -5,7 +5,7 @@
 
 mod search;
 
-pub(crate) use search::{Found, Lines, Record, Search};
+pub(crate) use search::{Found, Lines, Record};
 
 use wide::u32x8;
 
@@ -89,10 +89,15 @@ fn fingerprint(hash: u64) -> u32 {
 /// cannot be predicted.
 #[inline]
 fn matches(fingerprints: &[u8; FINGERPRINTS], fingerprint: u32) -> u32 {
+    slots_of(fingerprints).simd_eq(u32x8::splat(fingerprint)).to_bitmask()
+}
+
+/// A bucket's fingerprints side by side.
+#[inline]
+fn slots_of(fingerprints: &[u8; FINGERPRINTS]) -> u32x8 {
     let (slots, _) = fingerprints.as_chunks::<4>();
     let slot = |at: usize| slots.get(at).map_or(0, |bytes| u32::from_le_bytes(*bytes));
-    let slots = u32x8::new(std::array::from_fn(slot));
-    slots.simd_eq(u32x8::splat(fingerprint)).to_bitmask()
+    u32x8::new(std::array::from_fn(slot))
 }
 
 /// Writes a term's record. The weights of a term share a shift of 0, 2, 4 or 6 bits, so that a term that says much is

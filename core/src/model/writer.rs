@@ -10,8 +10,8 @@ use crate::{Error, ErrorKind, Result};
 const LOAD: f64 = 0.8;
 
 /// How full that of a model is which keeps no hashes and is read only. An unknown term, as most pairs of words are, is looked
-/// for in two buckets where the first is full: that is one in five here, and four in ten at 0.8.
-const LOAD_TO_READ: f64 = 0.65;
+/// for in two buckets where the first is full: that is one in twenty here, one in five at 0.65 and four in ten at 0.8.
+const LOAD_TO_READ: f64 = 0.5;
 
 /// A term to be written.
 #[derive(Clone, Debug, Default)]

@@ -3,62 +3,73 @@
 
 use super::{Buffers, NetworkView, PLACES, WIDTHS};
 use crate::model::Entry;
-use bytemuck::cast;
-use wide::{i16x8, i32x8, u8x16, u16x8};
 
 /// Filters of a width.
 pub(super) const SIXTEEN: usize = 16;
 
-/// Eight filters side by side.
-type Lanes = i16x8;
+/// What the filters of a width find.
+type Lanes = [i16; SIXTEEN];
 
-/// Pools what the filters find at the tokens that were located, as the view's own pooling does.
+/// What they find together.
+type Sums = [i32; SIXTEEN];
+
+/// Pools what the filters find at the tokens that were located, as the view's own pooling does. One register of AVX2 holds
+/// the lanes, else two.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
 pub(super) fn pool(view: &NetworkView<'_>, buffers: &mut Buffers) {
     let Buffers { largest: all_largest, sums: all_sums, places, .. } = buffers;
-    let bias: [[Lanes; 2]; WIDTHS] = std::array::from_fn(|width| lanes(&view.bias[width * SIXTEEN..]));
+    let bias: [Lanes; WIDTHS] = std::array::from_fn(|width| lanes(&view.bias[width * SIXTEEN..]));
     // What the tokens before give to the windows of two and three that end here, and the last one to those of three that
     // end next.
-    let zero = [Lanes::splat(0); 2];
-    let (mut to_two, mut to_three, mut first, mut next) = (zero, zero, zero, zero);
-    let mut largest = [zero; WIDTHS];
-    let mut sums = [[i32x8::splat(0); 2]; WIDTHS];
-    // What four tokens find fits sixteen bits without a sign, for no weight is larger than `LARGEST` comes to: only then is
-    // it added up with thirty-two.
-    for places in places.chunks(4) {
-        let mut short = [[u16x8::splat(0); 2]; WIDTHS];
-        for place in places {
-            let (weights, shift) = weights(view.records, *place);
-            let now = |at: usize| spread(&weights[at], shift);
-            let (one, two, three) = (now(0), now(1), now(2));
-            for half in 0..2 {
-                let found = [
-                    bias[0][half].saturating_add(one[half]),
-                    bias[1][half].saturating_add(two[half]).saturating_add(to_two[half]),
-                    bias[2][half]
-                        .saturating_add(three[half])
-                        .saturating_add(to_three[half])
-                        .saturating_add(first[half]),
-                ];
-                for (width, found) in found.into_iter().enumerate() {
-                    let found = found.max(Lanes::splat(0));
-                    largest[width][half] = largest[width][half].max(found);
-                    short[width][half] += cast::<Lanes, u16x8>(found);
-                }
-            }
-            (to_two, to_three, first, next) = (now(3), now(4), next, now(5));
+    let zero = [0; SIXTEEN];
+    let (mut to_two, mut to_three, mut first, mut next): (Lanes, Lanes, Lanes, Lanes) =
+        (zero, zero, zero, zero);
+    let mut largest: [Lanes; WIDTHS] = [zero; WIDTHS];
+    let mut sums: [Sums; WIDTHS] = [[0; SIXTEEN]; WIDTHS];
+    for place in &*places {
+        let (weights, shift) = weights(view.records, *place);
+        let now = |at: usize| spread(&weights[at], shift);
+        let found = [
+            plus(bias[0], now(0)),
+            plus(plus(bias[1], now(1)), to_two),
+            plus(plus(plus(bias[2], now(2)), to_three), first),
+        ];
+        for width in 0..WIDTHS {
+            let found = found[width].map(|found| found.max(0));
+            largest[width] = std::array::from_fn(|lane| largest[width][lane].max(found[lane]));
+            sums[width] = std::array::from_fn(|lane| sums[width][lane].wrapping_add(i32::from(found[lane])));
         }
-        for (sums, short) in sums.as_flattened_mut().iter_mut().zip(short.as_flattened()) {
-            *sums += i32x8::from_u16x8(*short);
-        }
+        (to_two, to_three, first, next) = (now(3), now(4), next, now(5));
     }
     all_largest.clear();
-    all_largest.extend(largest.as_flattened().iter().flat_map(|lanes| lanes.to_array()));
+    all_largest.extend_from_slice(largest.as_flattened());
     all_sums.clear();
-    all_sums.extend(sums.as_flattened().iter().flat_map(|lanes| lanes.to_array()));
+    all_sums.extend_from_slice(sums.as_flattened());
+}
+
+/// Adds what was pooled to the logits, as the view does with any number of filters; false if there are not sixteen of each
+/// width. A number that is known beforehand makes the products a straight line.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+pub(super) fn add(largest: &[i16], sums: &[i32], length: f64, output: &[f64], logits: &mut [f64]) -> bool {
+    const POOLED: usize = WIDTHS * SIXTEEN;
+    let (Some(largest), Some(sums)) = (largest.as_array::<POOLED>(), sums.as_array::<POOLED>()) else {
+        return false;
+    };
+    let pooled = [largest.map(f64::from), sums.map(|sum| f64::from(sum) * length)];
+    let (outputs, _) = output.as_chunks::<{ 2 * POOLED }>();
+    for (logit, weights) in logits.iter_mut().zip(outputs) {
+        *logit += super::dot(pooled.as_flattened(), weights);
+    }
+    true
+}
+
+#[inline(always)]
+fn plus(a: Lanes, b: Lanes) -> Lanes {
+    std::array::from_fn(|lane| a[lane].saturating_add(b[lane]))
 }
 
 /// The bytes of the record at a place, a place of the windows after the other, and how far they are shifted.
-#[inline]
+#[inline(always)]
 fn weights(records: &[u8], place: usize) -> (&[[u8; SIXTEEN]; PLACES], u8) {
     const RECORD: usize = PLACES * SIXTEEN + 1;
     let record = records.get(place..).and_then(|bytes| bytes.first_chunk()).unwrap_or(&[0; RECORD]);
@@ -66,19 +77,16 @@ fn weights(records: &[u8], place: usize) -> (&[[u8; SIXTEEN]; PLACES], u8) {
     (weights, Entry::of(record).shift())
 }
 
-/// The weights that bytes stand for: each is put into the upper half of sixteen bits, and shifted down but for its shift.
-#[inline]
-fn spread(bytes: &[u8; SIXTEEN], shift: u8) -> [Lanes; 2] {
-    let (zeros, bytes, down) = (u8x16::splat(0), u8x16::new(*bytes), u32::from(8 - shift));
-    let halves = [u8x16::unpack_low(zeros, bytes), u8x16::unpack_high(zeros, bytes)];
-    halves.map(|half| cast::<u8x16, Lanes>(half) >> down)
+/// The weights that bytes stand for, shifted.
+#[inline(always)]
+fn spread(bytes: &[u8; SIXTEEN], shift: u8) -> Lanes {
+    std::array::from_fn(|lane| i16::from(bytes[lane].cast_signed()) << (shift & 15))
 }
 
 /// The first sixteen of the numbers.
-#[inline]
-fn lanes(numbers: &[i16]) -> [Lanes; 2] {
-    let (halves, _) = numbers.as_chunks::<8>();
-    std::array::from_fn(|half| halves.get(half).map_or(Lanes::splat(0), |half| Lanes::new(*half)))
+#[inline(always)]
+fn lanes(numbers: &[i16]) -> Lanes {
+    numbers.first_chunk().copied().unwrap_or([0; SIXTEEN])
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use super::Tally;
 use crate::hash;
-use crate::model::{Lines, Record, Search};
+use crate::model::{Found, Lines, Record};
 use crate::shape::Shape;
 use crate::terms::{self, GramBuffer};
 use crate::text::{Token, TokenMarks, Tokenized};
@@ -15,15 +15,13 @@ use crate::text::{Token, TokenMarks, Tokenized};
 /// Lists that every reading reuses.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    search: Search,
     /// The pairs that end with each token.
     pairs: Vec<u64>,
     /// The terms of one sort after another, and their records. Of these lists, a text's part is the beginning.
     hashes: Vec<u64>,
     records: Vec<Record>,
-    /// In which slot each word is, whether it is known, and whether a known n-gram may begin with it.
-    slots: Vec<usize>,
-    known: Vec<bool>,
+    /// What was found of each word, and whether a known n-gram may begin with it.
+    found: Vec<Found>,
     left: Vec<bool>,
     /// Tokens under negation, those whose n-grams are read, those that the shape weighs, and those that begin a pair; the
     /// pairs that a triple may begin with.
@@ -112,9 +110,9 @@ impl Gathered {
         tally
     }
 
-    /// In which slots the tokens' own terms are, once the words are looked up.
-    pub fn slots(&self, tokens: &[Token]) -> &[usize] {
-        &self.slots[..tokens.len()]
+    /// What was found of the tokens' own terms, once the words are looked up.
+    pub fn found(&self, tokens: &[Token]) -> &[Found] {
+        &self.found[..tokens.len()]
     }
 
     /// Adds up the words.
@@ -123,38 +121,34 @@ impl Gathered {
         let negated = self.negated.as_slice();
         let hashes = room(&mut self.hashes, tokens.len() + negated.len());
         hashes[tokens.len()..].iter_mut().zip(negated).for_each(|(hash, &at)| *hash = tokens[at].hash);
-        let (records, known) = (room(&mut self.records, hashes.len()), room(&mut self.known, hashes.len()));
-        let slots = room(&mut self.slots, hashes.len());
-        lines.find_all(hashes, &mut self.search, |at, found| {
-            (records[at], known[at], slots[at]) = (found.record, found.known, found.slot);
-        });
+        lines.find_all(hashes, room(&mut self.found, hashes.len()), |found| found);
         self.weigh_words(tokens, sums, tally);
     }
 
     /// Adds up the words, and takes down what they ask for.
     fn weigh_words(&mut self, tokens: &[Token], sums: &mut [i64; 3], tally: &mut Tally) {
-        let Self { records, known, left, unknown, weighed, negated, .. } = self;
-        let (words, plain) = records.split_at_mut(tokens.len());
+        let Self { found, records, left, unknown, weighed, negated, .. } = self;
         let (mut unknown, mut weighing) = (unknown.begin(tokens.len()), weighed.begin(tokens.len()));
-        let left = room(left, tokens.len());
-        let said = words.iter_mut().zip(known).zip(&mut *left);
-        for (at, (token, ((record, known), left))) in tokens.iter().zip(said).enumerate() {
-            tally.known += u32::from(token.kind.is_content() & *known);
-            unknown.put(at, terms::has_grams(token) & !*known);
+        let (left, records) = (room(left, tokens.len()), room(records, tokens.len()));
+        let kept = records.iter_mut().zip(&mut *left);
+        for (at, ((token, found), (kept, left))) in tokens.iter().zip(&*found).zip(kept).enumerate() {
+            let Found { record, known, .. } = *found;
+            tally.known += u32::from(token.kind.is_content() & known);
+            unknown.put(at, terms::has_grams(token) & !known);
             weighing.put(at, Shape::minds(token, record.has_lexicon_value()));
             *left = record.is_left();
-            *record = record.only_if(terms::has_unit(token));
+            *kept = record.only_if(terms::has_unit(token));
         }
         unknown.close();
         weighing.close();
         for &at in weighed.as_slice() {
             let number = u32::try_from(at + 1).unwrap_or(u32::MAX);
-            tally.shape.weigh(number, &tokens[at], words[at].lexicon_value());
+            tally.shape.weigh(number, &tokens[at], found[at].record.lexicon_value());
         }
-        for (&at, record) in negated.as_slice().iter().zip(&*plain) {
-            left[at] = record.is_left();
+        for (&at, plain) in negated.as_slice().iter().zip(&found[tokens.len()..]) {
+            left[at] = plain.record.is_left();
         }
-        Record::add_all(words, sums);
+        Record::add_all(records, sums);
     }
 
     /// Adds up the pairs, and the character n-grams of words that are not known.
@@ -178,7 +172,7 @@ impl Gathered {
     /// Finds the records of the first `count` terms that are listed, and adds them up.
     fn look_up(&mut self, lines: Lines<'_>, count: usize, sums: &mut [i64; 3]) {
         let (hashes, records) = (&self.hashes[..count], room(&mut self.records, count));
-        lines.find_all(hashes, &mut self.search, |at, found| records[at] = found.record);
+        lines.find_all(hashes, records, |found| found.record);
         Record::add_all(records, sums);
     }
 
@@ -186,8 +180,8 @@ impl Gathered {
     fn list_pairs(&mut self, tokens: usize) -> usize {
         let mut firsts = self.firsts.begin(tokens);
         let hashes = room(&mut self.hashes, tokens);
-        let left = &self.left[..tokens];
-        for (first, (pair, left)) in self.pairs[..tokens].iter().skip(1).zip(left).enumerate() {
+        let pairs = self.pairs[..tokens].get(1..).unwrap_or_default();
+        for (first, (pair, left)) in pairs.iter().zip(&self.left[..tokens]).enumerate() {
             hashes[firsts.end] = *pair;
             firsts.put(first, *left);
         }

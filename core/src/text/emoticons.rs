@@ -25,68 +25,67 @@ const DRAWN: &[(&str, &str)] = &[
     (">﹏<", ">_<"),
 ];
 
-/// Bytes that an emoticon may begin with, letters and digits apart: others need no closer look.
-const fn begins(byte: u8) -> bool {
-    matches!(
-        byte,
-        b':' | b';' | b'=' | b'<' | b'>' | b'(' | b'[' | b')' | b'^' | b'-' | b'*' | b'@' | b'.' | b'\''
-    )
-}
-
-/// The same for all bytes, so that asking is no branch.
-static BEGINS: [bool; 256] = {
-    let mut begins_with = [false; 256];
-    let mut byte = 0_u8;
-    while byte < 0x80 {
-        begins_with[byte as usize] = begins(byte);
-        byte += 1;
-    }
-    begins_with
-};
-
-/// Whether an emoticon may begin with this byte, which is no letter or digit.
-pub(super) fn may_begin(byte: u8) -> bool {
-    BEGINS[usize::from(byte)]
-}
-
-/// Sorts of emoticons that begin with a letter or digit: eyes on both sides of a mouth, eyes that need a nose, eyes that laugh or
-/// stick a tongue out, a mouth before its eyes. A bit each.
+/// Sorts of emoticons: eyes on both sides of a mouth, eyes that need a nose, eyes that laugh or stick a tongue out, a mouth
+/// before its eyes; eyes of punctuation, hearts, brows or closed eyes, eyes that smile. A bit each.
 const BOTH_EYES: u8 = 1;
 const NOSED: u8 = 2;
 const LAUGHS: u8 = 4;
 const REVERSED: u8 = 8;
+const EYES: u8 = 16;
+const HEART: u8 = 32;
+const BROWS: u8 = 64;
+const SMILES: u8 = 128;
 
-/// The sorts that a byte may begin, then those that it may go on with.
+/// The sorts that a byte may begin.
+const fn begins(byte: u8) -> u8 {
+    match byte {
+        b'x' | b'X' => BOTH_EYES | LAUGHS,
+        b'o' | b'O' | b'0' | b'u' | b'U' | b'n' | b't' | b'T' | b'q' | b'Q' => BOTH_EYES,
+        b'-' | b'*' | b'@' | b'.' => BOTH_EYES,
+        b'8' | b'B' => NOSED,
+        b'D' | b'(' | b'[' | b')' => REVERSED,
+        b':' | b';' | b'=' => BOTH_EYES | EYES,
+        b'<' => HEART,
+        b'>' => BOTH_EYES | BROWS,
+        b'^' => BOTH_EYES | SMILES,
+        _ => 0,
+    }
+}
+
+/// The sorts that a byte may go on with.
+const fn goes_on(byte: u8) -> u8 {
+    match byte {
+        b'_' | b'.' => BOTH_EYES,
+        b'-' => BOTH_EYES | NOSED | LAUGHS | REVERSED | EYES,
+        b'\'' => NOSED | LAUGHS | REVERSED | EYES,
+        b'^' => NOSED | LAUGHS | EYES | SMILES,
+        b'~' => NOSED | LAUGHS | EYES,
+        b'o' => NOSED | EYES | SMILES,
+        b'w' => SMILES,
+        b'D' | b'P' => LAUGHS | EYES,
+        b':' | b';' | b'=' => REVERSED | BROWS,
+        b'3' | b'/' => HEART | EYES,
+        b'<' | b'8' => BROWS,
+        b')' | b']' | b'}' | b'>' | b'(' | b'[' | b'{' | b'p' | b'b' | b'O' | b'0' | b'*' | b'\\' | b'|'
+        | b'S' | b's' | b'$' | b'@' => EYES,
+        _ => 0,
+    }
+}
+
+/// What a byte may begin, then what it may go on with.
 static SORTS: [[u8; 2]; 256] = {
     let mut sorts = [[0; 2]; 256];
     let mut byte = 0_u8;
     while byte < 0x80 {
-        sorts[byte as usize] = [
-            match byte {
-                b'x' | b'X' => BOTH_EYES | LAUGHS,
-                b'o' | b'O' | b'0' | b'u' | b'U' | b'n' | b't' | b'T' | b'q' | b'Q' => BOTH_EYES,
-                b'8' | b'B' => NOSED,
-                b'D' => REVERSED,
-                _ => 0,
-            },
-            match byte {
-                b'_' | b'.' => BOTH_EYES,
-                b'-' => BOTH_EYES | NOSED | LAUGHS | REVERSED,
-                b'\'' => NOSED | LAUGHS | REVERSED,
-                b'^' | b'~' => NOSED | LAUGHS,
-                b'o' => NOSED,
-                b'D' | b'P' => LAUGHS,
-                b':' | b';' | b'=' => REVERSED,
-                _ => 0,
-            },
-        ];
+        sorts[byte as usize] = [begins(byte), goes_on(byte)];
         byte += 1;
     }
     sorts
 };
 
-/// Whether an emoticon may begin with this letter or digit and this second byte: next to no words do.
-pub(super) fn may_begin_word(first: u8, second: u8) -> bool {
+/// Whether an emoticon of ASCII may begin with these two bytes: next to no words do, and little other punctuation. Asked in one
+/// look, for others need no closer one.
+pub(super) fn may_begin(first: u8, second: u8) -> bool {
     SORTS[usize::from(first)][0] & SORTS[usize::from(second)][1] != 0
 }
 
@@ -267,8 +266,7 @@ mod tests {
         let bytes = || (b' '..0x7f).chain([0x80]);
         let others = *b"_.-'^~oOxXDPp):(;=38 ";
         for (first, second) in bytes().flat_map(|first| bytes().map(move |second| (first, second))) {
-            let may =
-                if first.is_ascii_alphanumeric() { may_begin_word(first, second) } else { may_begin(first) };
+            let may = may_begin(first, second);
             for (third, fourth) in others.iter().flat_map(|third| others.map(|fourth| (*third, fourth))) {
                 let text = [first, second, third, fourth];
                 assert!(may || read(&text, None).is_none(), "{text:?}");

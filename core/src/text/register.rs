@@ -16,7 +16,7 @@ fn load_end(rest: &[u8]) -> u64 {
 /// The first `count` of the bytes, 0 to 8 of them; zeros for the others.
 #[inline]
 pub(crate) fn first(bytes: u64, count: usize) -> u64 {
-    if count == 0 { 0 } else { bytes & u64::MAX >> (64 - 8 * count.min(8)) }
+    if count < 8 { bytes & !(u64::MAX << (8 * count)) } else { bytes }
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ pub(crate) struct Token {
 }
 
 /// The hash that stands for a token in a table.
+#[inline]
 fn unit(hash: u64, marks: TokenMarks) -> u64 {
     select_unpredictable(marks.has(TokenMarks::NEGATED), hash::negated(hash), hash)
 }
@@ -184,9 +185,8 @@ impl<'t> Tokenizer<'t> {
                 return self.known(TokenKind::Url, known::URL, length);
             }
         }
-        if emoticons::may_begin_word(byte, self.bytes.get(self.at + 1).copied().unwrap_or_default())
-            && self.emoticon()
-        {
+        let next = self.bytes.get(self.at + 1).copied().unwrap_or_default();
+        if emoticons::may_begin(byte, next) && self.emoticon() {
             return;
         }
         if byte.is_ascii_digit() && self.emoji() {
@@ -205,10 +205,10 @@ impl<'t> Tokenizer<'t> {
     }
 
     fn symbol(&mut self, byte: u8) {
-        if emoticons::may_begin(byte) && self.emoticon() {
+        let next = self.bytes.get(self.at + 1).copied().unwrap_or(b' ');
+        if emoticons::may_begin(byte, next) && self.emoticon() {
             return;
         }
-        let next = self.bytes.get(self.at + 1).copied().unwrap_or(b' ');
         match byte {
             b'#' if next.is_ascii_alphanumeric() || next >= 0x80 => self.hashtag(),
             b'@' if next.is_ascii_alphanumeric() || next == b'_' => {
@@ -284,7 +284,15 @@ impl<'t> Tokenizer<'t> {
         let Known { number: known, hash, start: form_start, end: form_end } = form;
         let (marks, start) = (TokenMarks::default(), narrow(self.at));
         self.tokens.list.push(Token { kind, marks, known, hash, unit: hash, start, form_start, form_end });
+        self.step_over(length);
+    }
+
+    /// Steps over so many bytes, and over a space behind them: nothing would be made of it, at a step of its own.
+    #[inline]
+    fn step_over(&mut self, length: usize) {
         self.at += length;
+        let next = self.bytes.get(self.at).copied().unwrap_or_default();
+        self.at += usize::from(next == b' ');
     }
 
     fn emoticon(&mut self) -> bool {

@@ -1,23 +1,21 @@
 //! Many terms looked up together, without a branch that depends on what is found.
 //!
-//! Whether a term is known, and in which bucket, a processor cannot foresee; a wrong guess costs it what dozens of
-//! instructions do. So every term is answered by the same instructions, and those whose bucket is full are put on a list,
-//! which is gone through again for the next bucket. That also lets the reads of memory of neighbouring terms overlap.
+//! Whether a term is known, and in which slot, a processor cannot foresee; a wrong guess costs it what dozens of
+//! instructions do. So every term is answered by the same instructions. The few whose bucket is full, and may be in the next, are
+//! noted and looked for afterwards. That also lets the reads of memory of neighbouring terms overlap.
 
 use super::{
-    FINGERPRINTS, HIDDEN, LEFT, LEXICON, LEXICON_VALUES, LINE, SHIFT, SLOTS, Table, fetch, fingerprint,
-    matches, place,
+    FINGERPRINTS, HIDDEN, LEFT, LEXICON, LEXICON_VALUES, LINE, SHIFT, SLOTS, Table, fetch, place, slots_of,
 };
 use bytemuck::cast;
 use std::hint::select_unpredictable;
-use wide::{f32x4, i16x8, i32x4};
-
-/// Terms that are still searched for, by their number, and their last bucket. Every search reuses it.
-#[derive(Debug, Default)]
-pub(crate) struct Search(Vec<(u32, u32)>);
+use wide::{f32x4, i16x8, i32x4, i32x8, u8x16, u32x8};
 
 /// A bucket of three classes: a cache line.
 type Line = [u8; LINE];
+
+/// Terms that are noted together.
+const BITS: usize = u64::BITS as usize;
 
 /// What stands for a bucket that is not there.
 const NOTHING: Line = [0; LINE];
@@ -102,31 +100,67 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Tells `answer` the number of each hash and what was found. Of some it tells again: at first that they are unknown.
+    /// Finds the term of each hash; `take` says what is kept of it in `kept`, which is as long.
     #[inline]
-    pub fn find_all(self, hashes: &[u64], search: &mut Search, answer: impl FnMut(usize, Found)) {
-        let look = |bucket: usize, fingerprint| {
-            let line: &Line = self.0.get(bucket).unwrap_or(&NOTHING);
-            let (numbers, _) = line.as_chunks::<4>();
-            let fingerprints = line.first_chunk().unwrap_or(&[0; FINGERPRINTS]);
-            let hits = matches(fingerprints, fingerprint);
-            let (hit, full) = (hits != 0, fingerprints.last_chunk() != Some(&[0; 4]));
-            let slot = hits.trailing_zeros() as usize % SLOTS;
-            let record = numbers[SLOTS + slot];
-            let known = hit & (record[0] != HIDDEN);
-            let found = Found {
-                record: Record(select_unpredictable(known, u32::from_le_bytes(record), 0)),
-                known,
-                slot: select_unpredictable(hit, bucket * SLOTS + slot, Found::NOWHERE),
-            };
-            (found, !hit & full)
+    pub fn find_all<T>(self, hashes: &[u64], kept: &mut [T], take: impl Fn(Found) -> T) {
+        // Which are to be looked for in the next bucket, a bit each, the last one's the lowest.
+        for (hashes, kept) in hashes.chunks(BITS).zip(kept.chunks_mut(BITS)) {
+            let mut spilled = 0_u64;
+            for (hash, kept) in hashes.iter().zip(&mut *kept) {
+                let (found, spills) = self.look(place(*hash, self.0.len()));
+                *kept = take(found);
+                spilled = spilled << 1 | u64::from(spills);
+            }
+            while spilled != 0 {
+                let at = hashes.len() - 1 - spilled.trailing_zeros() as usize;
+                kept[at] = take(self.find_spilled(hashes[at]));
+                spilled &= spilled - 1;
+            }
+        }
+    }
+
+    /// What a bucket says of a fingerprint, and whether the next has to be asked.
+    #[inline]
+    fn look(self, (bucket, fingerprint): (usize, u32)) -> (Found, bool) {
+        let line: &Line = self.0.get(bucket).unwrap_or(&NOTHING);
+        let (numbers, _) = line.as_chunks::<4>();
+        let fingerprints = line.first_chunk().unwrap_or(&[0; FINGERPRINTS]);
+        let hits = hits(fingerprints, fingerprint);
+        let (hit, full) = (hits != 0, fingerprints.last_chunk() != Some(&[0; 4]));
+        let slot = hits.trailing_zeros() as usize / 2 % SLOTS;
+        let record = numbers[SLOTS + slot];
+        let known = hit & (record[0] != HIDDEN);
+        let found = Found {
+            record: Record(select_unpredictable(known, u32::from_le_bytes(record), 0)),
+            known,
+            slot: select_unpredictable(hit, bucket * SLOTS + slot, Found::NOWHERE),
         };
-        search.all(hashes, self.0.len(), look, answer);
+        (found, !hit & full)
+    }
+
+    /// What the buckets behind a term's own say of it. Damaged bytes without a free slot end after one round.
+    #[inline(never)]
+    fn find_spilled(self, hash: u64) -> Found {
+        let (full, fingerprint) = place(hash, self.0.len());
+        for bucket in (full + 1..self.0.len()).chain(0..full) {
+            let (found, spills) = self.look((bucket, fingerprint));
+            if !spills {
+                return found;
+            }
+        }
+        Found::NOTHING
     }
 }
 
+/// Which of a bucket's fingerprints is this one, two bits a slot.
+#[inline]
+fn hits(fingerprints: &[u8; FINGERPRINTS], fingerprint: u32) -> u32 {
+    let equal = slots_of(fingerprints).simd_eq(u32x8::splat(fingerprint));
+    cast::<i16x8, u8x16>(i16x8::from_i32x8_saturate(cast::<u32x8, i32x8>(equal))).to_bitmask()
+}
+
 /// What was found of a term.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
     pub record: Record,
     /// Whether the model knows it: a term that is hidden in the table it does not.
@@ -138,6 +172,13 @@ pub(crate) struct Found {
 impl Found {
     /// In no slot.
     pub const NOWHERE: usize = usize::MAX;
+    /// Nothing.
+    const NOTHING: Self = Self { record: Record(0), known: false, slot: Self::NOWHERE };
+
+    /// A term of which no more is known than its slot.
+    pub fn at(slot: Option<usize>) -> Self {
+        Self { slot: slot.unwrap_or(Self::NOWHERE), ..Self::NOTHING }
+    }
 }
 
 impl Table<'_> {
@@ -146,53 +187,6 @@ impl Table<'_> {
         let (lines, _) = self.bytes.as_chunks();
         Lines(if self.layout.bucket == LINE { lines } else { &[] })
     }
-}
-
-impl Search {
-    /// Tells `answer` of each hash what `look` says of its bucket and fingerprint; where it says that the bucket spills, also what it
-    /// says of the next.
-    #[inline]
-    fn all<R>(
-        &mut self,
-        hashes: &[u64],
-        buckets: usize,
-        look: impl Fn(usize, u32) -> (R, bool),
-        mut answer: impl FnMut(usize, R),
-    ) {
-        // As many as there are hashes wait at most, one behind the other round a ring.
-        let Self(waiting) = self;
-        if waiting.len() < hashes.len() {
-            waiting.resize(hashes.len().next_power_of_two(), (0, 0));
-        }
-        let waiting = &mut waiting[..];
-        let (ring, mut last) = (waiting.len().wrapping_sub(1), 0);
-        for (at, &hash) in hashes.iter().enumerate() {
-            let (bucket, fingerprint) = place(hash, buckets);
-            let (said, spills) = look(bucket, fingerprint);
-            answer(at, said);
-            waiting[last] = (narrow(at), narrow(bucket));
-            last += usize::from(spills);
-        }
-        // Damaged bytes without a free slot end after one round.
-        let most = last.saturating_mul(buckets);
-        let mut next = 0;
-        while next < last && next < most {
-            let (at, full) = waiting[next & ring];
-            let (at, full) = (at as usize, full as usize);
-            next += 1;
-            let bucket = select_unpredictable(full + 1 < buckets, full + 1, 0);
-            let (said, spills) = look(bucket, fingerprint(hashes[at]));
-            answer(at, said);
-            waiting[last & ring] = (narrow(at), narrow(bucket));
-            last += usize::from(spills);
-        }
-    }
-}
-
-/// The number of a term or bucket: a text has fewer terms than 2^32, and a model fewer buckets.
-#[allow(clippy::cast_possible_truncation)]
-fn narrow(number: usize) -> u32 {
-    number as u32
 }
 
 #[cfg(test)]
@@ -214,8 +208,8 @@ mod tests {
             let (bytes, buckets) = table.finish();
             let table = Table::new(&bytes, buckets, 3).unwrap();
             let hashes: Vec<u64> = (0..2 * terms).map(hash).collect();
-            let (mut found, mut search) = (vec![None; hashes.len()], Search::default());
-            table.lines().find_all(&hashes, &mut search, |at, said| found[at] = Some(said));
+            let mut found = vec![None; hashes.len()];
+            table.lines().find_all(&hashes, &mut found, Some);
             for (hash, found) in hashes.iter().zip(found) {
                 let (slot, entry) = (table.slot(*hash), table.get(*hash));
                 let record = entry.map_or([0; 4], |entry| entry.record().try_into().unwrap());
@@ -235,10 +229,10 @@ mod tests {
         for buckets in [1, 2, 5] {
             let bytes = line.repeat(buckets);
             let table = Table::new(&bytes, buckets, 3).unwrap();
-            let mut told = 0;
-            let answer = |_, found: Found| told += usize::from(found.slot == Found::NOWHERE);
-            table.lines().find_all(&[99, 3, u64::MAX], &mut Search::default(), answer);
-            assert_eq!(told, 2 * (buckets + 1));
+            let mut found = [Found::default(); 3];
+            table.lines().find_all(&[99, 3, u64::MAX], &mut found, |found| found);
+            let [first, known, last] = found;
+            assert_eq!((first, known.slot, last), (Found::NOTHING, 2, Found::NOTHING));
         }
     }
 

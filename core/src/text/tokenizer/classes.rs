@@ -48,7 +48,8 @@ impl Classes {
     /// The run at `at`, which is empty if no letter or digit stands there; `None` if it is too long.
     #[inline]
     pub fn run(&self, at: usize) -> Option<Run> {
-        let &[first, second] = self.0.get(at / BLOCK..)?.first_chunk()?;
+        let second = *self.0.get(at / BLOCK + 1)?;
+        let first = self.0[at / BLOCK];
         let shift = at % BLOCK;
         let own = (u64::from(u16::MAX) >> shift) * LANES;
         let window = (first >> shift & own) | (second << (BLOCK - shift) & !own);

@@ -86,7 +86,7 @@ impl Tokenizer<'_> {
         if clitic {
             self.file(clitic_hash, TokenMarks::default(), self.at + length, tail.length + 1);
         }
-        self.at += whole;
+        self.at += whole + usize::from(next == b' ');
         true
     }
 
@@ -103,6 +103,10 @@ impl Tokenizer<'_> {
     /// Files the web or mail address that begins with the `word` bytes at `self.at`, if one does.
     fn address(&mut self, word: usize) -> bool {
         let rest = &self.bytes[self.at..];
+        // As most words that end a sentence need no closer look.
+        if !rest.get(word + 1).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
+            return false;
+        }
         let length = web::with_domain(rest, word).max(web::mail_address(rest, word));
         if length > 0 {
             self.known(TokenKind::Url, known::URL, length);
