@@ -1,5 +1,6 @@
 //! Brokers of a test's own, and a client of them.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
@@ -144,6 +145,23 @@ pub fn await_that(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(started.elapsed() < PATIENCE, "never: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Runs a test, which is named, in a process of its own.
+///
+/// A broker that goes down closes its socket and binds another to the same port at once. A process that another test starts at
+/// that moment still holds the closed one, until it becomes its own program: the port is taken, and librdkafka ends the process.
+pub fn alone(test: &str, run: impl FnOnce()) {
+    const ALONE: &str = "SENTIMENT_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return run();
+    }
+    let itself = std::env::current_exe().unwrap();
+    let output =
+        Command::new(itself).args(["--exact", test, "--nocapture"]).env(ALONE, "1").output().unwrap();
+    let (said, shown) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success() && shown.contains("1 passed"), "{shown}{said}");
+    said.lines().filter(|line| line.starts_with("faults: ")).for_each(sentiment_tests::note);
 }
 
 /// A figure of the gateway; 0 if it has none.

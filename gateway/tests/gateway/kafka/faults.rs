@@ -4,7 +4,7 @@ use rdkafka::types::RDKafkaApiKey as Api;
 use rdkafka::types::RDKafkaRespErr as Fault;
 use sentiment_tests::{Database, Level, Server};
 
-use super::broker::{Brokers, NAMES, STORED, Writer, await_that, figure};
+use super::broker::{Brokers, NAMES, STORED, Writer, alone, await_that, figure};
 use crate::harness::Gateway;
 
 const PARTITIONS: i32 = 6;
@@ -114,6 +114,10 @@ fn a_gateway_that_is_killed_loses_and_doubles_nothing() {
 
 #[test]
 fn brokers_that_go_away_are_waited_for() {
+    alone("kafka::faults::brokers_that_go_away_are_waited_for", brokers_go_away);
+}
+
+fn brokers_go_away() {
     let brokers = Brokers::start(&[("in", PARTITIONS)]);
     let mut database = Database::new();
     let gateway = brokers.reader(&database, "in", &[]);

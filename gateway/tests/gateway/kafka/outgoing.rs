@@ -8,7 +8,7 @@ use rdkafka::types::RDKafkaRespErr as Fault;
 use sentiment_tests::{Database, Level};
 use serde_json::{Value, json};
 
-use super::broker::{Brokers, STORED, await_that, figure};
+use super::broker::{Brokers, STORED, alone, await_that, figure};
 use crate::harness::{Gateway, run_clean};
 
 const INSERT: &str = "INSERT INTO messages.message (source, body) SELECT 'sql', 'good ' || n FROM generate_series(1, 100) AS n";
@@ -106,6 +106,10 @@ fn another_gateway_takes_over() {
 
 #[test]
 fn brokers_that_go_away_or_refuse_are_waited_for() {
+    alone("kafka::outgoing::brokers_that_go_away_or_refuse_are_waited_for", brokers_go_away);
+}
+
+fn brokers_go_away() {
     let brokers = Brokers::start(&[("out", 1)]);
     let mut database = Database::new();
     let gateway = writer(&brokers, &database);
