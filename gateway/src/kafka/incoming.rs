@@ -265,9 +265,9 @@ impl Incoming {
 fn tell(consumer: &Consumer, runtime: &Handle) {
     let until = Instant::now() + END;
     while let Err(error) = consumer.commit_consumer_state(CommitMode::Sync) {
-        let is_shared = error.rdkafka_error_code() != Some(RDKafkaErrorCode::RebalanceInProgress);
-        // There may be nothing to tell.
-        if is_shared || Instant::now() > until {
+        let sharing = error.rdkafka_error_code() == Some(RDKafkaErrorCode::RebalanceInProgress);
+        // Else there may be nothing to tell.
+        if !sharing || Instant::now() > until {
             return;
         }
         // What comes is not noted, so whoever has the partition next reads it again.

@@ -5,11 +5,12 @@
 //! noted and looked for afterwards. That also lets the reads of memory of neighbouring terms overlap.
 
 use super::{
-    FINGERPRINTS, HIDDEN, LEFT, LEXICON, LEXICON_VALUES, LINE, SHIFT, SLOTS, Table, fetch, place, slots_of,
+    FINGERPRINTS, HIDDEN, LEFT, LEXICON, LEXICON_VALUES, LINE, SHIFT, SLOTS, Table, fetch, first_match,
+    matches, place,
 };
 use bytemuck::cast;
 use std::hint::select_unpredictable;
-use wide::{f32x4, i16x8, i32x4, i32x8, u8x16, u32x8};
+use wide::{f32x4, i16x8, i32x4};
 
 /// A bucket of three classes: a cache line.
 type Line = [u8; LINE];
@@ -125,9 +126,9 @@ impl<'a> Lines<'a> {
         let line: &Line = self.0.get(bucket).unwrap_or(&NOTHING);
         let (numbers, _) = line.as_chunks::<4>();
         let fingerprints = line.first_chunk().unwrap_or(&[0; FINGERPRINTS]);
-        let hits = hits(fingerprints, fingerprint);
+        let hits = matches(fingerprints, fingerprint);
         let (hit, full) = (hits != 0, fingerprints.last_chunk() != Some(&[0; 4]));
-        let slot = hits.trailing_zeros() as usize / 2 % SLOTS;
+        let slot = first_match(hits);
         let record = numbers[SLOTS + slot];
         let known = hit & (record[0] != HIDDEN);
         let found = Found {
@@ -150,13 +151,6 @@ impl<'a> Lines<'a> {
         }
         Found::NOTHING
     }
-}
-
-/// Which of a bucket's fingerprints is this one, two bits a slot.
-#[inline]
-fn hits(fingerprints: &[u8; FINGERPRINTS], fingerprint: u32) -> u32 {
-    let equal = slots_of(fingerprints).simd_eq(u32x8::splat(fingerprint));
-    cast::<i16x8, u8x16>(i16x8::from_i32x8_saturate(cast::<u32x8, i32x8>(equal))).to_bitmask()
 }
 
 /// What was found of a term.
