@@ -1,5 +1,8 @@
-//! The pooling written out for sixteen filters of a width, which is what the shipped model has: two registers hold a place of
-//! the windows.
+//! The pooling written out for sixteen filters of a width, which is what the shipped model has: one register of AVX2, or two of
+//! those that every processor has, hold a place of the windows.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 
 use super::{Buffers, NetworkView, PLACES, WIDTHS};
 use crate::model::Entry;
@@ -13,12 +16,30 @@ type Lanes = [i16; SIXTEEN];
 /// What they find together.
 type Sums = [i32; SIXTEEN];
 
-/// Pools what the filters find at the tokens that were located, as the view's own pooling does. One register of AVX2 holds
-/// the lanes, else two.
-#[multiversion::multiversion(targets("x86_64+avx2"))]
+/// What was pooled, a width after the other: the largest findings, and the sums.
+type Pooled = ([Lanes; WIDTHS], [Sums; WIDTHS]);
+
+/// Pools what the filters find at the tokens that were located, as the view's own pooling does.
 pub(super) fn pool(view: &NetworkView<'_>, buffers: &mut Buffers) {
-    let Buffers { largest: all_largest, sums: all_sums, places, .. } = buffers;
     let bias: [Lanes; WIDTHS] = std::array::from_fn(|width| lanes(&view.bias[width * SIXTEEN..]));
+    let (largest, sums) = pool_places(view.records, &buffers.places, bias);
+    buffers.largest.clear();
+    buffers.largest.extend_from_slice(largest.as_flattened());
+    buffers.sums.clear();
+    buffers.sums.extend_from_slice(sums.as_flattened());
+}
+
+/// Pools the records at these places.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+fn pool_places(records: &[u8], places: &[usize], bias: [Lanes; WIDTHS]) -> Pooled {
+    multiversion::target::match_target! {
+        "x86_64+avx2" => avx2::pool_places(records, places, bias),
+        _ => pool_anywhere(records, places, bias),
+    }
+}
+
+/// The same, on any processor.
+fn pool_anywhere(records: &[u8], places: &[usize], bias: [Lanes; WIDTHS]) -> Pooled {
     // What the tokens before give to the windows of two and three that end here, and the last one to those of three that
     // end next.
     let zero = [0; SIXTEEN];
@@ -26,8 +47,8 @@ pub(super) fn pool(view: &NetworkView<'_>, buffers: &mut Buffers) {
         (zero, zero, zero, zero);
     let mut largest: [Lanes; WIDTHS] = [zero; WIDTHS];
     let mut sums: [Sums; WIDTHS] = [[0; SIXTEEN]; WIDTHS];
-    for place in &*places {
-        let (weights, shift) = weights(view.records, *place);
+    for place in places {
+        let (weights, shift) = weights(records, *place);
         let now = |at: usize| spread(&weights[at], shift);
         let found = [
             plus(bias[0], now(0)),
@@ -41,24 +62,38 @@ pub(super) fn pool(view: &NetworkView<'_>, buffers: &mut Buffers) {
         }
         (to_two, to_three, first, next) = (now(3), now(4), next, now(5));
     }
-    all_largest.clear();
-    all_largest.extend_from_slice(largest.as_flattened());
-    all_sums.clear();
-    all_sums.extend_from_slice(sums.as_flattened());
+    (largest, sums)
 }
 
-/// Adds what was pooled to the logits, as the view does with any number of filters; false if there are not sixteen of each
-/// width. A number that is known beforehand makes the products a straight line.
+/// Adds what was pooled to the logits, as the view does with any number of filters and classes; false if there are not sixteen
+/// filters of each width and three classes. Numbers that are known beforehand make the products a straight line, and let the
+/// classes' sums be made side by side.
 #[multiversion::multiversion(targets("x86_64+avx2"))]
 pub(super) fn add(largest: &[i16], sums: &[i32], length: f64, output: &[f64], logits: &mut [f64]) -> bool {
     const POOLED: usize = WIDTHS * SIXTEEN;
+    const FOURS: usize = 2 * POOLED / 4;
     let (Some(largest), Some(sums)) = (largest.as_array::<POOLED>(), sums.as_array::<POOLED>()) else {
         return false;
     };
+    let (fours, _) = output.as_chunks::<4>();
+    let (Some([first, second, third]), Some(logits)) =
+        (fours.as_chunks::<FOURS>().0.as_array(), logits.as_mut_array::<3>())
+    else {
+        return false;
+    };
     let pooled = [largest.map(f64::from), sums.map(|sum| f64::from(sum) * length)];
-    let (outputs, _) = output.as_chunks::<{ 2 * POOLED }>();
-    for (logit, weights) in logits.iter_mut().zip(outputs) {
-        *logit += super::dot(pooled.as_flattened(), weights);
+    let (pooled, _) = pooled.as_flattened().as_chunks::<4>();
+    let mut parts = [[0.0; 4]; 3];
+    for at in 0..FOURS {
+        for (parts, weights) in parts.iter_mut().zip([first, second, third]) {
+            for part in 0..4 {
+                parts[part] += pooled[at][part] * weights[at][part];
+            }
+        }
+    }
+    // As numbers of their own: else the compiler pairs them up in each step, for the sake of this one.
+    for (logit, parts) in logits.iter_mut().zip(std::hint::black_box(parts)) {
+        *logit += (parts[0] + parts[1]) + (parts[2] + parts[3]);
     }
     true
 }
@@ -95,6 +130,7 @@ mod tests {
     use super::*;
     use crate::model::Table;
     use crate::text::{Text, Tokenized};
+    use proptest::prelude::*;
 
     #[test]
     fn it_pools_as_any_number_of_filters_is_pooled() {
@@ -122,6 +158,17 @@ mod tests {
             let wanted = (buffers.largest.clone(), buffers.sums.clone());
             pool(&view, &mut buffers);
             assert_eq!((&buffers.largest, &buffers.sums), (&wanted.0, &wanted.1), "{words:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_processor_pools_the_same(
+            records in prop::collection::vec(any::<u8>(), 0..600),
+            places in prop::collection::vec(0_usize..700, 0..40),
+            bias in prop::array::uniform3(prop::array::uniform16(any::<i16>())),
+        ) {
+            prop_assert_eq!(pool_places(&records, &places, bias), pool_anywhere(&records, &places, bias));
         }
     }
 }
