@@ -3,6 +3,8 @@
 //! Most messages are plain ASCII: they are used where they lie. The others are rewritten into a reused buffer,
 //! and where offsets shift a landmark is kept, so that a token can be traced to its place in the text.
 
+mod straight;
+
 use super::{MAX_TEXT_BYTES, Text, entities};
 use unicode_normalization::char::canonical_combining_class;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
@@ -18,6 +20,8 @@ const MAX_NORMALISED_BYTES: usize = 2 * MAX_TEXT_BYTES;
 #[derive(Debug, Default)]
 pub(crate) struct Normalised {
     text: String,
+    /// A text of which no more than quotation marks were rewritten.
+    straight: Vec<u8>,
     landmarks: Vec<Landmark>,
     /// The last starter and what may still combine with it.
     pending: String,
@@ -50,15 +54,21 @@ pub(super) fn readable<'a>(text: &Text<'a>) -> (&'a [u8], bool) {
     (&text.bytes[..end], true)
 }
 
+/// Bytes that are asked together.
+const BLOCK: usize = 16;
+
+/// Which of a block's bytes are not used as they are, a bit each.
+#[inline]
+fn odd(block: &[u8; BLOCK]) -> u32 {
+    let block = u8x16::new(*block);
+    let is = |byte: u8| block.simd_eq(u8x16::splat(byte));
+    // A bitmask is made of the highest bits, which bytes beyond ASCII have set.
+    (block | is(b'&') | is(b'\\') | is(b'`')).to_bitmask()
+}
+
 /// How many bytes are used where they lie: up to the first that takes more than copying, for it is part of a character beyond
 /// ASCII, the beginning of something to decode, or a quotation mark to make plain. Sixteen are asked at once.
 fn plain(bytes: &[u8]) -> usize {
-    let odd = |block: &[u8; 16]| {
-        let block = u8x16::new(*block);
-        let is = |byte: u8| block.simd_eq(u8x16::splat(byte));
-        // A bitmask is made of the highest bits, which bytes beyond ASCII have set.
-        (block | is(b'&') | is(b'\\') | is(b'`')).to_bitmask()
-    };
     let (blocks, rest) = bytes.as_chunks();
     for (at, block) in blocks.iter().enumerate() {
         let odd = odd(block);
@@ -66,9 +76,15 @@ fn plain(bytes: &[u8]) -> usize {
             return 16 * at + odd.trailing_zeros() as usize;
         }
     }
-    let mut end = [0; 16];
-    end[..rest.len()].copy_from_slice(rest);
-    16 * blocks.len() + rest.len().min(odd(&end).trailing_zeros() as usize)
+    match bytes.last_chunk() {
+        // With bytes that were asked before: a copy would take longer.
+        Some(last) => bytes.len().min(bytes.len() - 16 + odd(last).trailing_zeros() as usize),
+        None => {
+            let mut end = [0; 16];
+            end[..rest.len()].copy_from_slice(rest);
+            rest.len().min(odd(&end).trailing_zeros() as usize)
+        }
+    }
 }
 
 impl Normalised {
@@ -82,6 +98,9 @@ impl Normalised {
             && let Ok(text) = str::from_utf8(bytes)
         {
             return text;
+        }
+        if let Some(length) = self.straighten(bytes) {
+            return str::from_utf8(&self.straight[..length]).unwrap_or_default();
         }
         self.rewrite(bytes);
         &self.text
@@ -102,6 +121,7 @@ impl Normalised {
     }
 
     fn rewrite(&mut self, bytes: &[u8]) {
+        self.landmarks.clear();
         let mut offset = 0;
         for chunk in bytes.utf8_chunks() {
             self.rewrite_valid(chunk.valid(), offset);
