@@ -280,9 +280,10 @@ impl<'a> Predictor<'a> {
     ) -> Tally {
         let (lines, view) = (self.model.table.lines(), self.network.as_ref());
         let mut tally = gathered.begin(lines, text.tokens());
-        gathered.words(lines, text.tokens(), sums, &mut tally);
+        gathered.find_words(lines, text.tokens());
         view.into_iter()
             .for_each(|view| view.locate_found(text.tokens(), gathered.found(text.tokens()), network));
+        gathered.weigh_words(text.tokens(), sums, &mut tally);
         gathered.pairs(lines, text, grams, sums);
         view.into_iter().for_each(|view| view.pool(network));
         gathered.triples(lines, sums);

@@ -115,18 +115,17 @@ impl Gathered {
         &self.found[..tokens.len()]
     }
 
-    /// Adds up the words.
-    pub fn words(&mut self, lines: Lines<'_>, tokens: &[Token], sums: &mut [i64; 3], tally: &mut Tally) {
+    /// Looks the words up.
+    pub fn find_words(&mut self, lines: Lines<'_>, tokens: &[Token]) {
         // Of those under negation, the words that they would be without say whether a pair may begin.
         let negated = self.negated.as_slice();
         let hashes = room(&mut self.hashes, tokens.len() + negated.len());
         hashes[tokens.len()..].iter_mut().zip(negated).for_each(|(hash, &at)| *hash = tokens[at].hash);
         lines.find_all(hashes, room(&mut self.found, hashes.len()), |found| found);
-        self.weigh_words(tokens, sums, tally);
     }
 
     /// Adds up the words, and takes down what they ask for.
-    fn weigh_words(&mut self, tokens: &[Token], sums: &mut [i64; 3], tally: &mut Tally) {
+    pub fn weigh_words(&mut self, tokens: &[Token], sums: &mut [i64; 3], tally: &mut Tally) {
         let Self { found, records, left, unknown, weighed, negated, .. } = self;
         let (mut unknown, mut weighing) = (unknown.begin(tokens.len()), weighed.begin(tokens.len()));
         let (left, records) = (room(left, tokens.len()), room(records, tokens.len()));
