@@ -212,7 +212,7 @@ impl<'t> Tokenizer<'t> {
         match byte {
             b'#' if next.is_ascii_alphanumeric() || next >= 0x80 => self.hashtag(),
             b'@' if next.is_ascii_alphanumeric() || next == b'_' => {
-                let name = self.run(1, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
+                let name = self.name();
                 self.known(TokenKind::User, known::USER, 1 + name);
             }
             b'$' if next.is_ascii_alphabetic() => self.cashtag(),
@@ -257,6 +257,14 @@ impl<'t> Tokenizer<'t> {
     /// How many bytes from `offset` behind the current place satisfy `accept`.
     fn run(&self, offset: usize, accept: impl Fn(u8) -> bool) -> usize {
         self.bytes[self.at + offset..].iter().take_while(|&&byte| accept(byte)).count()
+    }
+
+    /// The length of the name behind an `@`.
+    fn name(&self) -> usize {
+        match self.tokens.classes.run(self.at + 1) {
+            Some(run) if self.bytes.get(self.at + 1 + run.length) != Some(&b'_') => run.length,
+            _ => self.run(1, |byte| byte.is_ascii_alphanumeric() || byte == b'_'),
+        }
     }
 
     /// A run of `!` and `?`: how many there are says how strongly it is meant.
@@ -347,7 +355,7 @@ impl<'t> Tokenizer<'t> {
     /// Files the token whose form runs from `form_start` to the end of the buffer.
     fn push(&mut self, kind: TokenKind, form_start: usize, start: usize, marks: TokenMarks) {
         let form_end = self.tokens.forms.len();
-        let hash = hash::token(&self.tokens.forms.as_bytes()[form_start..form_end]);
+        let hash = hash::token_within(self.tokens.forms.as_bytes(), form_start, form_end - form_start);
         let face = matches!(kind, TokenKind::Emoji | TokenKind::Emoticon);
         if face {
             self.negation = 0;

@@ -58,13 +58,23 @@ pub(super) fn mail_address(rest: &[u8], word: usize) -> usize {
     if host > 0 && dotted { to_end(rest) } else { 0 }
 }
 
+/// Bytes that no address goes on behind: asked in one look, for what the bytes of one are cannot be foreseen.
+const STOPS: [bool; 256] = {
+    let mut stops = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        stops[byte as usize] = byte <= b' ' || matches!(byte, 0x7f | b'"' | b'<' | b'>');
+        byte += 1;
+    }
+    stops
+};
+
 /// Up to the next white space or quotation mark, without the sentence's own punctuation at the end.
 fn to_end(rest: &[u8]) -> usize {
-    let stop = |byte: &u8| (*byte <= b' ') | matches!(byte, 0x7f | b'"' | b'<' | b'>');
     let closes = |byte: u8| {
         matches!(byte, b'.' | b',' | b';' | b':' | b'!' | b'?' | b')' | b']' | b'}' | b'\'' | b'*')
     };
-    let mut end = rest.iter().position(stop).unwrap_or(rest.len());
+    let mut end = rest.iter().position(|byte| STOPS[usize::from(*byte)]).unwrap_or(rest.len());
     while end > 1 && closes(rest[end - 1]) {
         end -= 1;
     }

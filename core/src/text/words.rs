@@ -1,5 +1,6 @@
 //! What words are read as: SMS shorthand spelled out, clitics split off, negators known.
 
+use super::register;
 use Meaning::{Negates, Short, Turns};
 
 /// What a folded word does beside being a word.
@@ -112,12 +113,12 @@ static INDEX: [Option<(u64, Meaning)>; SLOTS] = {
 
 /// A bit for each of the words, among so many that one which is taken for another is rare: the search itself ends where a
 /// processor cannot foresee it.
-static FILTER: [u64; 32] = {
-    let mut filter = [0; 32];
+static FILTER: [u64; 128] = {
+    let mut filter = [0; 128];
     let mut place = 0;
     while place < SLOTS {
         if let Some((key, _)) = INDEX[place] {
-            let bit = spread(key) >> 53;
+            let bit = spread(key) >> 51;
             filter[(bit / 64) as usize] |= 1 << (bit % 64);
         }
         place += 1;
@@ -138,7 +139,7 @@ const fn slot(key: u64) -> usize {
 /// What a folded word of up to eight bytes does; `key` is its bytes, little-endian, zero-padded.
 #[inline]
 pub(super) fn meaning_of_key(key: u64) -> Option<Meaning> {
-    let bit = spread(key) >> 53;
+    let bit = spread(key) >> 51;
     if FILTER[(bit / 64) as usize] >> (bit % 64) & 1 == 0 { None } else { find(key) }
 }
 
@@ -155,12 +156,9 @@ fn find(key: u64) -> Option<Meaning> {
     None
 }
 
-/// What a folded word does.
-pub(super) fn meaning(word: &[u8]) -> Option<Meaning> {
-    if word.len() > 8 {
-        return None;
-    }
-    meaning_of_key(word.iter().rev().fold(0, |key, &byte| key << 8 | u64::from(byte)))
+/// What the folded word does that stands at the end of `forms` from `start` on.
+pub(super) fn meaning(forms: &[u8], start: usize) -> Option<Meaning> {
+    if forms.len() > start + 8 { None } else { meaning_of_key(register::load(forms, start)) }
 }
 
 /// Where the clitic of a folded word begins (`it's`, `we'll`); `n't` stays, for it negates with its verb.
@@ -185,20 +183,20 @@ mod tests {
 
     #[test]
     fn shorthand() {
-        assert_eq!(meaning(b"gr8"), Some(Short("great")));
-        assert_eq!(meaning(b"u"), Some(Short("you")));
-        assert_eq!(meaning(b"hello"), None);
-        assert_eq!(meaning(b""), None);
+        assert_eq!(meaning(b"gr8", 0), Some(Short("great")));
+        assert_eq!(meaning(b"u", 0), Some(Short("you")));
+        assert_eq!(meaning(b"hello", 0), None);
+        assert_eq!(meaning(b"", 0), None);
     }
 
     #[test]
     fn every_word_is_found() {
         for (words, wanted) in WORDS {
             for word in *words {
-                assert_eq!(meaning(word.as_bytes()), Some(*wanted), "{word}");
+                assert_eq!(meaning(word.as_bytes(), 0), Some(*wanted), "{word}");
                 for near in [&word[..word.len() - 1], &format!("{word}q"), &format!("q{word}")] {
                     assert!(
-                        meaning(near.as_bytes())
+                        meaning(near.as_bytes(), 0)
                             .is_none_or(|_| WORDS.iter().any(|(words, _)| words.contains(&near)))
                     );
                 }
@@ -211,10 +209,13 @@ mod tests {
     #[test]
     fn negators() {
         assert!(
-            ["not", "n\u{e3}o", "jam\u{e1}s"].iter().all(|word| meaning(word.as_bytes()) == Some(Negates))
+            ["not", "n\u{e3}o", "jam\u{e1}s"].iter().all(|word| meaning(word.as_bytes(), 0) == Some(Negates))
         );
         assert!(is_negated_verb(b"won't") && !is_negated_verb(b"n't-"));
-        assert_eq!((meaning(b"note"), meaning(b"but"), meaning(b"butter")), (None, Some(Turns), None));
+        assert_eq!(
+            (meaning(b"note", 0), meaning(b"but", 0), meaning(b"butter", 0)),
+            (None, Some(Turns), None)
+        );
     }
 
     #[test]

@@ -36,13 +36,11 @@ impl Classes {
     /// block's behind them.
     pub fn read(&mut self, text: &[u8], forms: &[u8], start: usize) {
         let (blocks, rest) = text.as_chunks::<BLOCK>();
-        let mut end = [0; BLOCK];
-        end[..rest.len()].copy_from_slice(rest);
         self.0.clear();
         let (_, before) = forms.split_at_checked(start - 2).unwrap_or_default();
         self.0.extend(blocks.iter().enumerate().map(|(at, written)| block(written, before, at * BLOCK)));
         // A block beyond, so that there are two wherever a run begins.
-        self.0.extend([block(&end, before, text.len() - rest.len()), 0]);
+        self.0.extend([end(text, rest, before), 0]);
     }
 
     /// The run at `at`, which is empty if no letter or digit stands there; `None` if it is too long.
@@ -61,6 +59,19 @@ impl Classes {
         let lane = |lane: usize| window >> (BLOCK * lane) & u64::from(u16::MAX);
         Some(Run { length, letters: lane(1), capitals: lane(2), thirds: lane(3) })
     }
+}
+
+/// The bits of the bytes of a text that fill no block, `rest`.
+fn end(text: &[u8], rest: &[u8], before: &[u8]) -> u64 {
+    let Some(last) = text.last_chunk() else {
+        let mut padded = [0; BLOCK];
+        padded[..rest.len()].copy_from_slice(rest);
+        return block(&padded, before, 0);
+    };
+    // Those of the last sixteen bytes, without the first: a copy would take longer.
+    let others = BLOCK - rest.len();
+    let own = (u64::from(u16::MAX) >> others) * LANES;
+    block(last, before, text.len() - BLOCK) >> others & own
 }
 
 /// The bits of a block; `before` are the bytes in small letters from two before the text on, and the block begins at `at`.

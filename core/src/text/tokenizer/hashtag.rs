@@ -1,12 +1,70 @@
 //! Hashtags: kept whole, and split into their words.
 
-use super::super::TokenKind;
+use super::super::{TokenKind, register, words};
+use super::classes::Run;
 use super::word::Cast;
-use super::{TokenMarks, Tokenizer};
+use super::{TokenMarks, Tokenizer, known};
+use crate::hash;
 
 impl Tokenizer<'_> {
     /// `#ThrowbackThursday`: whole, then its words.
     pub(super) fn hashtag(&mut self) {
+        if !self.plain_hashtag() {
+            self.any_hashtag();
+        }
+    }
+
+    /// A hashtag as most are: few ASCII letters, perhaps digits, nothing to shorten, so that its form and its words' are their
+    /// own parts of the text in small letters. False if it takes more looking at; then nothing is done.
+    fn plain_hashtag(&mut self) -> bool {
+        #[cfg(test)]
+        if self.no_word_is_plain {
+            return false;
+        }
+        let (tag, start) = (self.at, self.at + 1);
+        let Some(Run { length, letters, capitals, thirds }) = self.tokens.classes.run(start) else {
+            return false;
+        };
+        let end = start + length;
+        let next = self.bytes.get(end).copied().unwrap_or_default();
+        if (length == 0) | (thirds != 0) | (next == b'_') | (next >= 0x80) {
+            return false;
+        }
+        let forms = self.tokens.forms.as_bytes();
+        let hash = hash::token_within(forms, known::FORMS.len() + tag, length + 1);
+        self.file(TokenKind::Hashtag, hash, TokenMarks::default(), tag, length + 1);
+        // Where a word begins, a bit each: what `first_part` asks of one character after the other.
+        let small = letters & !capitals;
+        let begins = capitals & (small << 1 | capitals << 1 & small >> 1) | letters ^ letters << 1;
+        let begins = begins | 1 << length;
+        self.at = start;
+        while self.at < end {
+            let from = self.at - start;
+            let part = (begins >> from >> 1).trailing_zeros() as usize + 1;
+            if letters >> from & 1 == 0 || !self.plain_part(part) {
+                self.hashtag_part(end);
+            }
+        }
+        true
+    }
+
+    /// The part of a hashtag that is the next `length` letters, unless it means something.
+    fn plain_part(&mut self, length: usize) -> bool {
+        let forms = self.tokens.forms.as_bytes();
+        let form_start = known::FORMS.len() + self.at;
+        let key = register::first(register::load(forms, form_start), length);
+        if length <= 8 && words::meaning_of_key(key).is_some() {
+            return false;
+        }
+        let hash = hash::token_within(forms, form_start, length);
+        let marks = self.under_negation().and(TokenMarks::PART);
+        self.file(TokenKind::Word, hash, marks, self.at, length);
+        self.at += length;
+        true
+    }
+
+    /// A hashtag of any characters.
+    fn any_hashtag(&mut self) {
         let (start, form_start) = (self.at, self.tokens.forms.len());
         self.at += 1;
         self.tokens.forms.push('#');

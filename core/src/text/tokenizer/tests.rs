@@ -98,7 +98,7 @@ fn tokens_lead_back_to_the_text() {
 proptest! {
     #[test]
     fn plain_words_are_read_as_all_words_are(
-        text in "(('|[aA]{1,3}|[a-zA-Z]{1,9}|[0-9]|n't|'(s|m|re|ve|ll|d|T|x)|not|but|u|im|é|\\.co|@b|[ -~]| ){0,3} ?){0,12}",
+        text in "(('|#[a-zA-Z0-9]{1,9}|(#|@)[aA_1]{0,9}|[0-9]{1,2}[.,:]|[aA]{1,3}|[a-zA-Z]{1,9}|[0-9]|n't|'(s|m|re|ve|ll|d|T|x)|not|but|u|im|é|\\.co|@b|[ -~]| ){0,3} ?){0,12}",
     ) {
         let read = |no_word_is_plain| {
             let mut tokens = Tokens::default();

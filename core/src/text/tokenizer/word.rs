@@ -27,6 +27,10 @@ impl Tokenizer<'_> {
         let Some(run) = self.tokens.classes.run(self.at) else { return false };
         let Run { length, letters, capitals, thirds } = run;
         let next = self.bytes.get(self.at + length).copied().unwrap_or_default();
+        if (letters == 0) & (next < 0x80) {
+            self.plain_number(length, next);
+            return true;
+        }
         // The first two letters are like what stands before the run.
         if (letters == 0) | (thirds >> 2 != 0) | (next >= 0x80) {
             return false;
@@ -51,7 +55,7 @@ impl Tokenizer<'_> {
             Some(_) => self.marks(hash, meaning, false),
         };
         let shouted = (letters == capitals) & (letters & (letters - 1) != 0);
-        self.file(hash, marks.with(TokenMarks::SHOUTED, shouted), self.at, length);
+        self.file(TokenKind::Word, hash, marks.with(TokenMarks::SHOUTED, shouted), self.at, length);
         self.at += length + usize::from(next == b' ');
         true
     }
@@ -82,21 +86,38 @@ impl Tokenizer<'_> {
         let several = letters.count_ones() + tail.letters.count_ones() > 1;
         let shouted = several & (letters == capitals) & (tail.letters == tail.capitals);
         let marks = self.marks(hash, meaning, denies).with(TokenMarks::SHOUTED, shouted);
-        self.file(hash, marks, self.at, own);
+        self.file(TokenKind::Word, hash, marks, self.at, own);
         if clitic {
-            self.file(clitic_hash, TokenMarks::default(), self.at + length, tail.length + 1);
+            let (marks, start) = (TokenMarks::default(), self.at + length);
+            self.file(TokenKind::Word, clitic_hash, marks, start, tail.length + 1);
         }
         self.at += whole + usize::from(next == b' ');
         true
     }
 
-    /// Files a word whose form is its own part of the text in small letters: its `length` bytes from `start`.
+    /// A number that begins with so many digits and no letter.
+    fn plain_number(&mut self, digits: usize, next: u8) {
+        if matches!(next, b'.' | b'@') && self.address(digits) {
+            return;
+        }
+        let start = self.at;
+        self.at += digits;
+        self.number(self.tokens.forms.len(), start);
+    }
+
+    /// Files a token whose form is its own part of the text in small letters: its `length` bytes from `start`.
     #[inline]
-    fn file(&mut self, hash: u64, marks: TokenMarks, start: usize, length: usize) {
+    pub(super) fn file(
+        &mut self,
+        kind: TokenKind,
+        hash: u64,
+        marks: TokenMarks,
+        start: usize,
+        length: usize,
+    ) {
         let form_start = known::FORMS.len() + start;
         let (form_start, form_end) = (narrow(form_start), narrow(form_start + length));
-        let (kind, known) = (TokenKind::Word, Known::NONE);
-        let (unit, start) = (unit(hash, marks), narrow(start));
+        let (unit, start, known) = (unit(hash, marks), narrow(start), Known::NONE);
         self.tokens.list.push(Token { kind, marks, known, hash, unit, start, form_start, form_end });
     }
 
@@ -209,7 +230,7 @@ impl Tokenizer<'_> {
 
     /// Files a folded word: spelled out if it is shorthand, its clitic as a token of its own.
     pub(super) fn file_word(&mut self, form_start: usize, start: usize, cast: &Cast, marks: TokenMarks) {
-        let shorthand = match words::meaning(&self.tokens.forms.as_bytes()[form_start..]) {
+        let shorthand = match words::meaning(self.tokens.forms.as_bytes(), form_start) {
             Some(Meaning::Short(long)) => Some(long),
             _ => None,
         };
@@ -236,15 +257,17 @@ impl Tokenizer<'_> {
 
     /// Files one word and minds the negation that it stands in or begins.
     fn file_part(&mut self, form_start: usize, start: usize, marks: TokenMarks) {
-        let word = &self.tokens.forms.as_bytes()[form_start..];
-        let (meaning, denies) = (words::meaning(word), words::is_negated_verb(word));
-        let own = self.marks(hash::token(word), meaning, denies);
+        let forms = self.tokens.forms.as_bytes();
+        let hash = hash::token_within(forms, form_start, forms.len() - form_start);
+        let (meaning, denies) =
+            (words::meaning(forms, form_start), words::is_negated_verb(&forms[form_start..]));
+        let own = self.marks(hash, meaning, denies);
         self.push(TokenKind::Word, form_start, start, marks.and(own));
     }
 
     /// What a word that does not negate is marked by: whether a negation reaches it.
     #[inline]
-    fn under_negation(&mut self) -> TokenMarks {
+    pub(super) fn under_negation(&mut self) -> TokenMarks {
         let marks = TokenMarks::default().with(TokenMarks::NEGATED, self.negation > 0);
         self.negation = self.negation.saturating_sub(1);
         marks
