@@ -51,7 +51,10 @@ impl Tokenizer<'_> {
         };
         let marks = match meaning {
             None => self.under_negation(),
-            Some(Meaning::Short(_)) => return false,
+            Some(Meaning::Short(long)) => {
+                self.spell_out(long, run);
+                return true;
+            }
             Some(_) => self.marks(hash, meaning, false),
         };
         let shouted = (letters == capitals) & (letters & (letters - 1) != 0);
@@ -93,6 +96,16 @@ impl Tokenizer<'_> {
         }
         self.at += whole + usize::from(next == b' ');
         true
+    }
+
+    /// A plain word that is shorthand for `long`.
+    fn spell_out(&mut self, long: &str, Run { length, letters, capitals, .. }: Run) {
+        let (start, form_start) = (self.at, self.tokens.forms.len());
+        self.tokens.forms.push_str(long);
+        self.at += length;
+        let [letters, capitals] = [letters, capitals].map(|bits| bits.count_ones() as usize);
+        let cast = Cast { letters, capitals, elongated: false };
+        self.file_spelled(form_start, start, true, &cast, TokenMarks::default());
     }
 
     /// A number that begins with so many digits and no letter.
@@ -228,16 +241,28 @@ impl Tokenizer<'_> {
         self.push(TokenKind::Number, form_start, start, TokenMarks::default());
     }
 
-    /// Files a folded word: spelled out if it is shorthand, its clitic as a token of its own.
+    /// Files a folded word, spelled out if it is shorthand.
     pub(super) fn file_word(&mut self, form_start: usize, start: usize, cast: &Cast, marks: TokenMarks) {
-        let shorthand = match words::meaning(self.tokens.forms.as_bytes(), form_start) {
-            Some(Meaning::Short(long)) => Some(long),
-            _ => None,
-        };
-        if let Some(long) = shorthand {
+        let meaning = words::meaning(self.tokens.forms.as_bytes(), form_start);
+        let shorthand = if let Some(Meaning::Short(long)) = meaning {
             self.tokens.forms.truncate(form_start);
             self.tokens.forms.push_str(long);
-        }
+            true
+        } else {
+            false
+        };
+        self.file_spelled(form_start, start, shorthand, cast, marks);
+    }
+
+    /// Files a word at the end of the forms, its clitic as a token of its own; `shorthand` if that is not how it was written.
+    fn file_spelled(
+        &mut self,
+        form_start: usize,
+        start: usize,
+        shorthand: bool,
+        cast: &Cast,
+        marks: TokenMarks,
+    ) {
         let marks = marks
             .with(TokenMarks::SHOUTED, cast.letters > 1 && cast.capitals == cast.letters)
             .with(TokenMarks::ELONGATED, cast.elongated);
@@ -248,8 +273,7 @@ impl Tokenizer<'_> {
                 self.file_part(form_start, start, marks);
                 let clitic_start = self.tokens.forms.len();
                 self.tokens.forms.push_str(&clitic);
-                let offset =
-                    if shorthand.is_some() || cast.elongated { start } else { self.at - clitic.len() };
+                let offset = if shorthand || cast.elongated { start } else { self.at - clitic.len() };
                 self.push(TokenKind::Word, clitic_start, offset, TokenMarks::default());
             }
         }
