@@ -73,14 +73,14 @@ fn plain(bytes: &[u8]) -> usize {
     for (at, block) in blocks.iter().enumerate() {
         let odd = odd(block);
         if odd != 0 {
-            return 16 * at + odd.trailing_zeros() as usize;
+            return BLOCK * at + odd.trailing_zeros() as usize;
         }
     }
     match bytes.last_chunk() {
         // With bytes that were asked before: a copy would take longer.
-        Some(last) => bytes.len().min(bytes.len() - 16 + odd(last).trailing_zeros() as usize),
+        Some(last) => bytes.len().min(bytes.len() - BLOCK + odd(last).trailing_zeros() as usize),
         None => {
-            let mut end = [0; 16];
+            let mut end = [0; BLOCK];
             end[..rest.len()].copy_from_slice(rest);
             rest.len().min(odd(&end).trailing_zeros() as usize)
         }

@@ -1,7 +1,7 @@
 //! The pooling with the registers of AVX2, each of which holds what the filters of a width find.
 //!
 //! What is pooled stays in registers from token to token: of the general form the compiler makes a loop that keeps it in memory,
-//! and takes half as long again.
+//! and takes a third longer.
 
 use super::{Lanes, SIXTEEN, WIDTHS, weights};
 use bytemuck::cast;
