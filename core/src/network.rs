@@ -247,7 +247,6 @@ impl<'a> NetworkView<'a> {
 }
 
 /// The sum of the products, in four parts that do not wait for each other.
-#[inline(always)]
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let (a, a_rest) = a.as_chunks::<4>();
     let (b, b_rest) = b.as_chunks::<4>();

@@ -126,7 +126,7 @@ fn lanes(numbers: &[i16]) -> Lanes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Network;
+    use super::super::{Network, dot};
     use super::*;
     use crate::model::Table;
     use crate::text::{Text, Tokenized};
@@ -162,6 +162,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn it_adds_the_bits_that_any_number_of_classes_adds(
+            largest in prop::collection::vec(any::<i16>(), 48),
+            sums in prop::collection::vec(any::<i32>(), 48),
+            output in prop::collection::vec(-1.0..1.0_f64, 288),
+            length in 0.01..1.0_f64,
+        ) {
+            let mut logits = [0.5, -0.25, 2.0];
+            prop_assert!(add(&largest, &sums, length, &output, &mut logits));
+            let sums = sums.iter().map(|&sum| f64::from(sum) * length);
+            let pooled: Vec<f64> = largest.iter().map(|&found| f64::from(found)).chain(sums).collect();
+            let wanted = [0.5, -0.25, 2.0].into_iter().zip(output.chunks_exact(96));
+            let wanted: Vec<u64> = wanted.map(|(logit, weights)| (logit + dot(&pooled, weights)).to_bits()).collect();
+            prop_assert_eq!(logits.map(f64::to_bits).to_vec(), wanted);
+        }
+
         #[test]
         fn every_processor_pools_the_same(
             records in prop::collection::vec(any::<u8>(), 0..600),

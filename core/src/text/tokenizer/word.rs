@@ -19,9 +19,9 @@ pub(super) struct Cast {
 }
 
 impl Tokenizer<'_> {
-    /// A word as most are: few ASCII letters, perhaps digits, nothing to shorten or spell out, so that its form is its own
-    /// part of the text in small letters; `head` is what that part begins with. False if it takes more looking at; then nothing
-    /// is done.
+    /// A word or a number as most are: few ASCII letters and digits, nothing to shorten, so that a word's form is its own part of
+    /// the text in small letters, or is known because it is shorthand; `head` is what that part begins with. False if it takes
+    /// more looking at; then nothing is done.
     #[inline]
     pub(super) fn plain_word(&mut self, head: u64) -> bool {
         let Some(run) = self.tokens.classes.run(self.at) else { return false };
