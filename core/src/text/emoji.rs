@@ -5,7 +5,7 @@ const KEYCAP: char = '\u{20e3}';
 
 /// An emoji at the start of a text: how many bytes it takes, its form without skin tone appended to `form`.
 /// Variation selectors and tag characters are gone already: the normaliser drops them.
-pub(super) fn read(text: &str, form: &mut String) -> Option<usize> {
+pub(super) fn read(text: &str, form: &mut impl Extend<char>) -> Option<usize> {
     let mut chars = text.chars();
     let first = chars.next()?;
     let second = chars.next();
@@ -16,7 +16,7 @@ pub(super) fn read(text: &str, form: &mut String) -> Option<usize> {
         });
     }
     if is_regional(first) {
-        form.push(first);
+        form.extend([first]);
         let pair = second.filter(|&c| is_regional(c));
         form.extend(pair);
         return Some(first.len_utf8() + pair.map_or(0, char::len_utf8));
@@ -24,7 +24,7 @@ pub(super) fn read(text: &str, form: &mut String) -> Option<usize> {
     if !is_pictograph(first) {
         return None;
     }
-    form.push(first);
+    form.extend([first]);
     let mut length = first.len_utf8();
     loop {
         let mut rest = text[length..].chars();

@@ -31,6 +31,15 @@ pub(crate) struct Normalised {
     cut: bool,
 }
 
+/// A text as the tokenizer reads it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Normal<'a> {
+    pub bytes: &'a [u8],
+    /// The same as a string if it has characters beyond ASCII, else none: nobody asks for others by character, and to check that
+    /// bytes are a string takes time.
+    pub text: &'a str,
+}
+
 /// Where a stretch of the normalised text comes from.
 #[derive(Clone, Copy, Debug)]
 struct Landmark {
@@ -89,21 +98,19 @@ fn plain(bytes: &[u8]) -> usize {
 
 impl Normalised {
     /// The normalised form of `bytes`: themselves where they are plain, else this buffer.
-    pub(super) fn read<'a>(&'a mut self, bytes: &'a [u8]) -> &'a str {
+    pub(super) fn read<'a>(&'a mut self, bytes: &'a [u8]) -> Normal<'a> {
         self.text.clear();
         self.landmarks.clear();
         self.marks = 0;
         self.cut = false;
-        if plain(bytes) == bytes.len()
-            && let Ok(text) = str::from_utf8(bytes)
-        {
-            return text;
+        if plain(bytes) == bytes.len() {
+            return Normal { bytes, text: "" };
         }
         if let Some(length) = self.straighten(bytes) {
-            return str::from_utf8(&self.straight[..length]).unwrap_or_default();
+            return Normal { bytes: &self.straight[..length], text: "" };
         }
         self.rewrite(bytes);
-        &self.text
+        Normal { bytes: self.text.as_bytes(), text: &self.text }
     }
 
     /// The offset in the given text of a character at `offset` of the normalised one.
@@ -269,7 +276,13 @@ mod tests {
     use super::*;
 
     fn normalise(text: &str) -> String {
-        Normalised::default().read(text.as_bytes()).to_owned()
+        string(Normalised::default().read(text.as_bytes()))
+    }
+
+    /// A normalised text as a string, which it is meant to be in any case.
+    pub(super) fn string(Normal { bytes, text }: Normal<'_>) -> String {
+        assert!(text.is_empty() && bytes.is_ascii() || text.as_bytes() == bytes);
+        String::from_utf8(bytes.to_vec()).unwrap()
     }
 
     #[test]
@@ -289,7 +302,7 @@ mod tests {
     #[test]
     fn broken_bytes_become_replacement_characters() {
         assert_eq!(
-            Normalised::default().read(b"a\xff\xfeb\xed\xa0\xbdc"),
+            string(Normalised::default().read(b"a\xff\xfeb\xed\xa0\xbdc")),
             "a\u{fffd}\u{fffd}b\u{fffd}\u{fffd}\u{fffd}c"
         );
     }
@@ -305,7 +318,7 @@ mod tests {
     #[test]
     fn growth_is_bounded() {
         let mut buffer = Normalised::default();
-        assert!(buffer.read("\u{fdfa}".repeat(20_000).as_bytes()).len() < MAX_NORMALISED_BYTES + 64);
+        assert!(buffer.read("\u{fdfa}".repeat(20_000).as_bytes()).bytes.len() < MAX_NORMALISED_BYTES + 64);
         assert!(buffer.cut());
         buffer.read("\u{fdfa}".as_bytes());
         assert!(!buffer.cut());
@@ -315,7 +328,7 @@ mod tests {
     fn offsets_lead_back() {
         let text = "I’m ﬁne &amp; caf\u{65}\u{301} 😀 ok";
         let mut buffer = Normalised::default();
-        let normal = buffer.read(text.as_bytes()).to_owned();
+        let normal = string(buffer.read(text.as_bytes()));
         for word in ["I", "m", "&", "caf", "😀", "ok"] {
             let at = normal.find(word).unwrap();
             let given = buffer.origin(at);

@@ -1,13 +1,16 @@
 //! The tokenizer: one pass over a normalised text.
 
 mod classes;
+mod forms;
 mod hashtag;
 pub(crate) mod known;
 mod word;
 
+use super::normalise::Normal;
 use super::{TokenKind, emoji, emoticons, register, scripts, web};
 use crate::hash;
 use classes::Classes;
+use forms::Forms;
 use known::Known;
 use std::hint::select_unpredictable;
 
@@ -83,43 +86,31 @@ const fn narrow(offset: usize) -> u32 {
     offset as u32
 }
 
-/// The tokens of a text and the buffer that holds their forms.
-///
-/// The buffer begins with the forms that are known beforehand, then the text in small letters, of which most forms are a
-/// part; those that are not follow it.
+/// The tokens of a text and their forms.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
     pub list: Vec<Token>,
-    forms: String,
+    forms: Forms,
     /// What the bytes of the text are.
     classes: Classes,
 }
 
-/// What follows the text among the forms, so that sixteen bytes can be read from each of its own.
-const PADDING: &str = "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-
 impl Tokens {
     pub fn form(&self, token: &Token) -> &str {
-        self.forms.get(token.form_start as usize..token.form_end as usize).unwrap_or_default()
+        self.forms.get(token.form_start as usize, token.form_end as usize)
     }
 
     /// Makes room for another text.
-    fn begin(&mut self, text: &str) {
+    fn begin(&mut self, text: &[u8]) {
         self.list.clear();
-        if self.forms.is_empty() {
-            self.forms.push_str(known::FORMS);
-        }
-        self.forms.truncate(known::FORMS.len());
-        self.forms.push_str(text);
-        self.forms[known::FORMS.len()..].make_ascii_lowercase();
-        self.forms.push_str(PADDING);
-        self.classes.read(text.as_bytes(), self.forms.as_bytes(), known::FORMS.len());
+        self.forms.begin(text);
+        self.classes.read(&mut self.forms.as_mut_bytes()[Forms::TEXT..]);
     }
 }
 
 /// Replaces `tokens` with those of a normalised text.
-pub(super) fn tokenize(text: &str, tokens: &mut Tokens) {
-    tokens.begin(text);
+pub(super) fn tokenize(text: Normal<'_>, tokens: &mut Tokens) {
+    tokens.begin(text.bytes);
     Tokenizer::new(text, tokens).run_through();
 }
 
@@ -128,6 +119,7 @@ const HTTP: u32 = u32::from_le_bytes(*b"http");
 const WWW: u32 = u32::from_le_bytes(*b"www.");
 
 struct Tokenizer<'t> {
+    /// The text, if it has characters beyond ASCII.
     text: &'t str,
     bytes: &'t [u8],
     /// Where the next token may begin: always a character's first byte.
@@ -141,8 +133,7 @@ struct Tokenizer<'t> {
 }
 
 impl<'t> Tokenizer<'t> {
-    fn new(text: &'t str, tokens: &'t mut Tokens) -> Self {
-        let bytes = text.as_bytes();
+    fn new(Normal { bytes, text }: Normal<'t>, tokens: &'t mut Tokens) -> Self {
         Self {
             text,
             bytes,
@@ -176,7 +167,7 @@ impl<'t> Tokenizer<'t> {
 
     fn alphanumeric(&mut self, byte: u8) {
         // What is rare is asked for in one question each, whose answer can be foreseen; a word's first letter cannot.
-        let head = register::load(self.tokens.forms.as_bytes(), known::FORMS.len() + self.at);
+        let head = register::load(self.tokens.forms.as_bytes(), Forms::TEXT + self.at);
         let [first, second, third, fourth, ..] = head.to_le_bytes();
         let four = u32::from_le_bytes([first, second, third, fourth]);
         if (four == HTTP) | (four == WWW) {
@@ -312,7 +303,7 @@ impl<'t> Tokenizer<'t> {
 
     fn emoji(&mut self) -> bool {
         let form_start = self.tokens.forms.len();
-        match emoji::read(&self.text[self.at..], &mut self.tokens.forms) {
+        match emoji::read(self.text.get(self.at..).unwrap_or_default(), &mut self.tokens.forms) {
             Some(length) => {
                 self.push(TokenKind::Emoji, form_start, self.at, TokenMarks::default());
                 self.at += length;
@@ -338,8 +329,8 @@ impl<'t> Tokenizer<'t> {
     fn cashtag(&mut self) {
         let form_start = self.tokens.forms.len();
         let length = 1 + self.run(1, |byte| byte.is_ascii_alphabetic());
-        self.tokens.forms.push_str(&self.text[self.at..self.at + length]);
-        self.tokens.forms[form_start..].make_ascii_lowercase();
+        self.tokens.forms.push_bytes(&self.bytes[self.at..self.at + length]);
+        self.tokens.forms.as_mut_bytes()[form_start..].make_ascii_lowercase();
         self.push(TokenKind::Cashtag, form_start, self.at, TokenMarks::default());
         self.at += length;
     }

@@ -162,9 +162,9 @@ pub(super) fn meaning(forms: &[u8], start: usize) -> Option<Meaning> {
 }
 
 /// Where the clitic of a folded word begins (`it's`, `we'll`); `n't` stays, for it negates with its verb.
-pub(super) fn clitic(word: &str) -> Option<usize> {
-    let at = word.rfind('\'')?;
-    (at > 0 && is_clitic(&word.as_bytes()[at + 1..])).then_some(at)
+pub(super) fn clitic(word: &[u8]) -> Option<usize> {
+    let at = word.iter().rposition(|&byte| byte == b'\'')?;
+    (at > 0 && is_clitic(&word[at + 1..])).then_some(at)
 }
 
 /// Whether what stands behind the last apostrophe of a word is a clitic.
@@ -220,10 +220,10 @@ mod tests {
 
     #[test]
     fn clitics() {
-        assert_eq!(clitic("it's"), Some(2));
-        assert_eq!(clitic("we'll"), Some(2));
-        assert_eq!(clitic("don't"), None);
-        assert_eq!(clitic("'s"), None);
-        assert_eq!(clitic("plain"), None);
+        assert_eq!(clitic(b"it's"), Some(2));
+        assert_eq!(clitic(b"we'll"), Some(2));
+        assert_eq!(clitic(b"don't"), None);
+        assert_eq!(clitic(b"'s"), None);
+        assert_eq!(clitic(b"plain"), None);
     }
 }

@@ -3,10 +3,16 @@
 //! A word's end, and what is to be known of the word besides, is then read from a register: a loop over its bytes is a branch
 //! that the processor guesses wrong once a word, and the next word waits for it.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+
 use wide::u8x16;
 
 /// Bytes that are looked at together.
 const BLOCK: usize = 16;
+
+/// How many zeros a text has behind it.
+pub(super) const PADDING: usize = 3 * BLOCK;
 
 /// Sorts of bytes that there are bits for, each in a lane of sixteen bits: letters and digits, letters, capitals, and bytes that
 /// are, but for case, like each of the two before them. Letters are ASCII's.
@@ -20,7 +26,7 @@ const LANES: u64 = 0x0001_0001_0001_0001;
 pub(super) struct Classes(Vec<u64>);
 
 /// What a run of letters and digits is made of.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Run {
     /// How many bytes it has: fewer than sixteen.
     pub length: usize,
@@ -32,15 +38,11 @@ pub(super) struct Run {
 }
 
 impl Classes {
-    /// Looks at a text, of which `forms` holds from `start` on the bytes in small letters; two more stand before them, and a
-    /// block's behind them.
-    pub fn read(&mut self, text: &[u8], forms: &[u8], start: usize) {
-        let (blocks, rest) = text.as_chunks::<BLOCK>();
-        self.0.clear();
-        let (_, before) = forms.split_at_checked(start - 2).unwrap_or_default();
-        self.0.extend(blocks.iter().enumerate().map(|(at, written)| block(written, before, at * BLOCK)));
-        // A block beyond, so that there are two wherever a run begins.
-        self.0.extend([end(text, rest, before), 0]);
+    /// Gives a text small letters and looks at it. What is handed over ends with [`PADDING`] zeros that are not the text's.
+    pub fn read(&mut self, text: &mut [u8]) {
+        // Of the zeros at least one block is looked at as well, so that there are two wherever a run begins.
+        self.0.resize(2 * (text.len() / (2 * BLOCK)), 0);
+        read(text, &mut self.0);
     }
 
     /// The run at `at`, which is empty if no letter or digit stands there; `None` if it is too long.
@@ -61,36 +63,42 @@ impl Classes {
     }
 }
 
-/// The bits of the bytes of a text that fill no block, `rest`.
-fn end(text: &[u8], rest: &[u8], before: &[u8]) -> u64 {
-    let Some(last) = text.last_chunk() else {
-        let mut padded = [0; BLOCK];
-        padded[..rest.len()].copy_from_slice(rest);
-        return block(&padded, before, 0);
-    };
-    // Those of the last sixteen bytes, without the first: a copy would take longer.
-    let others = BLOCK - rest.len();
-    let own = (u64::from(u16::MAX) >> others) * LANES;
-    block(last, before, text.len() - BLOCK) >> others & own
+/// Gives so many blocks of a text small letters and takes down their bits.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+fn read(text: &mut [u8], bits: &mut [u64]) {
+    multiversion::target::match_target! {
+        "x86_64+avx2" => avx2::read(text, bits),
+        _ => anywhere(text, bits),
+    }
 }
 
-/// The bits of a block; `before` are the bytes in small letters from two before the text on, and the block begins at `at`.
+/// The same, on any processor.
+fn anywhere(text: &mut [u8], bits: &mut [u64]) {
+    let (blocks, _) = text.as_chunks_mut::<BLOCK>();
+    let mut last = [0; BLOCK];
+    for (block, bits) in blocks.iter_mut().zip(bits) {
+        let written = u8x16::new(*block);
+        let capitals = within(written, b'A', b'Z');
+        let small = written | (capitals & u8x16::splat(b'a' - b'A'));
+        *block = small.to_array();
+        let (letters, digits) = (within(small, b'a', b'z'), within(small, b'0', b'9'));
+        // The bytes that stand so many before each.
+        let before = |count: usize| {
+            let byte = |at: usize| if at < count { last[BLOCK + at - count] } else { block[at - count] };
+            u8x16::new(std::array::from_fn(byte))
+        };
+        let thirds = small.simd_eq(before(1)) & small.simd_eq(before(2));
+        let sorts: [u8x16; SORTS] = [letters | digits, letters, capitals, thirds];
+        *bits = sorts.iter().rev().fold(0, |bits, bytes| bits << BLOCK | u64::from(bytes.to_bitmask()));
+        last = *block;
+    }
+}
+
+/// Which bytes are from `first` to `last`: in one comparison, for the least of a distance and the largest is then the distance.
 #[inline]
-fn block(written: &[u8; BLOCK], before: &[u8], at: usize) -> u64 {
-    let all = before.get(at..).and_then(|bytes| bytes.first_chunk::<{ BLOCK + 2 }>());
-    let all = all.unwrap_or(&[0; BLOCK + 2]);
-    let load = |at: usize| u8x16::new(std::array::from_fn(|byte| all[at + byte]));
-    let small = load(2);
-    // A distance below 26, or 10: in one comparison, for the least of both is then the distance.
-    let within = |first: u8, most: u8| {
-        let distance = small - u8x16::splat(first);
-        distance.min(u8x16::splat(most)).simd_eq(distance)
-    };
-    let (letters, digits) = (within(b'a', 25), within(b'0', 9));
-    let capitals = !u8x16::new(*written).simd_eq(small);
-    let thirds = small.simd_eq(load(1)) & small.simd_eq(load(0));
-    let sorts: [u8x16; SORTS] = [letters | digits, letters, capitals, thirds];
-    sorts.iter().rev().fold(0, |bits, bytes| bits << BLOCK | u64::from(bytes.to_bitmask()))
+fn within(bytes: u8x16, first: u8, last: u8) -> u8x16 {
+    let distance = bytes - u8x16::splat(first);
+    distance.min(u8x16::splat(last - first)).simd_eq(distance)
 }
 
 #[cfg(test)]
@@ -102,9 +110,13 @@ mod tests {
         #[test]
         fn a_run_is_what_its_bytes_are(text in "[ -~ö]{0,80}|([aA]?|B{0,17}|[0-9]{0,9}| ){0,30}", at in 0_usize..90) {
             let text = text.as_bytes();
-            let forms = [b"--".as_slice(), &text.to_ascii_lowercase(), &[0; BLOCK]].concat();
-            let mut classes = Classes::default();
-            classes.read(text, &forms, 2);
+            let written = [text, &[0; PADDING]].concat();
+            let (mut forms, mut classes) = (written.clone(), Classes(vec![u64::MAX; 40]));
+            classes.read(&mut forms);
+            prop_assert_eq!(&forms, &written.to_ascii_lowercase());
+            let (mut anywhere_forms, mut bits) = (written.clone(), vec![u64::MAX; classes.0.len()]);
+            anywhere(&mut anywhere_forms, &mut bits);
+            prop_assert_eq!((&forms, &classes.0), (&anywhere_forms, &bits));
             let rest = text.get(at..).unwrap_or_default();
             let length = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
             match classes.run(at) {
@@ -116,7 +128,10 @@ mod tests {
                     };
                     prop_assert_eq!(run.letters, bits(&|byte| rest[byte].is_ascii_alphabetic()));
                     prop_assert_eq!(run.capitals, bits(&|byte| rest[byte].is_ascii_uppercase()));
-                    let third = |byte: usize| [forms[at + byte], forms[at + byte + 1]] == [forms[at + byte + 2]; 2];
+                    let third = |byte: usize| {
+                        let small = &forms[..at + byte + 1];
+                        matches!(*small, [.., a, b, c] if a == c && b == c)
+                    };
                     prop_assert_eq!(run.thirds, bits(&third));
                 }
             }

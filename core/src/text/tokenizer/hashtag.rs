@@ -3,7 +3,7 @@
 use super::super::{TokenKind, register, words};
 use super::classes::Run;
 use super::word::Cast;
-use super::{TokenMarks, Tokenizer, known};
+use super::{Forms, TokenMarks, Tokenizer};
 use crate::hash;
 
 impl Tokenizer<'_> {
@@ -31,7 +31,7 @@ impl Tokenizer<'_> {
             return false;
         }
         let forms = self.tokens.forms.as_bytes();
-        let hash = hash::token_within(forms, known::FORMS.len() + tag, length + 1);
+        let hash = hash::token_within(forms, Forms::TEXT + tag, length + 1);
         self.file(TokenKind::Hashtag, hash, TokenMarks::default(), tag, length + 1);
         // Where a word begins, a bit each: what `first_part` asks of one character after the other.
         let small = letters & !capitals;
@@ -51,7 +51,7 @@ impl Tokenizer<'_> {
     /// The part of a hashtag that is the next `length` letters, unless it means something.
     fn plain_part(&mut self, length: usize) -> bool {
         let forms = self.tokens.forms.as_bytes();
-        let form_start = known::FORMS.len() + self.at;
+        let form_start = Forms::TEXT + self.at;
         let key = register::first(register::load(forms, form_start), length);
         if length <= 8 && words::meaning_of_key(key).is_some() {
             return false;
@@ -97,8 +97,8 @@ impl Tokenizer<'_> {
 
     /// The next word of a hashtag that ends at `end`.
     fn hashtag_part(&mut self, end: usize) {
-        let (text, start) = (self.text, self.at);
-        let tag = &text[start..end];
+        let (bytes, start) = (self.bytes, self.at);
+        let tag = str::from_utf8(&bytes[start..end]).unwrap_or_default();
         if tag.starts_with('_') {
             self.at += 1;
             return;

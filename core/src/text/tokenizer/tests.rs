@@ -1,5 +1,6 @@
 //! What the tokenizer sees: one table of texts and their tokens.
 
+use super::super::normalise::Normal;
 use super::super::{Text, Tokenized};
 use super::{Token, TokenKind, TokenMarks, Tokenizer, Tokens};
 use proptest::prelude::*;
@@ -102,8 +103,8 @@ proptest! {
     ) {
         let read = |no_word_is_plain| {
             let mut tokens = Tokens::default();
-            tokens.begin(&text);
-            let mut tokenizer = Tokenizer::new(&text, &mut tokens);
+            tokens.begin(text.as_bytes());
+            let mut tokenizer = Tokenizer::new(Normal { bytes: text.as_bytes(), text: &text }, &mut tokens);
             tokenizer.no_word_is_plain = no_word_is_plain;
             tokenizer.run_through();
             let said = |token: &Token| {

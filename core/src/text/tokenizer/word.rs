@@ -4,7 +4,7 @@ use super::super::register;
 use super::super::words::{self, Meaning};
 use super::super::{TokenKind, scripts, web};
 use super::classes::Run;
-use super::{Known, Token, TokenMarks, Tokenizer, known, narrow, unit};
+use super::{Forms, Known, Token, TokenMarks, Tokenizer, known, narrow, unit};
 use crate::hash;
 
 /// Words that a negation reaches, clause ends apart.
@@ -41,7 +41,7 @@ impl Tokenizer<'_> {
         if matches!(next, b'.' | b'@') && self.address(length) {
             return true;
         }
-        let form_start = known::FORMS.len() + self.at;
+        let form_start = Forms::TEXT + self.at;
         let (hash, meaning) = if length < 8 {
             let key = register::first(head, length);
             (hash::short(key, length), words::meaning_of_key(key))
@@ -73,7 +73,7 @@ impl Tokenizer<'_> {
         if !short || next >= 0x80 || matches!(next, b'\'' | b'.' | b'@') {
             return false;
         }
-        let form_start = known::FORMS.len() + self.at;
+        let form_start = Forms::TEXT + self.at;
         let end = form_start + whole;
         let forms = self.tokens.forms.as_bytes();
         let clitic = words::is_clitic(forms.get(end - tail.length..end).unwrap_or_default());
@@ -128,7 +128,7 @@ impl Tokenizer<'_> {
         start: usize,
         length: usize,
     ) {
-        let form_start = known::FORMS.len() + start;
+        let form_start = Forms::TEXT + start;
         let (form_start, form_end) = (narrow(form_start), narrow(form_start + length));
         let (unit, start, known) = (unit(hash, marks), narrow(start), Known::NONE);
         self.tokens.list.push(Token { kind, marks, known, hash, unit, start, form_start, form_end });
@@ -210,13 +210,14 @@ impl Tokenizer<'_> {
     /// Appends a folded character unless it is the third of its like in a row: `soooo` reads as `soo`.
     pub(super) fn append(&mut self, form_start: usize, c: char, cast: &mut Cast) {
         let forms = &mut self.tokens.forms;
-        let written = &forms[form_start..];
+        let written = forms.as_bytes().get(form_start..).unwrap_or_default();
         let third = if c.is_ascii() {
             let byte = c as u8;
-            byte.is_ascii_alphabetic() && matches!(written.as_bytes(), [.., a, b] if *a == byte && *b == byte)
+            byte.is_ascii_alphabetic() && matches!(written, [.., a, b] if *a == byte && *b == byte)
         } else {
-            let mut last = written.chars().rev();
-            last.next() == Some(c) && last.next() == Some(c)
+            let mut buffer = [0; 4];
+            let like = c.encode_utf8(&mut buffer).as_bytes();
+            written.strip_suffix(like).is_some_and(|written| written.ends_with(like))
         };
         if third {
             cast.elongated = true;
@@ -266,13 +267,13 @@ impl Tokenizer<'_> {
         let marks = marks
             .with(TokenMarks::SHOUTED, cast.letters > 1 && cast.capitals == cast.letters)
             .with(TokenMarks::ELONGATED, cast.elongated);
-        match words::clitic(&self.tokens.forms[form_start..]) {
+        match words::clitic(&self.tokens.forms.as_bytes()[form_start..]) {
             None => self.file_part(form_start, start, marks),
             Some(at) => {
                 let clitic = self.tokens.forms.split_off(form_start + at);
                 self.file_part(form_start, start, marks);
                 let clitic_start = self.tokens.forms.len();
-                self.tokens.forms.push_str(&clitic);
+                self.tokens.forms.push_bytes(&clitic);
                 let offset = if shorthand || cast.elongated { start } else { self.at - clitic.len() };
                 self.push(TokenKind::Word, clitic_start, offset, TokenMarks::default());
             }
