@@ -28,7 +28,7 @@ pub use writer::Network;
 use crate::model::{self, Entry, Found, LINE, Numbers, Table};
 use crate::terms;
 use crate::text::Token;
-use sixteen::SIXTEEN;
+use sixteen::{Bias, SIXTEEN};
 use wide::f64x4;
 
 /// The algorithm's name on a card.
@@ -57,6 +57,8 @@ pub(crate) struct Buffers {
     /// Where the record of each token stands among the view's.
     places: Vec<usize>,
     pooled: Vec<f64>,
+    /// What was pooled of sixteen filters of each width, in place of `largest` and `sums`.
+    sixteen: sixteen::Pooled,
 }
 
 /// How the record of a term is found.
@@ -119,10 +121,12 @@ impl<'a> NetworkView<'a> {
 
     /// Adds what the network makes of the text that was pooled to its logits; `length` is the text's scale.
     pub fn add_to(&self, logits: &mut [f64], length: f64, buffers: &mut Buffers) {
-        let Buffers { largest, sums, pooled, .. } = buffers;
-        if sixteen::add(largest, sums, length, &self.output, logits) {
-            return;
+        if self.sixteen().is_some()
+            && let Some(logits) = logits.as_mut_array()
+        {
+            return sixteen::add(&buffers.sixteen, length, &self.output, logits);
         }
+        let Buffers { largest, sums, pooled, .. } = buffers;
         pooled.clear();
         pooled.extend(largest.iter().map(|&found| f64::from(found)));
         pooled.extend(sums.iter().map(|&sum| f64::from(sum) * length));
@@ -132,11 +136,15 @@ impl<'a> NetworkView<'a> {
 
     /// Pools what the filters find at the tokens that were located.
     pub fn pool(&self, buffers: &mut Buffers) {
-        if self.filters == SIXTEEN {
-            sixteen::pool(self, buffers);
-        } else {
-            self.pool_any(buffers);
+        match self.sixteen() {
+            Some(bias) => sixteen::pool(self.records, &buffers.places, bias, &mut buffers.sixteen),
+            None => self.pool_any(buffers),
         }
+    }
+
+    /// The bias, if there are sixteen filters of each width and three classes, which `sixteen` is written for.
+    fn sixteen(&self) -> Option<&Bias> {
+        if self.classes == 3 { self.bias.as_chunks::<SIXTEEN>().0.as_array() } else { None }
     }
 
     /// The same for any number of filters.

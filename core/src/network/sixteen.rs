@@ -3,8 +3,10 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 
-use super::{Buffers, NetworkView, PLACES, WIDTHS};
+use super::{PLACES, WIDTHS};
 use crate::model::Entry;
 
 /// Filters of a width.
@@ -13,40 +15,43 @@ pub(super) const SIXTEEN: usize = 16;
 /// What the filters of a width find.
 type Lanes = [i16; SIXTEEN];
 
-/// What they find together.
+/// The same, or what they find together.
 type Sums = [i32; SIXTEEN];
 
-/// What was pooled, a width after the other: the largest findings, and the sums.
-type Pooled = ([Lanes; WIDTHS], [Sums; WIDTHS]);
-
-/// Pools what the filters find at the tokens that were located, as the view's own pooling does.
-pub(super) fn pool(view: &NetworkView<'_>, buffers: &mut Buffers) {
-    let bias: [Lanes; WIDTHS] = std::array::from_fn(|width| lanes(&view.bias[width * SIXTEEN..]));
-    let (largest, sums) = pool_places(view.records, &buffers.places, bias);
-    buffers.largest.clear();
-    buffers.largest.extend_from_slice(largest.as_flattened());
-    buffers.sums.clear();
-    buffers.sums.extend_from_slice(sums.as_flattened());
+/// What was pooled, a width after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pooled {
+    largest: [Sums; WIDTHS],
+    sums: [Sums; WIDTHS],
 }
 
-/// Pools the records at these places.
-#[multiversion::multiversion(targets("x86_64+avx2"))]
-fn pool_places(records: &[u8], places: &[usize], bias: [Lanes; WIDTHS]) -> Pooled {
+/// What each filter starts from.
+pub(super) type Bias = [Lanes; WIDTHS];
+
+/// What the findings of four filters weigh for a class.
+type Four = [f64; 4];
+
+/// The fours of what was pooled: of the largest findings, then of the sums.
+const FOURS: usize = 2 * WIDTHS * SIXTEEN / 4;
+
+/// Pools the records at these places, as a view of any number of filters does.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+pub(super) fn pool(records: &[u8], places: &[usize], bias: &Bias, pooled: &mut Pooled) {
     multiversion::target::match_target! {
-        "x86_64+avx2" => avx2::pool_places(records, places, bias),
-        _ => pool_anywhere(records, places, bias),
+        "x86_64+avx512f+avx512bw+avx512vl" => avx512::pool(records, places, bias, pooled),
+        "x86_64+avx2" => avx2::pool(records, places, bias, pooled),
+        _ => pool_anywhere(records, places, bias, pooled),
     }
 }
 
 /// The same, on any processor.
-fn pool_anywhere(records: &[u8], places: &[usize], bias: [Lanes; WIDTHS]) -> Pooled {
+fn pool_anywhere(records: &[u8], places: &[usize], bias: &Bias, pooled: &mut Pooled) {
     // What the tokens before give to the windows of two and three that end here, and the last one to those of three that
     // end next.
     let zero = [0; SIXTEEN];
     let (mut to_two, mut to_three, mut first, mut next): (Lanes, Lanes, Lanes, Lanes) =
         (zero, zero, zero, zero);
-    let mut largest: [Lanes; WIDTHS] = [zero; WIDTHS];
-    let mut sums: [Sums; WIDTHS] = [[0; SIXTEEN]; WIDTHS];
+    let (mut largest, mut sums): (Bias, [Sums; WIDTHS]) = ([zero; WIDTHS], Default::default());
     for place in places {
         let (weights, shift) = weights(records, *place);
         let now = |at: usize| spread(&weights[at], shift);
@@ -62,40 +67,40 @@ fn pool_anywhere(records: &[u8], places: &[usize], bias: [Lanes; WIDTHS]) -> Poo
         }
         (to_two, to_three, first, next) = (now(3), now(4), next, now(5));
     }
-    (largest, sums)
+    *pooled = Pooled { largest: largest.map(|largest| largest.map(i32::from)), sums };
 }
 
-/// Adds what was pooled to the logits, as the view does with any number of filters and classes; false if there are not sixteen
-/// filters of each width and three classes. Numbers that are known beforehand make the products a straight line, and let the
-/// classes' sums be made side by side.
-#[multiversion::multiversion(targets("x86_64+avx2"))]
-pub(super) fn add(largest: &[i16], sums: &[i32], length: f64, output: &[f64], logits: &mut [f64]) -> bool {
-    const POOLED: usize = WIDTHS * SIXTEEN;
-    const FOURS: usize = 2 * POOLED / 4;
-    let (Some(largest), Some(sums)) = (largest.as_array::<POOLED>(), sums.as_array::<POOLED>()) else {
-        return false;
-    };
-    let (fours, _) = output.as_chunks::<4>();
-    let (Some([first, second, third]), Some(logits)) =
-        (fours.as_chunks::<FOURS>().0.as_array(), logits.as_mut_array::<3>())
-    else {
-        return false;
-    };
-    let pooled = [largest.map(f64::from), sums.map(|sum| f64::from(sum) * length)];
-    let (pooled, _) = pooled.as_flattened().as_chunks::<4>();
-    let mut parts = [[0.0; 4]; 3];
-    for at in 0..FOURS {
-        for (parts, weights) in parts.iter_mut().zip([first, second, third]) {
-            for part in 0..4 {
-                parts[part] += pooled[at][part] * weights[at][part];
-            }
-        }
-    }
-    // As numbers of their own: else the compiler pairs them up in each step, for the sake of this one.
-    for (logit, parts) in logits.iter_mut().zip(std::hint::black_box(parts)) {
+/// Adds what was pooled to the logits, as a view of any number of filters and classes does; `output` is what it weighs for each
+/// class. Numbers that are known beforehand make the products a straight line, and let the classes' sums be made side by side.
+pub(super) fn add(pooled: &Pooled, length: f64, output: &[f64], logits: &mut [f64; 3]) {
+    let fours = output.as_chunks().0.as_chunks().0;
+    let Some(weights) = fours.first_chunk() else { return };
+    let parts = add_parts(pooled, length, weights);
+    for (logit, parts) in logits.iter_mut().zip(parts) {
         *logit += (parts[0] + parts[1]) + (parts[2] + parts[3]);
     }
-    true
+}
+
+/// What is added to each class, in four parts.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+fn add_parts(pooled: &Pooled, length: f64, weights: &[[Four; FOURS]; 3]) -> [Four; 3] {
+    multiversion::target::match_target! {
+        "x86_64+avx2" => avx2::add_parts(pooled, length, weights),
+        _ => add_parts_anywhere(pooled, length, weights),
+    }
+}
+
+/// The same, on any processor.
+fn add_parts_anywhere(pooled: &Pooled, length: f64, weights: &[[Four; FOURS]; 3]) -> [Four; 3] {
+    let largest = pooled.largest.as_flattened().iter().map(|&largest| f64::from(largest));
+    let sums = pooled.sums.as_flattened().iter().map(|&sum| f64::from(sum) * length);
+    let mut parts = [[0.0; 4]; 3];
+    for (at, pooled) in largest.chain(sums).enumerate() {
+        for (parts, weights) in parts.iter_mut().zip(weights) {
+            parts[at % 4] += pooled * weights[at / 4][at % 4];
+        }
+    }
+    parts
 }
 
 #[inline(always)]
@@ -118,15 +123,9 @@ fn spread(bytes: &[u8; SIXTEEN], shift: u8) -> Lanes {
     std::array::from_fn(|lane| i16::from(bytes[lane].cast_signed()) << (shift & 15))
 }
 
-/// The first sixteen of the numbers.
-#[inline(always)]
-fn lanes(numbers: &[i16]) -> Lanes {
-    numbers.first_chunk().copied().unwrap_or([0; SIXTEEN])
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::{Network, dot};
+    use super::super::{Buffers, Network, NetworkView, dot};
     use super::*;
     use crate::model::Table;
     use crate::text::{Text, Tokenized};
@@ -134,7 +133,7 @@ mod tests {
 
     #[test]
     fn it_pools_as_any_number_of_filters_is_pooled() {
-        let numbers = |seed: u8, count: u8| {
+        let numbers = |seed: u8, count: u16| {
             (0..count).map(|at| libm::sinf(f32::from(seed) + 7.0 * f32::from(at))).collect()
         };
         let token = |seed: u8| (crate::hash::token(&[b'a' + seed]), numbers(seed, 96));
@@ -144,38 +143,52 @@ mod tests {
             tokens: (0..9).map(token).chain([(crate::hash::token(b"z"), vec![3.0; 96])]).collect(),
             unknown: numbers(100, 96),
             bias: numbers(101, 48),
-            output: numbers(102, 192),
+            output: numbers(102, 96 * 3),
         };
         let (table, bytes) = network.write(&Table::new(&[0; 256], 4, 3).unwrap()).unwrap();
         let linear = Table::new(&table, 4, 3).unwrap();
-        let view = NetworkView::new(&bytes, 2, &linear).unwrap();
+        let view = NetworkView::new(&bytes, 3, &linear).unwrap();
         let (mut text, mut buffers) = (Tokenized::default(), Buffers::default());
         for words in ["", "a", "a z", "q r s", "a b c d", "z z z z z", "a b q c d z e f g h i z z q a b z a"]
         {
             text.read(&Text::from(words));
             view.locate(&linear, text.tokens(), &mut buffers);
             view.pool_any(&mut buffers);
-            let wanted = (buffers.largest.clone(), buffers.sums.clone());
-            pool(&view, &mut buffers);
-            assert_eq!((&buffers.largest, &buffers.sums), (&wanted.0, &wanted.1), "{words:?}");
+            pool(view.records, &buffers.places, view.sixteen().unwrap(), &mut buffers.sixteen);
+            let Pooled { largest, sums } = &buffers.sixteen;
+            let wanted: Vec<i32> = buffers.largest.iter().map(|&largest| largest.into()).collect();
+            assert_eq!(largest.as_flattened(), wanted, "{words:?}");
+            assert_eq!(sums.as_flattened(), buffers.sums, "{words:?}");
+        }
+    }
+
+    /// What a processor with AVX2 and no more takes.
+    #[multiversion::multiversion(targets("x86_64+avx2"))]
+    fn pool_with_avx2(records: &[u8], places: &[usize], bias: &Bias, pooled: &mut Pooled) {
+        multiversion::target::match_target! {
+            "x86_64+avx2" => avx2::pool(records, places, bias, pooled),
+            _ => pool_anywhere(records, places, bias, pooled),
         }
     }
 
     proptest! {
         #[test]
         fn it_adds_the_bits_that_any_number_of_classes_adds(
-            largest in prop::collection::vec(any::<i16>(), 48),
-            sums in prop::collection::vec(any::<i32>(), 48),
+            largest in prop::array::uniform3(prop::array::uniform16(any::<i16>().prop_map(i32::from))),
+            sums in prop::array::uniform3(prop::array::uniform16(any::<i32>())),
             output in prop::collection::vec(-1.0..1.0_f64, 288),
             length in 0.01..1.0_f64,
         ) {
+            let (pooled, bits) = (Pooled { largest, sums }, |logits: [f64; 3]| logits.map(f64::to_bits));
             let mut logits = [0.5, -0.25, 2.0];
-            prop_assert!(add(&largest, &sums, length, &output, &mut logits));
-            let sums = sums.iter().map(|&sum| f64::from(sum) * length);
-            let pooled: Vec<f64> = largest.iter().map(|&found| f64::from(found)).chain(sums).collect();
-            let wanted = [0.5, -0.25, 2.0].into_iter().zip(output.chunks_exact(96));
-            let wanted: Vec<u64> = wanted.map(|(logit, weights)| (logit + dot(&pooled, weights)).to_bits()).collect();
-            prop_assert_eq!(logits.map(f64::to_bits).to_vec(), wanted);
+            add(&pooled, length, &output, &mut logits);
+            let sums = sums.as_flattened().iter().map(|&sum| f64::from(sum) * length);
+            let findings: Vec<f64> = largest.as_flattened().iter().map(|&found| f64::from(found)).chain(sums).collect();
+            let mut wanted = [0.5, -0.25, 2.0];
+            wanted.iter_mut().zip(output.chunks_exact(96)).for_each(|(logit, weights)| *logit += dot(&findings, weights));
+            prop_assert_eq!(bits(logits), bits(wanted));
+            let weights = output.as_chunks().0.as_chunks().0.first_chunk().unwrap();
+            prop_assert_eq!(add_parts(&pooled, length, weights), add_parts_anywhere(&pooled, length, weights));
         }
 
         #[test]
@@ -184,7 +197,13 @@ mod tests {
             places in prop::collection::vec(0_usize..700, 0..40),
             bias in prop::array::uniform3(prop::array::uniform16(any::<i16>())),
         ) {
-            prop_assert_eq!(pool_places(&records, &places, bias), pool_anywhere(&records, &places, bias));
+            let pooled = |pool: fn(&[u8], &[usize], &Bias, &mut Pooled)| {
+                let mut pooled = Pooled::default();
+                pool(&records, &places, &bias, &mut pooled);
+                pooled
+            };
+            prop_assert_eq!(pooled(pool), pooled(pool_anywhere));
+            prop_assert_eq!(pooled(pool_with_avx2), pooled(pool_anywhere));
         }
     }
 }
