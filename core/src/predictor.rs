@@ -283,10 +283,11 @@ impl<'a> Predictor<'a> {
         gathered.find_words(lines, text.tokens());
         view.into_iter()
             .for_each(|view| view.locate_found(text.tokens(), gathered.found(text.tokens()), network));
-        gathered.weigh_words(text.tokens(), sums, &mut tally);
-        gathered.pairs(lines, text, grams, sums);
+        gathered.weigh_words(text.tokens(), &mut tally);
+        gathered.pairs(lines, text, grams);
         view.into_iter().for_each(|view| view.pool(network));
-        gathered.triples(lines, sums);
+        gathered.triples(lines);
+        gathered.add_up(sums);
         tally
     }
 

@@ -17,9 +17,11 @@ use crate::text::{Token, TokenMarks, Tokenized};
 pub(super) struct Gathered {
     /// The pairs that end with each token.
     pairs: Vec<u64>,
-    /// The terms of one sort after another, and their records. Of these lists, a text's part is the beginning.
+    /// The terms of one sort after another, each in the place of those before; their records, one sort behind the other, and how
+    /// many these are so far. Of these lists, a text's part is the beginning.
     hashes: Vec<u64>,
     records: Vec<Record>,
+    taken: usize,
     /// What was found of each word, and whether a known n-gram may begin with it.
     found: Vec<Found>,
     left: Vec<bool>,
@@ -121,11 +123,11 @@ impl Gathered {
         let negated = self.negated.as_slice();
         let hashes = room(&mut self.hashes, tokens.len() + negated.len());
         hashes[tokens.len()..].iter_mut().zip(negated).for_each(|(hash, &at)| *hash = tokens[at].hash);
-        lines.find_all(hashes, room(&mut self.found, hashes.len()), |found| found);
+        lines.find_all(hashes, room(&mut self.found, hashes.len()));
     }
 
-    /// Adds up the words, and takes down what they ask for.
-    pub fn weigh_words(&mut self, tokens: &[Token], sums: &mut [i64; 3], tally: &mut Tally) {
+    /// Takes the words' records, and takes down what they ask for.
+    pub fn weigh_words(&mut self, tokens: &[Token], tally: &mut Tally) {
         let Self { found, records, left, unknown, weighed, negated, .. } = self;
         let (mut unknown, mut weighing) = (unknown.begin(tokens.len()), weighed.begin(tokens.len()));
         let (left, records) = (room(left, tokens.len()), room(records, tokens.len()));
@@ -147,11 +149,11 @@ impl Gathered {
         for (&at, plain) in negated.as_slice().iter().zip(&found[tokens.len()..]) {
             left[at] = plain.record.is_left();
         }
-        Record::add_all(records, sums);
+        self.taken = tokens.len();
     }
 
-    /// Adds up the pairs, and the character n-grams of words that are not known.
-    pub fn pairs(&mut self, lines: Lines<'_>, text: &Tokenized, grams: &mut GramBuffer, sums: &mut [i64; 3]) {
+    /// Takes the records of the pairs, and of the character n-grams of words that are not known.
+    pub fn pairs(&mut self, lines: Lines<'_>, text: &Tokenized, grams: &mut GramBuffer) {
         let mut count = self.list_pairs(text.tokens().len());
         for &token in self.unknown.as_slice() {
             let hashes = grams.read(text.form(&text.tokens()[token]));
@@ -159,20 +161,26 @@ impl Gathered {
             room(&mut self.hashes, count + hashes.len())[count..].copy_from_slice(hashes);
             count += hashes.len();
         }
-        self.look_up(lines, count, sums);
+        self.look_up(lines, count);
         self.list_triples(lines, text.tokens());
     }
 
-    /// Adds up the triples.
-    pub fn triples(&mut self, lines: Lines<'_>, sums: &mut [i64; 3]) {
-        self.look_up(lines, self.going_on.length, sums);
+    /// Takes the records of the triples.
+    pub fn triples(&mut self, lines: Lines<'_>) {
+        self.look_up(lines, self.going_on.length);
     }
 
-    /// Finds the records of the first `count` terms that are listed, and adds them up.
-    fn look_up(&mut self, lines: Lines<'_>, count: usize, sums: &mut [i64; 3]) {
-        let (hashes, records) = (&self.hashes[..count], room(&mut self.records, count));
-        lines.find_all(hashes, records, |found| found.record);
-        Record::add_all(records, sums);
+    /// Takes the records of the first `count` terms that are listed.
+    fn look_up(&mut self, lines: Lines<'_>, count: usize) {
+        let (hashes, all) = (&self.hashes[..count], self.taken + count);
+        let records = room(&mut self.records, all);
+        lines.find_records(hashes, &mut records[self.taken..]);
+        self.taken = all;
+    }
+
+    /// Adds up all records that were taken: once, for where a loop ends is guessed wrong.
+    pub fn add_up(&mut self, sums: &mut [i64; 3]) {
+        Record::add_all(room(&mut self.records, self.taken), sums);
     }
 
     /// Takes down the pairs whose first token may begin one; how many there are.
@@ -191,7 +199,8 @@ impl Gathered {
     /// Takes down the triples that begin with a known pair which may begin one.
     fn list_triples(&mut self, lines: Lines<'_>, tokens: &[Token]) {
         let third = tokens.get(2..).unwrap_or_default();
-        let pairs = self.firsts.as_slice().iter().zip(&self.records);
+        // The words' records are before theirs.
+        let pairs = self.firsts.as_slice().iter().zip(&self.records[tokens.len()..]);
         self.going_on.fill(pairs.map(|(&at, record)| record.is_left() & (at < third.len())));
         for (triple, &pair) in self.going_on.as_slice().iter().enumerate() {
             let hash = hash::joint(self.hashes[pair], third[self.firsts.tokens[pair]].hash);

@@ -4,6 +4,9 @@
 //! instructions do. So every term is answered by the same instructions. The few whose bucket is full, and may be in the next, are
 //! noted and looked for afterwards. That also lets the reads of memory of neighbouring terms overlap.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
 use super::{
     FINGERPRINTS, HIDDEN, LEFT, LEXICON, LEXICON_VALUES, LINE, SHIFT, SLOTS, Table, fetch, first_match,
     matches, place,
@@ -101,42 +104,52 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Finds the term of each hash; `take` says what is kept of it in `kept`, which is as long.
-    #[inline]
-    pub fn find_all<T>(self, hashes: &[u64], kept: &mut [T], take: impl Fn(Found) -> T) {
-        // Which are to be looked for in the next bucket, a bit each, the last one's the lowest.
-        for (hashes, kept) in hashes.chunks(BITS).zip(kept.chunks_mut(BITS)) {
+    /// Finds the term of each hash; `found` is as long.
+    pub fn find_all(self, hashes: &[u64], found: &mut [Found]) {
+        find_all(self, hashes, found);
+    }
+
+    /// Finds the record of each hash's term; `records` is as long.
+    pub fn find_records(self, hashes: &[u64], records: &mut [Record]) {
+        find_records(self, hashes, records);
+    }
+
+    /// Finds the term of each hash; `look` looks into a bucket, and `take` says what is kept in `kept`, which is as long. (Always
+    /// inlined, it and what it calls, so that it may use the instructions that its caller may.)
+    #[inline(always)]
+    fn find_each<T>(
+        self,
+        hashes: &[u64],
+        kept: &mut [T],
+        look: impl Fn(&Line, u32) -> Slot,
+        take: impl Fn(Found) -> T,
+    ) {
+        let (mut hashes, mut kept) = (hashes, &mut kept[..hashes.len()]);
+        while !hashes.is_empty() {
+            let (first, first_kept);
+            (first, hashes) = hashes.split_at(hashes.len().min(BITS));
+            (first_kept, kept) = kept.split_at_mut(first.len());
+            // Which are to be looked for in the next bucket, a bit each, the last one's the lowest.
             let mut spilled = 0_u64;
-            for (hash, kept) in hashes.iter().zip(&mut *kept) {
-                let (found, spills) = self.look(place(*hash, self.0.len()));
-                *kept = take(found);
-                spilled = spilled << 1 | u64::from(spills);
+            for (hash, kept) in first.iter().zip(&mut *first_kept) {
+                let (bucket, fingerprint) = place(*hash, self.0.len());
+                let line = self.line(bucket);
+                let slot = look(line, fingerprint);
+                *kept = take(Found::in_slot(bucket, slot));
+                spilled = spilled << 1 | u64::from(!slot.hit & is_full(line));
             }
             while spilled != 0 {
-                let at = hashes.len() - 1 - spilled.trailing_zeros() as usize;
-                kept[at] = take(self.find_spilled(hashes[at]));
+                let at = first.len() - 1 - spilled.trailing_zeros() as usize;
+                first_kept[at] = take(self.find_spilled(first[at]));
                 spilled &= spilled - 1;
             }
         }
     }
 
-    /// What a bucket says of a fingerprint, and whether the next has to be asked.
-    #[inline]
-    fn look(self, (bucket, fingerprint): (usize, u32)) -> (Found, bool) {
-        let line: &Line = self.0.get(bucket).unwrap_or(&NOTHING);
-        let (numbers, _) = line.as_chunks::<4>();
-        let fingerprints = line.first_chunk().unwrap_or(&[0; FINGERPRINTS]);
-        let hits = matches(fingerprints, fingerprint);
-        let (hit, full) = (hits != 0, fingerprints.last_chunk() != Some(&[0; 4]));
-        let slot = first_match(hits);
-        let record = numbers[SLOTS + slot];
-        let known = hit & (record[0] != HIDDEN);
-        let found = Found {
-            record: Record(select_unpredictable(known, u32::from_le_bytes(record), 0)),
-            known,
-            slot: select_unpredictable(hit, bucket * SLOTS + slot, Found::NOWHERE),
-        };
-        (found, !hit & full)
+    /// A bucket.
+    #[inline(always)]
+    fn line(self, bucket: usize) -> &'a Line {
+        self.0.get(bucket).unwrap_or(&NOTHING)
     }
 
     /// What the buckets behind a term's own say of it. Damaged bytes without a free slot end after one round.
@@ -144,12 +157,56 @@ impl<'a> Lines<'a> {
     fn find_spilled(self, hash: u64) -> Found {
         let (full, fingerprint) = place(hash, self.0.len());
         for bucket in (full + 1..self.0.len()).chain(0..full) {
-            let (found, spills) = self.look((bucket, fingerprint));
-            if !spills {
-                return found;
+            let line = self.line(bucket);
+            let slot = look(line, fingerprint);
+            if slot.hit | !is_full(line) {
+                return Found::in_slot(bucket, slot);
             }
         }
         Found::NOTHING
+    }
+}
+
+/// What a bucket says of a fingerprint.
+#[derive(Clone, Copy)]
+struct Slot {
+    /// Whether it is there; else what follows says nothing.
+    hit: bool,
+    /// In which of the bucket's slots, and the record there.
+    slot: usize,
+    record: u32,
+}
+
+/// Looks for a fingerprint in a bucket.
+#[inline(always)]
+fn look(line: &Line, fingerprint: u32) -> Slot {
+    let (numbers, _) = line.as_chunks::<4>();
+    let hits = matches(line.first_chunk().unwrap_or(&[0; FINGERPRINTS]), fingerprint);
+    let slot = first_match(hits);
+    Slot { hit: hits != 0, slot, record: u32::from_le_bytes(numbers[SLOTS + slot]) }
+}
+
+/// Whether a bucket has no free slot, so that a term which is not there may be in the next.
+#[inline(always)]
+fn is_full(line: &Line) -> bool {
+    line.first_chunk::<FINGERPRINTS>().and_then(|fingerprints| fingerprints.last_chunk()) != Some(&[0; 4])
+}
+
+/// As [`Lines::find_all`].
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl"))]
+fn find_all(lines: Lines<'_>, hashes: &[u64], found: &mut [Found]) {
+    multiversion::target::match_target! {
+        "x86_64+avx512f+avx512vl" => avx512::find_all(lines, hashes, found),
+        _ => lines.find_each(hashes, found, look, |found| found),
+    }
+}
+
+/// As [`Lines::find_records`].
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl"))]
+fn find_records(lines: Lines<'_>, hashes: &[u64], records: &mut [Record]) {
+    multiversion::target::match_target! {
+        "x86_64+avx512f+avx512vl" => avx512::find_records(lines, hashes, records),
+        _ => lines.find_each(hashes, records, look, |found| found.record),
     }
 }
 
@@ -168,6 +225,18 @@ impl Found {
     pub const NOWHERE: usize = usize::MAX;
     /// Nothing.
     const NOTHING: Self = Self { record: Record(0), known: false, slot: Self::NOWHERE };
+
+    /// What a slot of a bucket holds.
+    #[inline(always)]
+    fn in_slot(bucket: usize, Slot { hit, slot, record }: Slot) -> Self {
+        let [first, ..] = record.to_le_bytes();
+        let known = hit & (first != HIDDEN);
+        Self {
+            record: Record(select_unpredictable(known, record, 0)),
+            known,
+            slot: select_unpredictable(hit, bucket * SLOTS + slot, Self::NOWHERE),
+        }
+    }
 
     /// A term of which no more is known than its slot.
     pub fn at(slot: Option<usize>) -> Self {
@@ -202,8 +271,15 @@ mod tests {
             let (bytes, buckets) = table.finish();
             let table = Table::new(&bytes, buckets, 3).unwrap();
             let hashes: Vec<u64> = (0..2 * terms).map(hash).collect();
-            let mut found = vec![None; hashes.len()];
-            table.lines().find_all(&hashes, &mut found, Some);
+            let lines = table.lines();
+            let (mut found, mut anywhere) =
+                (vec![Found::default(); hashes.len()], vec![Found::default(); hashes.len()]);
+            lines.find_all(&hashes, &mut found);
+            lines.find_each(&hashes, &mut anywhere, look, |found| found);
+            assert_eq!(found, anywhere);
+            let mut records = vec![Record::default(); hashes.len()];
+            lines.find_records(&hashes, &mut records);
+            assert!(found.iter().map(|found| found.record).eq(records));
             for (hash, found) in hashes.iter().zip(found) {
                 let (slot, entry) = (table.slot(*hash), table.get(*hash));
                 let record = entry.map_or([0; 4], |entry| entry.record().try_into().unwrap());
@@ -212,7 +288,7 @@ mod tests {
                     known: slot.is_some(),
                     slot: slot.unwrap_or(Found::NOWHERE),
                 };
-                assert_eq!(found, Some(wanted));
+                assert_eq!(found, wanted);
             }
         }
     }
@@ -224,7 +300,7 @@ mod tests {
             let bytes = line.repeat(buckets);
             let table = Table::new(&bytes, buckets, 3).unwrap();
             let mut found = [Found::default(); 3];
-            table.lines().find_all(&[99, 3, u64::MAX], &mut found, |found| found);
+            table.lines().find_all(&[99, 3, u64::MAX], &mut found);
             let [first, known, last] = found;
             assert_eq!((first, known.slot, last), (Found::NOTHING, 2, Found::NOTHING));
         }
