@@ -127,7 +127,7 @@ fn saturate(count: u32, half: f64) -> f64 {
 
 /// 1 for true.
 fn indicator(condition: bool) -> f64 {
-    f64::from(u8::from(condition))
+    select_unpredictable(condition, 1.0, 0.0)
 }
 
 impl Shape {
