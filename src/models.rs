@@ -172,8 +172,12 @@ impl Model {
     /// The model that scores where none is named.
     pub fn by_setting() -> Result<ModelRef> {
         settings::with_default_model(|name| {
-            let reference = text::string(name);
-            Self::by_name(&reference).map_err(|failure| failure.of_default_model())
+            // What ships has plain names, the same in every encoding, and is found without taking the name apart: a row's cost counts.
+            let found = match Shipped::newest(name.to_bytes()) {
+                Some(shipped) => shipped.open().map(ModelRef::Shipped),
+                None => Self::by_name(&text::string(name)),
+            };
+            found.map_err(Failure::of_default_model)
         })
     }
 
@@ -329,8 +333,8 @@ impl Shipped {
         self.model.get_or_init(|| Model::open(self.bytes)).as_ref().map_err(Failure::clone)
     }
 
-    fn newest(name: &str) -> Option<&'static Self> {
-        SHIPPED.iter().rev().find(|shipped| shipped.name == name)
+    fn newest(name: &[u8]) -> Option<&'static Self> {
+        SHIPPED.iter().rev().find(|shipped| shipped.name.as_bytes() == name)
     }
 }
 
@@ -341,7 +345,7 @@ pub fn shipped() -> Result<Vec<&'static Model>> {
 
 /// Whether a model of this name ships.
 pub fn ships(name: &str) -> bool {
-    Shipped::newest(name).is_some()
+    Shipped::newest(name.as_bytes()).is_some()
 }
 
 /// A model as a user names it.
@@ -367,11 +371,12 @@ impl<'a> Reference<'a> {
     /// nothing in the registry has one of them.
     fn find(&self, written: &str) -> Result<ModelRef> {
         if self.name == AUTO && self.number.is_none() {
-            let newest =
-                |name: &str| Shipped::newest(name).ok_or_else(|| Failure::unknown_model(Shown(name)))?.open();
+            let newest = |name: &str| {
+                Shipped::newest(name.as_bytes()).ok_or_else(|| Failure::unknown_model(Shown(name)))?.open()
+            };
             return Ok(ModelRef::Auto { english: newest("english")?, others: newest("multilingual")? });
         }
-        let Some(newest) = Shipped::newest(self.name) else {
+        let Some(newest) = Shipped::newest(self.name.as_bytes()) else {
             return cache::find(self, written).map(ModelRef::Trained);
         };
         let Some(number) = self.number else { return newest.open().map(ModelRef::Shipped) };
