@@ -4,7 +4,7 @@ pub(super) mod counting;
 mod index;
 
 use crate::terms;
-use crate::text::{Text, TokenMarks, Tokenized};
+use crate::text::{Text, Token, TokenMarks, Tokenized};
 use crate::{Result, hash};
 use counting::Counts;
 pub(crate) use index::Index;
@@ -218,16 +218,19 @@ impl Reader {
         }
     }
 
-    /// The tokens of the last text that are read by their character n-grams too: hash and form.
-    pub fn read_by_grams(&self) -> impl Iterator<Item = (u64, &str)> {
-        let tokens = self.text.tokens().iter().filter(|token| terms::has_grams(token));
-        tokens.map(|token| (token.hash, self.text.form(token)))
+    /// The tokens of the last text that are read by their character n-grams too.
+    pub fn read_by_grams(&self) -> impl Iterator<Item = &Token> {
+        self.text.tokens().iter().filter(|token| terms::has_grams(token))
     }
 
-    /// The spelled tokens of the last text: hash, form, and whether they are read by their character n-grams too.
-    pub fn words(&self) -> impl Iterator<Item = (u64, &str, bool)> {
-        let words = self.text.tokens().iter().filter(|token| terms::is_spelled(token));
-        words.map(|token| (token.hash, self.text.form(token), terms::has_grams(token)))
+    /// The spelled tokens of the last text.
+    pub fn words(&self) -> impl Iterator<Item = &Token> {
+        self.text.tokens().iter().filter(|token| terms::is_spelled(token))
+    }
+
+    /// What a token of the last text reads as. It takes some time: most have been seen before, and are known by their hash.
+    pub fn form(&self, token: &Token) -> &str {
+        self.text.form(token)
     }
 
     /// The hashes of the last text's tokens, negation left aside.
@@ -242,6 +245,6 @@ impl Reader {
 }
 
 /// Whether a token stands under negation.
-pub(crate) fn is_negated(token: &crate::text::Token) -> bool {
+pub(crate) fn is_negated(token: &Token) -> bool {
     token.marks.has(TokenMarks::NEGATED)
 }

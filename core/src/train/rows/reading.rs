@@ -4,7 +4,7 @@ use super::{Rows, STRIDE, renumber};
 use crate::Result;
 use crate::predictor::length_scale;
 use crate::shape::{SHAPES, Shape};
-use crate::terms::GramBuffer;
+use crate::terms::{self, GramBuffer};
 use crate::train::lexicon::{Lexicon, lexicon_value};
 use crate::train::memory::map_size;
 use crate::train::vocabulary::counting::{Counter, Sketch};
@@ -110,11 +110,12 @@ impl<'l> Draft<'l> {
                 self.lefts[place as usize] = left;
             }
         }
-        for (hash, form, named) in reader.words() {
-            if self.kept.chars && named {
-                self.add_word(hash, form);
+        for token in reader.words() {
+            let hash = token.hash;
+            if self.kept.chars && terms::has_grams(token) {
+                self.add_word(hash, || reader.form(token));
             } else if !self.named.contains_key(&hash) && self.others.insert(hash, 0).is_none() {
-                self.forms.push_str(if self.kept.chars { form } else { "" });
+                self.forms.push_str(if self.kept.chars { reader.form(token) } else { "" });
                 self.form_ends.push((hash, self.forms.len()));
             }
         }
@@ -126,12 +127,12 @@ impl<'l> Draft<'l> {
     }
 
     /// Counts the character n-grams of a word and takes the word down.
-    fn add_word(&mut self, hash: u64, form: &str) {
+    fn add_word<'f>(&mut self, hash: u64, form: impl FnOnce() -> &'f str) {
         let (counter, rows) = (&mut self.counter, &mut self.rows);
         let word = *self.named.entry(hash).or_insert_with(|| {
             let sort = TermSort::Gram;
             let place = |&gram: &u64| counter.may_keep(gram, sort).then(|| counter.place(gram, sort));
-            number(rows.words.add(hash, self.grams.read(form).iter().filter_map(place)))
+            number(rows.words.add(hash, self.grams.read(form()).iter().filter_map(place)))
         });
         rows.words.grams(word as usize).iter().for_each(|&place| counter.count(place));
         rows.ids.push(NO_TERM - 1 - word);

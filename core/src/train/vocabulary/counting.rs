@@ -59,9 +59,9 @@ impl Sketch {
             if !kept.chars {
                 continue;
             }
-            for (hash, form) in reader.read_by_grams() {
-                let place = *places.entry(hash).or_insert_with(|| {
-                    forms.push_str(form);
+            for token in reader.read_by_grams() {
+                let place = *places.entry(token.hash).or_insert_with(|| {
+                    forms.push_str(reader.form(token));
                     words.push((forms.len(), 0));
                     number(words.len() - 1)
                 });
