@@ -79,7 +79,7 @@ pub fn measure_training(stage: &mut Stage) -> Result<()> {
     let (mut each, mut most, mut limit) = (Vec::new(), Vec::new(), 1_024);
     for rows in ROWS.iter().chain(many) {
         resample(&mut stage.client, *rows)?;
-        let rounds = if *rows < 100_000 { stage.settings.few_rounds() } else { 1 };
+        let rounds = if *rows < 1_000_000 { stage.settings.few_rounds() } else { 1 };
         let mut trained = Vec::new();
         for _ in 0..rounds {
             trained.push(train(stage, *rows, &mut limit)?);
