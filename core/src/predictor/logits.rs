@@ -1,7 +1,6 @@
 //! From what a text's terms add up to, to the probabilities of its classes.
 
 use crate::shape::Shape;
-use std::hint::select_unpredictable;
 
 /// Adds what a text's shape says: features x classes weights.
 pub(super) fn add_shape(logits: &mut [f64], shape: &Shape, weights: &[f64]) {
@@ -39,13 +38,13 @@ pub(super) fn to_float(sum: i64) -> f64 {
 /// Turns logits into probabilities in place; the first largest one's index. The exponential is the portable one, so
 /// that a score frozen in an index on one machine is the same on another.
 pub(crate) fn softmax(logits: &mut [f64]) -> usize {
-    let (mut best, mut highest) = (0, logits.first().copied().unwrap_or_default());
+    let mut best = 0;
     for (at, logit) in logits.iter().enumerate() {
-        // Which class it is cannot be foreseen.
-        let higher = *logit > highest;
-        (best, highest) =
-            (select_unpredictable(higher, at, best), select_unpredictable(higher, *logit, highest));
+        if *logit > logits[best] {
+            best = at;
+        }
     }
+    let highest = logits[best];
     let mut total = 0.0;
     for logit in logits.iter_mut() {
         *logit = libm::exp(*logit - highest);

@@ -97,13 +97,18 @@ impl Tokenizer<'_> {
 
     /// The next word of a hashtag that ends at `end`.
     fn hashtag_part(&mut self, end: usize) {
-        let (bytes, start) = (self.bytes, self.at);
-        let tag = str::from_utf8(&bytes[start..end]).unwrap_or_default();
-        if tag.starts_with('_') {
+        let start = self.at;
+        let bytes = &self.bytes[start..end];
+        if bytes.starts_with(b"_") {
             self.at += 1;
             return;
         }
-        let length = first_part(tag);
+        // A text of ASCII is not there as a string.
+        let length = match self.text.get(start..end) {
+            Some(tag) => first_part(tag.char_indices()),
+            None => first_part(bytes.iter().map(|&byte| char::from(byte)).enumerate()),
+        };
+        let length = length.unwrap_or(bytes.len());
         let form_start = self.tokens.forms.len();
         let mut cast = Cast::default();
         while self.at < start + length {
@@ -125,11 +130,11 @@ impl Tokenizer<'_> {
     }
 }
 
-/// The length of a hashtag's first word: up to a capital after a small letter, the last capital of a run before a
-/// small letter, an underscore, or a change between letters and digits.
-fn first_part(tag: &str) -> usize {
-    let mut chars = tag.char_indices().peekable();
-    let Some((_, mut last)) = chars.next() else { return 0 };
+/// Where a hashtag's first word ends, if it is not the last: before a capital after a small letter, the last capital of a run before a
+/// small letter, an underscore, or a change between letters and digits. A character comes with its place.
+fn first_part(chars: impl Iterator<Item = (usize, char)>) -> Option<usize> {
+    let mut chars = chars.peekable();
+    let (_, mut last) = chars.next()?;
     while let Some((at, c)) = chars.next() {
         let next = chars.peek().map(|&(_, next)| next);
         let boundary = c == '_'
@@ -137,9 +142,9 @@ fn first_part(tag: &str) -> usize {
             || (last.is_uppercase() && c.is_uppercase() && next.is_some_and(char::is_lowercase))
             || (last.is_ascii_digit() != c.is_ascii_digit());
         if boundary {
-            return at;
+            return Some(at);
         }
         last = c;
     }
-    tag.len()
+    None
 }

@@ -36,6 +36,8 @@ fn table() {
         ("I love it", "i love it"),
         ("LOVE this", "^love this"),
         ("Soooo coooool", "~soo ~cool"),
+        ("Süüüß nééé sí", "~süüss ~néé sí"),
+        ("press 1\u{20e3} now", "press 1\u{20e3} now"),
         ("gr8 2 c u 2moro, luv ya", "great 0 c you tomorrow , love ya"),
         ("it's we'll I'm", "it 's we 'll i 'm"),
         ("dont can't won’t", "don't can't won't"),
