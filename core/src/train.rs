@@ -1,5 +1,6 @@
 //! Training: labelled texts in, a model's bytes out. The same texts, in any order, give the same bytes.
 
+mod cache;
 mod calibration;
 mod corpus;
 mod dual;

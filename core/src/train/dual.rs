@@ -4,9 +4,10 @@
 //! given the shares that are best for it, all others staying (Yu, Huang and Lin 2011; Shalev-Shwartz and Zhang 2013). That
 //! reads and writes the terms of one row only, and a dozen times through the rows come as close as a hundred gradients.
 
+use super::cache::fetch;
 use super::lbfgs::Outcome;
 use super::linear::add_shapes;
-use super::rows::{Labelled, Sample};
+use super::rows::{Ahead, Labelled, Sample};
 use crate::Result;
 use crate::hash;
 use crate::shape::SHAPES;
@@ -17,6 +18,9 @@ const STRIDE: usize = 64;
 
 /// Steps between two looks where each is short.
 const SHORT: usize = 4096;
+
+/// How many rows before a row's turn what is kept of it is asked for.
+const COMING: usize = 10;
 
 /// Newton's steps towards a row's best shares. The second one finds nearly all that the first has left.
 const NEWTON: usize = 2;
@@ -131,8 +135,7 @@ struct Ascent<'d, const LANES: usize> {
     /// The square of each row's length as the penalty sees it.
     squares: Vec<f32>,
     order: Vec<u32>,
-    /// The terms of the row that is read.
-    ids: Vec<u32>,
+    ahead: Ahead<'d>,
 }
 
 #[allow(
@@ -173,7 +176,7 @@ impl<'d, const LANES: usize> Ascent<'d, LANES> {
             shares,
             squares: Vec::new(),
             order: (0..).take(chosen.len()).collect(),
-            ids: Vec::new(),
+            ahead: Ahead::new(rows),
         };
         ascent.measure(check)?;
         Ok(ascent)
@@ -184,19 +187,24 @@ impl<'d, const LANES: usize> Ascent<'d, LANES> {
         let Sample { rows, chosen } = self.dataset.records();
         let mut counts = vec![0.0_f32; rows.terms];
         self.squares.reserve_exact(chosen.len());
-        for (number, &at) in chosen.iter().enumerate() {
-            if number % STRIDE == 0 {
+        let row_at = |place: usize| chosen.get(place).copied();
+        self.ahead.start(row_at);
+        for (place, &at) in chosen.iter().enumerate() {
+            if place % STRIDE == 0 {
                 check()?;
             }
-            self.ids.clear();
-            rows.each_term(at, |id| self.ids.push(id));
+            self.ahead.step(place, row_at);
+            for &id in self.ahead.next() {
+                fetch(counts.get(id as usize));
+                fetch(self.terms.get(id as usize));
+            }
             let mut square = 0.0;
-            for &id in &self.ids {
+            for &id in self.ahead.now() {
                 let count = &mut counts[id as usize];
                 square += (2.0 * *count + 1.0) * self.terms[id as usize][self.classes];
                 *count += 1.0;
             }
-            self.ids.iter().for_each(|&id| counts[id as usize] = 0.0);
+            self.ahead.now().iter().for_each(|&id| counts[id as usize] = 0.0);
             let length = rows.length(at);
             let features = rows.shapes.get(at as usize).into_iter().flatten();
             let dense: f64 = features.map(|feature| feature * feature).sum();
@@ -211,14 +219,30 @@ impl<'d, const LANES: usize> Ascent<'d, LANES> {
         self.shuffle(number, check)?;
         let mut residual = 0.0;
         let order = std::mem::take(&mut self.order);
-        for (done, &row) in order.iter().enumerate() {
-            if done % STRIDE == 0 {
+        let chosen = &self.dataset.records().chosen;
+        let row_at = |place: usize| order.get(place).map(|&row| chosen[row as usize]);
+        self.ahead.start(row_at);
+        for (place, &row) in order.iter().enumerate() {
+            if place % STRIDE == 0 {
                 check()?;
             }
+            if let Some(&row) = order.get(place + COMING) {
+                self.fetch(row as usize);
+            }
+            self.ahead.step(place, row_at);
+            self.ahead.next().iter().for_each(|&id| fetch(self.terms.get(id as usize)));
             residual += self.row(row as usize);
         }
         self.order = order;
         Ok(residual)
+    }
+
+    /// Has what is kept of a row itself brought into the cache.
+    fn fetch(&self, row: usize) {
+        fetch(self.dataset.records().chosen.get(row));
+        fetch(self.dataset.targets().get(row));
+        fetch(self.shares.get(row * self.classes));
+        fetch(self.squares.get(row));
     }
 
     fn shuffle(&mut self, number: u64, check: &mut dyn FnMut() -> Result<()>) -> Result<()> {
@@ -239,8 +263,6 @@ impl<'d, const LANES: usize> Ascent<'d, LANES> {
         let Sample { rows, chosen } = self.dataset.records();
         let (classes, at) = (self.classes, chosen[row]);
         let class = self.dataset.targets()[row];
-        self.ids.clear();
-        rows.each_term(at, |id| self.ids.push(id));
         let sums = self.sum();
         let length = rows.length(at);
         let mut logits = [0.0_f64; LANES];
@@ -262,7 +284,7 @@ impl<'d, const LANES: usize> Ascent<'d, LANES> {
             weights.iter_mut().zip(&change).for_each(|(weight, change)| *weight += feature * change);
         }
         let change = change.map(|change| (change * length) as f32);
-        for &id in &self.ids {
+        for &id in self.ahead.now() {
             let lanes = &mut self.terms[id as usize];
             let scale = lanes[classes];
             lanes.iter_mut().zip(&change).for_each(|(lane, change)| *lane += scale * change);
@@ -276,7 +298,7 @@ impl<'d, const LANES: usize> Ascent<'d, LANES> {
         let add = |sum: &mut [f32; LANES], id: u32| {
             sum.iter_mut().zip(&self.terms[id as usize]).for_each(|(sum, weight)| *sum += weight);
         };
-        let (pairs, rest) = self.ids.as_chunks::<2>();
+        let (pairs, rest) = self.ahead.now().as_chunks::<2>();
         for pair in pairs {
             add(&mut sums[0], pair[0]);
             add(&mut sums[1], pair[1]);

@@ -1,11 +1,14 @@
 //! Training texts as sparse rows.
 
+mod ahead;
 mod reading;
 mod words;
 
+pub(super) use ahead::Ahead;
 pub(super) use reading::{TEXTS, read, shape};
 use words::Words;
 
+use super::cache::fetch;
 use super::vocabulary::TermSort;
 use crate::shape::SHAPES;
 use crate::{Error, Result};
@@ -28,6 +31,7 @@ pub(crate) struct Rows {
     /// How many terms there are; numbers from there on are words.
     pub terms: usize,
     ends: Vec<usize>,
+    /// A row's terms, then its words.
     ids: Vec<u32>,
     /// What a row's counts are scaled by.
     lengths: Vec<f32>,
@@ -72,9 +76,11 @@ impl Rows {
 
     /// The numbers of a row's terms and, from `terms` on, words.
     pub fn row(&self, at: u32) -> &[u32] {
-        let at = at as usize;
-        let start = if at == 0 { 0 } else { self.ends[at - 1] };
-        &self.ids[start..self.ends[at]]
+        &self.ids[self.start(at)..self.ends[at as usize]]
+    }
+
+    fn start(&self, at: u32) -> usize {
+        if at == 0 { 0 } else { self.ends[at as usize - 1] }
     }
 
     /// What a row's counts are scaled by.
@@ -118,16 +124,24 @@ pub(super) fn texts_by_class(
     let (mut texts, mut sizes) = (vec![0_u32; rows.terms * classes], vec![0.0_f64; classes]);
     // The number of the last text with the term, from 1 on.
     let mut last = vec![0_u32; rows.terms];
-    for (number, (&at, &class)) in (1_u32..).zip(chosen.iter().zip(dataset.targets())) {
+    let mut ahead = Ahead::new(rows);
+    let at = |place: usize| chosen.get(place).copied();
+    ahead.start(at);
+    for (number, (place, &class)) in (1_u32..).zip(dataset.targets().iter().enumerate()) {
         if number % 1024 == 0 {
             check()?;
         }
         sizes[class] += 1.0;
-        rows.each_term(at, |id| {
+        ahead.step(place, at);
+        for &id in ahead.next() {
+            fetch(last.get(id as usize));
+            fetch(texts.get(id as usize * classes));
+        }
+        for &id in ahead.now() {
             if std::mem::replace(&mut last[id as usize], number) != number {
                 texts[id as usize * classes + class] += 1;
             }
-        });
+        }
     }
     Ok((texts, sizes))
 }

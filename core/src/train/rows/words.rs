@@ -1,6 +1,10 @@
 //! Words with their character n-grams.
 
 use crate::Result;
+use crate::train::cache::fetch;
+
+/// N-grams that are copied at a time: most words have no more, and no step depends on how many.
+pub(super) const CHUNK: usize = 16;
 
 /// The character n-grams of words.
 #[derive(Debug, Default)]
@@ -29,8 +33,35 @@ impl Words {
 
     /// The term numbers of a word's n-grams.
     pub fn grams(&self, word: usize) -> &[u32] {
-        let start = if word == 0 { 0 } else { self.ends[word - 1] };
-        &self.grams[start..self.ends[word]]
+        &self.grams[self.start(word)..self.ends[word]]
+    }
+
+    fn start(&self, word: usize) -> usize {
+        if word == 0 { 0 } else { self.ends[word - 1] }
+    }
+
+    /// Has the n-grams of a word brought into the cache, unless there are very many.
+    pub fn fetch(&self, word: usize) {
+        fetch(self.grams.get(self.start(word)));
+        fetch(self.grams.get(self.ends[word].saturating_sub(1)));
+    }
+
+    /// Writes the n-grams of a word into a list from `at` on, which becomes longer where it is too short. Returns where
+    /// they end; what stands behind is of no meaning.
+    pub fn copy(&self, word: usize, to: &mut Vec<u32>, at: usize) -> usize {
+        let (start, end) = (self.start(word), self.ends[word]);
+        let length = end - start;
+        if to.len() < at + length + CHUNK {
+            to.resize(2 * (at + length + CHUNK), 0);
+        }
+        for done in (0..length).step_by(CHUNK) {
+            let from = self.grams[start + done..].first_chunk::<CHUNK>();
+            match from.zip(to[at + done..].first_chunk_mut()) {
+                Some((from, to)) => *to = *from,
+                None => to[at + done..at + length].copy_from_slice(&self.grams[start + done..end]),
+            }
+        }
+        at + length
     }
 
     /// Adds a word; its number.

@@ -3,6 +3,7 @@
 use super::{Kept, NO_TERM, Reader, TermMap, TermSort, number};
 use crate::Result;
 use crate::terms::{self, GramBuffer};
+use crate::train::cache::fetch;
 use crate::train::memory::map_size;
 use crate::train::rows::TEXTS;
 use crate::train::{Example, Memory, Watch};
@@ -97,16 +98,6 @@ pub(crate) struct Count {
     pub texts: u32,
     /// The number of the last of them, from 1 on.
     last: u32,
-}
-
-/// Has what stands somewhere brought into the cache while other work goes on.
-#[inline]
-fn fetch<T>(at: Option<&T>) {
-    #[cfg(target_arch = "x86_64")]
-    at.into_iter().for_each(safe_arch::prefetch_t0);
-    // Elsewhere it is read when it is needed.
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
 }
 
 /// What a counter has counted, term by term.
