@@ -260,11 +260,13 @@ impl<'d, const WIDE: usize> Pass<'d, WIDE> {
         check: &mut dyn FnMut() -> Result<()>,
     ) -> Result<f64> {
         check()?;
+        // A fit begins where all that terms weigh is 0, and nothing need be added up.
+        let zero = point.iter().all(|weight| *weight == 0.0);
         self.spread(point, check)?;
         gradient.fill(0.0);
         self.gradient.fill([0.0; WIDE]);
         let terms = self.dataset.records().rows.terms * self.parameters.classes;
-        let loss = self.pass(&point[terms..], &mut gradient[terms..], check)?;
+        let loss = self.pass(zero, &point[terms..], &mut gradient[terms..], check)?;
         self.collect(gradient, check)?;
         check()?;
         let (l2, free) = (self.l2, gradient.len() - self.parameters.classes);
@@ -274,9 +276,11 @@ impl<'d, const WIDE: usize> Pass<'d, WIDE> {
         Ok(loss + 0.5 * l2 * point[..free].iter().map(|weight| weight * weight).sum::<f64>())
     }
 
-    /// The loss over the rows, and what they say of each term and word, of shape features and biases.
+    /// The loss over the rows, and what they say of each term and word, of shape features and biases; `zero` where nothing weighs
+    /// anything.
     fn pass(
         &mut self,
+        zero: bool,
         dense: &[f64],
         gradient: &mut [f64],
         check: &mut dyn FnMut() -> Result<()>,
@@ -291,7 +295,9 @@ impl<'d, const WIDE: usize> Pass<'d, WIDE> {
                 check()?;
             }
             let mut sums = [0.0; WIDE];
-            rows.row(at).iter().for_each(|&id| add_wide(&mut sums, &self.weights[id as usize]));
+            if !zero {
+                rows.row(at).iter().for_each(|&id| add_wide(&mut sums, &self.weights[id as usize]));
+            }
             let length = rows.length(at);
             let logits = &mut sums[..classes];
             logits.iter_mut().zip(biases).for_each(|(logit, bias)| *logit = *logit * length + bias);

@@ -37,7 +37,8 @@ pub(super) fn by_log_ratio(
         let square = |(&texts, &share): (&u32, &f64)| {
             let texts = f64::from(texts);
             let ratio = (texts + share) / (all - texts + 1.0 - share) * ((1.0 - share) / share);
-            if share > 0.0 && share < 1.0 { libm::log(ratio) * libm::log(ratio) } else { 0.0 }
+            let log = libm::log(ratio);
+            if share > 0.0 && share < 1.0 { log * log } else { 0.0 }
         };
         let mean = texts.iter().zip(&shares).map(square).sum::<f64>() / classes as f64;
         *scale *= mean.sqrt() + LEAST;

@@ -7,11 +7,10 @@
 use super::Rows;
 use crate::train::cache::{fetch, fetch_lines};
 
-/// How many rows before a row is worked on its place, its numbers and the n-grams of its words are asked for: each says
-/// where the next is. Its terms are asked for one row before.
+/// So many rows before a row is worked on its place is asked for, and then its numbers; two rows before, the n-grams of its
+/// words, and one before, its terms: each says where the next is.
 const PLACE: usize = 7;
 const NUMBERS: usize = 4;
-const GRAMS: usize = 2;
 
 /// The rows of an order, one after the other.
 #[derive(Debug)]
@@ -20,6 +19,15 @@ pub(crate) struct Ahead<'r> {
     /// The terms of the row that is worked on, and of the next.
     now: Terms,
     next: Terms,
+    /// The numbers of the row after that.
+    coming: Numbers<'r>,
+}
+
+/// The numbers of a row's terms, and those of its words.
+#[derive(Clone, Copy, Debug, Default)]
+struct Numbers<'r> {
+    terms: &'r [u32],
+    words: &'r [u32],
 }
 
 /// The first so many of some numbers are the terms of a row.
@@ -29,14 +37,30 @@ struct Terms {
     count: usize,
 }
 
+impl Terms {
+    /// Takes every term of a row, those of its words too.
+    fn fill(&mut self, rows: &Rows, Numbers { terms, words }: Numbers<'_>) {
+        self.count = terms.len();
+        if self.ids.len() < self.count {
+            self.ids.resize(self.count, 0);
+        }
+        self.ids[..self.count].copy_from_slice(terms);
+        for &id in words {
+            self.count = rows.words.copy(id as usize - rows.terms, &mut self.ids, self.count);
+        }
+    }
+}
+
 impl<'r> Ahead<'r> {
     pub fn new(rows: &'r Rows) -> Self {
-        Self { rows, now: Terms::default(), next: Terms::default() }
+        Self { rows, now: Terms::default(), next: Terms::default(), coming: Numbers::default() }
     }
 
     /// Begins with the first row of an order, of which `at` gives the row of each place; [`Self::step`] comes to it.
     pub fn start(&mut self, at: impl Fn(usize) -> Option<u32>) {
-        self.next.count = at(0).map_or(0, |at| self.rows.gather(at, &mut self.next.ids));
+        let numbers = |place: usize| at(place).map_or_else(Numbers::default, |at| self.rows.numbers(at));
+        self.next.fill(self.rows, numbers(0));
+        self.coming = numbers(1);
     }
 
     /// Comes to the row at the next place, which is this one.
@@ -47,11 +71,10 @@ impl<'r> Ahead<'r> {
         if let Some(at) = at(place + NUMBERS) {
             self.rows.fetch_numbers(at);
         }
-        if let Some(at) = at(place + GRAMS) {
-            self.rows.fetch_grams(at);
-        }
+        let coming = at(place + 2).map_or_else(Numbers::default, |at| self.rows.numbers(at));
+        self.rows.fetch_grams(coming.words);
         std::mem::swap(&mut self.now, &mut self.next);
-        self.next.count = at(place + 1).map_or(0, |at| self.rows.gather(at, &mut self.next.ids));
+        self.next.fill(self.rows, std::mem::replace(&mut self.coming, coming));
     }
 
     /// The terms of the row.
@@ -78,31 +101,15 @@ impl Rows {
         fetch_lines(self.row(at));
     }
 
-    fn fetch_grams(&self, at: u32) {
-        self.parts(at).1.iter().for_each(|&id| self.words.fetch(id as usize - self.terms));
+    fn fetch_grams(&self, words: &[u32]) {
+        words.iter().for_each(|&id| self.words.fetch(id as usize - self.terms));
     }
 
-    /// The numbers of a row's terms, and those of its words.
-    #[inline]
-    fn parts(&self, at: u32) -> (&[u32], &[u32]) {
+    fn numbers(&self, at: u32) -> Numbers<'_> {
         let row = self.row(at);
         let words = row.iter().rev().take_while(|&&id| id as usize >= self.terms).count();
-        row.split_at(row.len() - words)
-    }
-
-    /// Writes every term of a row, those of its words too, to the first of these numbers, which become more where they are
-    /// too few. Returns how many terms there are.
-    fn gather(&self, at: u32, to: &mut Vec<u32>) -> usize {
-        let (terms, words) = self.parts(at);
-        let mut count = terms.len();
-        if to.len() < count {
-            to.resize(count, 0);
-        }
-        to[..count].copy_from_slice(terms);
-        for &id in words {
-            count = self.words.copy(id as usize - self.terms, to, count);
-        }
-        count
+        let (terms, words) = row.split_at(row.len() - words);
+        Numbers { terms, words }
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::Result;
 use crate::train::cache::fetch;
 
-/// N-grams that are copied at a time: most words have no more, and no step depends on how many.
-pub(super) const CHUNK: usize = 16;
+/// N-grams that are copied at a time: hardly a word has more, so that no step depends on how many there are.
+const CHUNK: usize = 32;
 
 /// The character n-grams of words.
 #[derive(Debug, Default)]
