@@ -16,6 +16,7 @@ mod drift;
 mod errors;
 mod evaluation;
 mod feedback;
+mod helpers;
 mod inspection;
 mod json;
 mod lifecycle;

@@ -3,13 +3,20 @@
 //! PostgreSQL's own allocations end the statement then. Rust's would end the process by a signal, upon which the server ends
 //! every other session and recovers from its log. Here the session alone ends, as orderly as after an administrator's command:
 //! an error cannot be raised from within an allocation, for the compiler counts on none. What is large is asked for so that
-//! the answer may be no (`sentiment_core::memory`), and then the statement alone ends.
+//! the answer may be no (`sentiment_core::memory`), and then the statement alone ends. So it does where a helper of a training has
+//! no memory: it waits until the session has stopped the training, and with it given back what that held.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::{c_char, c_int};
+use std::time::Duration;
 
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use sentiment_core::memory::may_be_refused;
+
+use crate::helpers;
+
+/// After so long a helper asks for memory again.
+const AGAIN: Duration = Duration::from_millis(1);
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
@@ -21,17 +28,17 @@ struct Allocator;
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are the same.
-        had(unsafe { System.alloc(layout) })
+        had(|| unsafe { System.alloc(layout) })
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as above.
-        had(unsafe { System.alloc_zeroed(layout) })
+        had(|| unsafe { System.alloc_zeroed(layout) })
     }
 
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: as above.
-        had(unsafe { System.realloc(place, layout, size) })
+        // SAFETY: as above; what is refused leaves the place as it was.
+        had(|| unsafe { System.realloc(place, layout, size) })
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
@@ -41,11 +48,40 @@ unsafe impl GlobalAlloc for Allocator {
 }
 
 #[inline]
-fn had(place: *mut u8) -> *mut u8 {
+fn had(ask: impl Fn() -> *mut u8) -> *mut u8 {
+    let place = ask();
     if place.is_null() && !may_be_refused() {
-        end_session();
+        return go_without(ask);
     }
     place
+}
+
+#[cold]
+fn go_without(ask: impl Fn() -> *mut u8) -> *mut u8 {
+    if !helpers::is_one() {
+        end_session();
+    }
+    loop {
+        helpers::lack_memory(true);
+        std::thread::sleep(AGAIN);
+        let place = ask();
+        if !place.is_null() {
+            helpers::lack_memory(false);
+            return place;
+        }
+    }
+}
+
+/// Makes sure that threads have so many bytes for their own data when they begin, if nothing else asks for memory meanwhile: a C
+/// library that has none ends the process then, and the server with it. Threads share the session's memory for that, which
+/// is also what can be given back.
+pub fn make_room(bytes: usize) -> sentiment_core::Result<()> {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes effect for threads that are yet to come.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+    sentiment_core::memory::probe(bytes)
 }
 
 /// Gives back to the system what is free of the session's memory. The C library keeps that for later, in pieces that a next
@@ -54,13 +90,8 @@ pub fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: only what is free is given back.
     unsafe {
-        malloc_trim(0);
+        libc::malloc_trim(0);
     }
-}
-
-#[cfg(target_env = "gnu")]
-unsafe extern "C" {
-    fn malloc_trim(pad: usize) -> c_int;
 }
 
 unsafe extern "C-unwind" {

@@ -11,6 +11,7 @@ use sentiment_core::train::Watch;
 
 use crate::call::{Answer, Call, sql_functions};
 use crate::errors::Shown;
+use crate::helpers;
 use crate::result::Rows;
 use crate::settings;
 use crate::text;
@@ -97,7 +98,7 @@ impl Progress {
 impl Watch for Progress {
     fn step(&mut self, phase: &'static str, done: usize, total: usize) -> sentiment_core::Result<()> {
         Self::step(self, phase, done, total);
-        Ok(())
+        if helpers::wait_for_memory() { Err(sentiment_core::memory::lacking()) } else { Ok(()) }
     }
 }
 

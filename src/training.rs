@@ -10,6 +10,7 @@ use sentiment_core::{Predictor, Scratch, Text};
 use crate::call::{Answer, Call, sql_functions};
 use crate::errors::{Failure, Result};
 use crate::feedback;
+use crate::helpers;
 use crate::lifecycle::model_argument;
 use crate::memory;
 use crate::models::{Model, ModelRef};
@@ -135,6 +136,7 @@ fn train_sentiment(call: &Call) -> Answer {
         own_terms: &own_terms,
         seed: request.seed,
         memory: settings::train_memory(),
+        helpers: helpers::allowed(),
         grows: true,
     };
     let mut trained = training.run(&corpus, &split.train, &mut progress)?;

@@ -181,6 +181,7 @@ mod tests {
             own_terms,
             seed: 1,
             memory: 1 << 26,
+            helpers: None,
             grows: true,
         };
         training.run(&corpus, &corpus.all(), &mut |_, _, _| Ok(())).unwrap().bytes

@@ -22,10 +22,13 @@ fn ask<T>(request: impl FnOnce() -> std::result::Result<T, TryReserveError>) -> 
     let before = ASKING.replace(true);
     let answer = request();
     ASKING.set(before);
-    answer.map_err(|_| {
-        let hint = "Free memory, raise the limit of the server's processes, or train on fewer rows.";
-        Error::new(ErrorKind::Memory, "the server has no memory left", hint)
-    })
+    answer.map_err(|_| lacking())
+}
+
+/// The error where there is no memory left.
+pub fn lacking() -> Error {
+    let hint = "Free memory, raise the limit of the server's processes, or train on fewer rows.";
+    Error::new(ErrorKind::Memory, "the server has no memory left", hint)
 }
 
 /// A copy of bytes.

@@ -5,6 +5,7 @@ mod calibration;
 mod corpus;
 mod dual;
 mod fits;
+mod helpers;
 mod lbfgs;
 mod lexicon;
 mod linear;
@@ -27,6 +28,7 @@ mod vocabulary;
 mod watch;
 
 pub use corpus::{Corpus, Example, MAX_LABEL_BYTES, MAX_LABELS, Split};
+pub use helpers::Helpers;
 pub use lexicon::Lexicon;
 pub use metrics::{Calibration, ClassFigures, Confusion, Evaluation};
 pub use mixture::Mixture;
@@ -45,7 +47,7 @@ use crate::model::{self, Card, Hashes, Learning};
 use crate::predictor::softmax;
 use crate::{Error, ErrorKind, Result, shipped};
 use calibration::Calibrator;
-use fits::{Fit, Fits, Purpose};
+use fits::{Fit, Fits};
 use logistic_regression::LogisticRegression;
 use naive_bayes::Counts;
 use rows::Rows;
@@ -106,6 +108,8 @@ pub struct Training<'t> {
     pub seed: u64,
     /// Bytes that may be used, the corpus included.
     pub memory: u64,
+    /// Who fits beside the caller's thread. The model is the same with and without.
+    pub helpers: Option<Helpers>,
     /// Whether the model's table can take in what it learns later, for four bytes a term. Without, deltas stay beside it.
     pub grows: bool,
 }
@@ -149,6 +153,9 @@ pub struct Report {
 /// Bytes of a row beside its terms: its class and number, those of the fold that it is in, and the side of the split.
 const PER_ROW: usize = 40;
 
+/// Bytes of a row in a fit beside others: its number and class, and the fold that it is in.
+const PER_FIT: usize = 16;
+
 impl Training<'_> {
     /// Trains a model on some rows of a corpus.
     ///
@@ -170,7 +177,9 @@ impl Training<'_> {
         let (vocabulary, rows) = rows::read(&examples, self.kept(), lexicon, held, memory, watch)?;
         let lexicon = lexicon.unwrap_or(&empty);
         let read = held + vocabulary.size() + rows.size();
-        memory.takes("the fit", read, self.fit_memory(labels.len(), &vocabulary, &rows))?;
+        let (held_out, fit) = self.fit_memory(labels.len(), &vocabulary, &rows);
+        memory.takes("the fit", read, held_out + fit)?;
+        let at_once = self.helpers_within(memory, read + held_out, fit + rows.len() * PER_FIT);
         memory.takes("the model", read, self.model_memory(labels.len(), &vocabulary, &rows, lexicon))?;
         let fits = Fits {
             training: self,
@@ -179,13 +188,11 @@ impl Training<'_> {
             classes: &classes,
             labels: labels.len(),
         };
-        let mut held_out = fits.cross_validate(&examples, watch)?;
+        let (mut held_out, mut fit) = fits.all(&examples, at_once, watch)?;
         let calibrator = self.calibrator(&mut held_out, &classes, labels.len(), watch)?;
         let temperature = calibrator.temperature;
         let mut report = report(&held_out, &classes, labels.len(), temperature);
         drop((examples, held_out));
-        let all = (0..).take(rows.len()).collect();
-        let mut fit = fits.fit(Purpose::Model, all, watch)?;
         if let Fit::Linear { linear, counts, .. } = &mut fit {
             linear::add(&mut linear.bias, 1.0, &calibrator.offsets);
             // A refresh works out the bias anew.
@@ -258,7 +265,8 @@ impl Training<'_> {
         OwnTerm::all(self.own_terms, label_scores)
     }
 
-    fn fit_memory(&self, classes: usize, vocabulary: &Vocabulary, rows: &Rows) -> usize {
+    /// Bytes that the logits of all rows take, and that a fit takes.
+    fn fit_memory(&self, classes: usize, vocabulary: &Vocabulary, rows: &Rows) -> (usize, usize) {
         let held_out = rows.len() * (classes * size_of::<f64>() + PER_ROW);
         let fit = match self.options.algorithm() {
             Algorithm::NaiveBayes => NaiveBayes::new(self.options, classes).memory(vocabulary.len()),
@@ -269,7 +277,14 @@ impl Training<'_> {
                 random_forest::RandomForest::new(self.options, classes, self.seed).memory(rows)
             }
         };
-        held_out + fit
+        (held_out, fit)
+    }
+
+    /// How many helpers there is memory for beside what is held: one fit is this thread's, and a finished one is kept.
+    fn helpers_within(&self, memory: Memory, held: usize, fit: usize) -> usize {
+        let most = self.helpers.map_or(0, |helpers| helpers.most).min(self.options.count("folds") as usize);
+        let has_room = |helpers: &usize| memory.takes("fits at once", held, (helpers + 2) * fit).is_ok();
+        (1..=most).take_while(has_room).last().unwrap_or(0)
     }
 
     /// Bytes that it takes to write the model, beside what was read. Of that some is gone when most is held: the rows and,

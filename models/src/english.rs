@@ -33,6 +33,7 @@ pub fn train(data: &Path, lexicon: &Lexicon) -> Result<Trained, Box<dyn Error>> 
         own_terms: &[],
         seed: 1,
         memory: MEMORY,
+        helpers: None,
         grows: false,
     };
     let mut unwatched = |_, _, _| Ok(());

@@ -137,6 +137,7 @@ impl<'l> Trainer<'l> {
             own_terms: &[],
             seed: 1,
             memory: MEMORY,
+            helpers: None,
             grows: false,
         };
         Ok(training.run(&corpus, &corpus.all(), &mut |_, _, _| Ok(()))?.bytes)

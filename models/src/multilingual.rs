@@ -57,6 +57,7 @@ pub fn train(data: &Path, lexicon: &Lexicon) -> Result<Trained, Box<dyn Error>> 
         own_terms: &[],
         seed: 1,
         memory: MEMORY,
+        helpers: None,
         grows: false,
     };
     let mut trained = training.run(&corpus, &corpus.all(), &mut |_, _, _| Ok(()))?;

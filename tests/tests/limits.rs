@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use postgres::error::SqlState;
@@ -49,8 +50,7 @@ fn pid(client: &mut Client) -> i32 {
 }
 
 /// Lets a session have so many bytes of address space more than it has.
-fn limit(client: &mut Client, more: u64) {
-    let pid = pid(client);
+fn limit(pid: i32, more: u64) {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
     let size: u64 = size.split_whitespace().next().unwrap().parse().unwrap();
@@ -89,7 +89,7 @@ fn out_of_memory() {
             client.batch_execute("SET sentiment.train_memory = '2GB'; SELECT sentiment('good')").unwrap();
             // Half of them have little, the others almost enough.
             let more = if rng.bool() { rng.u64(..4 << 20) } else { rng.u64(..48 << 20) };
-            limit(&mut client, more);
+            limit(pid(&mut client), more);
             let done = client.batch_execute(&format!("BEGIN; {statement}; ROLLBACK"));
             let about = format!("round {round}, {more} bytes more: {statement}: {done:?}");
             match done {
@@ -121,6 +121,40 @@ fn out_of_memory() {
         outcomes[0], outcomes[1], outcomes[2]
     ));
     assert!(outcomes[1] > 0, "no statement ran out of memory");
+}
+
+/// The memory is gone at some moment of a training, which threads help with: it ends alone, or its session does, and the server
+/// goes on.
+#[test]
+fn memory_is_gone_while_training() {
+    let mut rng = chance("memory is gone");
+    let server = Server::start(&["shared_buffers=16MB", "jit=off"]);
+    let mut watcher = server.connect("postgres", "postgres");
+    watcher.batch_execute(&format!("CREATE EXTENSION pg_sentiment; {SCENE}")).unwrap();
+    watcher.batch_execute("CREATE TABLE more AS SELECT body || md5(n::text) AS body, label FROM many, generate_series(1, 8) AS n").unwrap();
+    let watching = pid(&mut watcher);
+    let mut outcomes = [0; 2];
+    for round in 0..asked_for("ROUNDS", 10) {
+        let mut client = server.connect("postgres", "postgres");
+        client.batch_execute("SET sentiment.train_memory = '2GB'; SELECT sentiment('good')").unwrap();
+        let (trainer, delay) = (pid(&mut client), Duration::from_micros(rng.u64(..150_000)));
+        let training =
+            thread::spawn(move || client.batch_execute(&format!("BEGIN; {}; ROLLBACK", STATEMENTS[1])));
+        thread::sleep(delay);
+        if !training.is_finished() {
+            limit(trainer, rng.u64(..256 << 10));
+        }
+        let done = training.join().unwrap();
+        let about = format!("round {round}, after {delay:?}: {done:?}");
+        if let Err(error) = &done {
+            assert!(error.code().is_none_or(|code| *code == SqlState::OUT_OF_MEMORY), "{about}");
+        }
+        outcomes[usize::from(done.is_err())] += 1;
+        assert_eq!(pid(&mut watcher), watching, "{about}");
+    }
+    let found = trouble(&server.log(), &["53200"]);
+    assert!(found.is_empty(), "{found:#?}");
+    note(&format!("with memory gone: {} trainings done, {} failed", outcomes[0], outcomes[1]));
 }
 
 /// A file system of so many kilobytes on a folder, for the server's user; gone when this is dropped. `None` where we may not.

@@ -155,6 +155,51 @@ fn cancelled_at_any_moment() {
     database.ask(Level::Error, "57014");
 }
 
+/// Trains with so many workers allowed to maintenance; the bytes of the model, and the most threads that the session had.
+#[cfg(target_os = "linux")]
+fn train_with_workers(database: &mut Database, workers: usize) -> (String, usize) {
+    let mut trainer = database.connect("postgres");
+    let pid: i32 = trainer.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
+    let training = thread::spawn(move || {
+        trainer
+            .batch_execute(&format!(
+                "SET max_parallel_maintenance_workers = {workers}; SET sentiment.train_memory = '1GB'; {TRAIN}"
+            ))
+            .unwrap();
+        // All threads have ended when the statement has, and the session still hears of a cancel.
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().count();
+        assert_eq!(threads, 1);
+        let error = trainer.batch_execute("SET statement_timeout = 50; SELECT pg_sleep(60)").unwrap_err();
+        assert_eq!(error.code().unwrap().code(), "57014");
+    });
+    let mut most = 1;
+    while !training.is_finished() {
+        if let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) {
+            most = most.max(threads.count());
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    training.join().unwrap();
+    database.ask(Level::Error, "57014");
+    let model = "SELECT md5(payload) FROM sentiment.part ORDER BY id DESC LIMIT 1";
+    (database.value(model), most)
+}
+
+/// Threads help where the server lets maintenance have workers and there are processors; the model is the same without.
+#[cfg(target_os = "linux")]
+#[test]
+fn helpers_change_nothing_and_are_gone_afterwards() {
+    let mut database = Database::new();
+    database.run(MANY);
+    let (alone, threads) = train_with_workers(&mut database, 0);
+    assert_eq!(threads, 1);
+    for workers in [1, 2] {
+        let helpers = workers.min(thread::available_parallelism().unwrap().get() - 1);
+        let (helped, threads) = train_with_workers(&mut database, workers);
+        assert_eq!((helped, threads), (alone.clone(), 1 + helpers), "{workers} workers");
+    }
+}
+
 #[test]
 fn two_at_once_are_numbered_in_the_order_of_their_commits() {
     let mut database = Database::new();

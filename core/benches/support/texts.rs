@@ -68,6 +68,7 @@ pub fn trained(algorithm: Algorithm, texts: &[(String, &str)]) -> Result<Vec<u8>
         own_terms: &[],
         seed: 1,
         memory,
+        helpers: None,
         grows: true,
     };
     Ok(training.run(&corpus, &corpus.all(), &mut |_: &'static str, _, _| Ok(()))?.bytes)

@@ -1,5 +1,6 @@
 //! The fits of a training: those that are held against rows that they did not see, and the last.
 
+use super::helpers::{self, side_by_side};
 use super::lbfgs::Outcome;
 use super::linear::Linear;
 use super::logistic_regression::{LogisticRegression, Solver};
@@ -11,6 +12,7 @@ use crate::Result;
 use linfa::traits::{Fit as _, PredictInplace};
 use ndarray::Array2;
 use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What came of a fit.
 pub(super) enum Fit {
@@ -26,7 +28,7 @@ const HELD_OUT_TOLERANCE: f64 = 0.05;
 
 /// What a fit is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+enum Purpose {
     Model,
     HeldOut,
 }
@@ -42,7 +44,7 @@ pub(super) struct Fits<'f> {
 
 impl Fits<'_> {
     /// A fit to some rows.
-    pub fn fit(&self, purpose: Purpose, chosen: Vec<u32>, watch: &mut dyn Watch) -> Result<Fit> {
+    fn fit(&self, purpose: Purpose, chosen: Vec<u32>, watch: &mut dyn Watch) -> Result<Fit> {
         let options = self.training.options;
         let dataset = labelled(self.rows, self.classes, chosen);
         let watch = RefCell::new(watch);
@@ -71,29 +73,65 @@ impl Fits<'_> {
         })
     }
 
-    /// The logits of every row from a fit that did not see it. Rows with the same text fall into the same fold.
-    pub fn cross_validate(&self, examples: &[Example<'_>], watch: &mut dyn Watch) -> Result<Vec<f64>> {
-        let folds = u64::from(self.training.options.count("folds"));
-        let mut held_out = vec![0.0; self.rows.len() * self.labels];
-        for fold in 0..folds {
-            let (test, train): (Vec<u32>, Vec<u32>) = (0..)
-                .take(examples.len())
-                .partition(|&at: &u32| (examples[at as usize].key >> 32) % folds == fold);
-            if test.is_empty() || train.is_empty() {
-                continue;
+    /// The logits of every row from a fit that did not see it, and the fit to all rows. `at_once` helpers take part.
+    pub fn all(
+        &self,
+        examples: &[Example<'_>],
+        at_once: usize,
+        watch: &mut dyn Watch,
+    ) -> Result<(Vec<f64>, Fit)> {
+        let folds = self.training.options.count("folds") as usize;
+        let held_out = Mutex::new(vec![0.0; self.rows.len() * self.labels]);
+        let model = Mutex::new(None);
+        // The longest first, so that no thread waits long for it; without helpers last, for then nothing else is held.
+        let longest = if at_once > 0 { 0 } else { folds };
+        let job = |number: usize, watch: &mut dyn Watch| {
+            if number == longest {
+                let all = (0..).take(self.rows.len()).collect();
+                let fit = self.fit(Purpose::Model, all, watch)?;
+                *lock(&model) = Some(fit);
+                return Ok(());
             }
-            let fit = self.fit(Purpose::HeldOut, train, watch)?;
-            for (number, test) in test.chunks(STRIDE).enumerate() {
-                watch.step("measuring", number * STRIDE, examples.len())?;
-                let logits = fit.predict(self.rows, test);
-                for (at, logits) in test.iter().zip(logits.rows()) {
-                    let to = &mut held_out[*at as usize * self.labels..][..self.labels];
-                    to.iter_mut().zip(logits).for_each(|(to, logit)| *to = *logit);
-                }
+            let fold = if number > longest { number - 1 } else { number };
+            self.hold_out((fold, folds), examples, &held_out, watch)
+        };
+        side_by_side(folds + 1, at_once, self.training.helpers, watch, &job)?;
+        let held_out = held_out.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let model = lock(&model).take().ok_or_else(helpers::stopped)?;
+        Ok((held_out, model))
+    }
+
+    /// Fits to all rows but those of a fold, and writes down the logits of these. Rows with the same text fall into the same
+    /// fold.
+    fn hold_out(
+        &self,
+        (fold, folds): (usize, usize),
+        examples: &[Example<'_>],
+        held_out: &Mutex<Vec<f64>>,
+        watch: &mut dyn Watch,
+    ) -> Result<()> {
+        let (test, train): (Vec<u32>, Vec<u32>) = (0..)
+            .take(examples.len())
+            .partition(|&at: &u32| (examples[at as usize].key >> 32) % folds as u64 == fold as u64);
+        if test.is_empty() || train.is_empty() {
+            return Ok(());
+        }
+        let fit = self.fit(Purpose::HeldOut, train, watch)?;
+        for (number, test) in test.chunks(STRIDE).enumerate() {
+            watch.step("measuring", number * STRIDE, examples.len())?;
+            let logits = fit.predict(self.rows, test);
+            let mut held_out = lock(held_out);
+            for (at, logits) in test.iter().zip(logits.rows()) {
+                let to = &mut held_out[*at as usize * self.labels..][..self.labels];
+                to.iter_mut().zip(logits).for_each(|(to, logit)| *to = *logit);
             }
         }
-        Ok(held_out)
+        Ok(())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Fit {

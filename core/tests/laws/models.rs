@@ -92,6 +92,7 @@ fn train(algorithm: &str, options: &str, labels: &[&str]) -> Vec<u8> {
         own_terms: &[],
         seed: 3,
         memory: 1 << 26,
+        helpers: None,
         grows: true,
     };
     training.run(&corpus, &corpus.all(), &mut |_, _, _| Ok(())).unwrap().bytes

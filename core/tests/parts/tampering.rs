@@ -60,6 +60,7 @@ fn model(algorithm: &str, options: &str) -> Vec<Vec<u8>> {
         own_terms,
         seed: 3,
         memory: 1 << 26,
+        helpers: None,
         grows: true,
     };
     let base = training.run(&corpus, &corpus.all(), &mut |_, _, _| Ok(())).unwrap().bytes;

@@ -3,7 +3,7 @@
 
 mod refresh;
 
-use sentiment_core::train::{Algorithm, Corpus, Options, Trained, Training};
+use sentiment_core::train::{Algorithm, Corpus, Helpers, Options, Trained, Training};
 use sentiment_core::{Error, ErrorKind, Predictor, Result, Scratch, Text};
 
 const MEMORY: u64 = 1 << 26;
@@ -35,6 +35,15 @@ fn corpus(rows: &[(String, &str)]) -> Corpus {
 }
 
 fn train(options: &Options, corpus: &Corpus, watch: &mut dyn FnMut() -> Result<()>) -> Result<Trained> {
+    train_with(None, options, corpus, watch)
+}
+
+fn train_with(
+    helpers: Option<Helpers>,
+    options: &Options,
+    corpus: &Corpus,
+    watch: &mut dyn FnMut() -> Result<()>,
+) -> Result<Trained> {
     let training = Training {
         name: "",
         version: 0,
@@ -43,6 +52,7 @@ fn train(options: &Options, corpus: &Corpus, watch: &mut dyn FnMut() -> Result<(
         own_terms: &[],
         seed: 5,
         memory: MEMORY,
+        helpers,
         grows: true,
     };
     training.run(corpus, &corpus.all(), &mut |_: &'static str, _: usize, _: usize| watch())
@@ -87,6 +97,45 @@ fn it_learns() {
     }
 }
 
+/// Threads beside the test's.
+fn helpers(most: usize) -> Option<Helpers> {
+    Some(Helpers { most, start: |start| start() })
+}
+
+#[test]
+fn helpers_change_nothing() {
+    for algorithm in Algorithm::ALL {
+        for folds in [1, 2, 5] {
+            let (options, corpus) = (options(algorithm).with("folds", folds), corpus(&rows()));
+            let alone = train(&options, &corpus, &mut || Ok(())).unwrap();
+            for most in [0, 1, 3, 20] {
+                let helped = train_with(helpers(most), &options, &corpus, &mut || Ok(())).unwrap();
+                assert_eq!(alone.bytes, helped.bytes, "{algorithm:?}, {folds} folds, {most} helpers");
+                assert_eq!(format!("{:?}", alone.report), format!("{:?}", helped.report));
+            }
+        }
+    }
+}
+
+#[test]
+fn helpers_are_stopped_too() {
+    for algorithm in Algorithm::ALL {
+        let (options, corpus) = (options(algorithm), corpus(&rows()));
+        for patience in [0, 60, 150, 200] {
+            let mut calls = 0;
+            let outcome = train_with(helpers(2), &options, &corpus, &mut || {
+                calls += 1;
+                if calls > patience { Err(Error::new(ErrorKind::Cancelled, "enough", "")) } else { Ok(()) }
+            });
+            // With so much help this thread may have had nothing left to ask about.
+            assert!(
+                outcome.is_ok_and(|_| calls <= patience) || calls == patience + 1,
+                "{calls} of {patience}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_solver_that_is_stopped_says_so() {
     let options = options(Algorithm::LogisticRegression).with("iterations", 2).with("tolerance", 1e-9);
@@ -105,6 +154,7 @@ fn memory_that_does_not_do_is_refused() {
             own_terms: &[],
             seed: 5,
             memory: 6_000,
+            helpers: None,
             grows: true,
         };
         let error = training.run(&corpus, &corpus.all(), &mut |_, _, _| Ok(())).unwrap_err();
