@@ -20,7 +20,7 @@ const ROOM: usize = 64 << 10;
 static SESSION: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether a helper waits for memory.
-static LACKING: AtomicBool = AtomicBool::new(false);
+static WAITING: AtomicBool = AtomicBool::new(false);
 
 /// As many helpers as the server lets a maintenance command have workers, on processors of their own.
 pub fn allowed() -> Option<Helpers> {
@@ -36,7 +36,7 @@ fn start(starting: &mut dyn FnMut()) {
         return;
     }
     SESSION.store(this_thread(), Ordering::Relaxed);
-    LACKING.store(false, Ordering::Relaxed);
+    WAITING.store(false, Ordering::Relaxed);
     let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
     // SAFETY: the set is filled before it is read, and changes this thread alone; what was blocked before is only read if it was
     // written.
@@ -65,11 +65,11 @@ pub fn is_one() -> bool {
 }
 
 /// A helper waits for memory, or does not any more.
-pub fn lack_memory(lacking: bool) {
-    LACKING.store(lacking, Ordering::Relaxed);
+pub fn wait_for_memory(waiting: bool) {
+    WAITING.store(waiting, Ordering::Relaxed);
 }
 
 /// Whether a helper waits for memory, which it gets when the training ends.
-pub fn wait_for_memory() -> bool {
-    LACKING.load(Ordering::Relaxed)
+pub fn any_waits_for_memory() -> bool {
+    WAITING.load(Ordering::Relaxed)
 }

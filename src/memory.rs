@@ -62,11 +62,11 @@ fn go_without(ask: impl Fn() -> *mut u8) -> *mut u8 {
         end_session();
     }
     loop {
-        helpers::lack_memory(true);
+        helpers::wait_for_memory(true);
         std::thread::sleep(AGAIN);
         let place = ask();
         if !place.is_null() {
-            helpers::lack_memory(false);
+            helpers::wait_for_memory(false);
             return place;
         }
     }

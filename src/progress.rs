@@ -98,7 +98,7 @@ impl Progress {
 impl Watch for Progress {
     fn step(&mut self, phase: &'static str, done: usize, total: usize) -> sentiment_core::Result<()> {
         Self::step(self, phase, done, total);
-        if helpers::wait_for_memory() { Err(sentiment_core::memory::lacking()) } else { Ok(()) }
+        if helpers::any_waits_for_memory() { Err(sentiment_core::memory::lacking()) } else { Ok(()) }
     }
 }
 

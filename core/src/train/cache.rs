@@ -1,7 +1,6 @@
 //! What the processor is told of the memory that is needed soon.
 
-/// Bytes of a cache line.
-const LINE: usize = 64;
+use crate::model::LINE;
 
 /// Has what stands somewhere brought into the cache while other work goes on.
 #[inline]

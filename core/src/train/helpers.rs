@@ -38,7 +38,7 @@ pub(super) fn side_by_side(
     let Some(helpers) = helpers.filter(|_| at_once > 0) else {
         return (0..count).try_for_each(|number| job(number, watch));
     };
-    let jobs = Jobs { count, job, ..Jobs::default() };
+    let jobs = Jobs::new(count, job);
     thread::scope(|scope| {
         // Where whoever watches panics, helpers do not go on.
         let _panic = Panic(&jobs);
@@ -90,11 +90,11 @@ struct Jobs<'j> {
     failure: Mutex<Option<Error>>,
 }
 
-impl Default for Jobs<'_> {
-    fn default() -> Self {
+impl<'j> Jobs<'j> {
+    fn new(count: usize, job: Job<'j>) -> Self {
         Self {
-            count: 0,
-            job: &|_, _| Ok(()),
+            count,
+            job,
             ready: AtomicUsize::new(0),
             begun: AtomicBool::new(false),
             next: AtomicUsize::new(0),
@@ -103,9 +103,7 @@ impl Default for Jobs<'_> {
             failure: Mutex::new(None),
         }
     }
-}
 
-impl Jobs<'_> {
     /// Takes part once all helpers do.
     fn help(&self) {
         self.ready.fetch_add(1, Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! Words with their character n-grams.
 
 use crate::Result;
-use crate::train::cache::fetch;
+use crate::train::cache::fetch_lines;
 
 /// N-grams that are copied at a time: hardly a word has more, so that no step depends on how many there are.
 const CHUNK: usize = 32;
@@ -40,10 +40,10 @@ impl Words {
         if word == 0 { 0 } else { self.ends[word - 1] }
     }
 
-    /// Has the n-grams of a word brought into the cache, unless there are very many.
+    /// Has what is copied first of a word's n-grams brought into the cache: of most words that is all.
     pub fn fetch(&self, word: usize) {
-        fetch(self.grams.get(self.start(word)));
-        fetch(self.grams.get(self.ends[word].saturating_sub(1)));
+        let start = self.start(word);
+        fetch_lines(self.grams.get(start..start + CHUNK).unwrap_or_default());
     }
 
     /// Writes the n-grams of a word into a list from `at` on, which becomes longer where it is too short. Returns where
