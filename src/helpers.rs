@@ -5,8 +5,9 @@
 
 use std::mem::MaybeUninit;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use pgrx::pg_sys;
 use sentiment_core::train::Helpers;
@@ -19,8 +20,11 @@ const ROOM: usize = 64 << 10;
 /// The session's own thread, as of the last time when helpers were started; 0 if none were.
 static SESSION: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether a helper waits for memory.
-static WAITING: AtomicBool = AtomicBool::new(false);
+/// Since when a helper waits for memory, in milliseconds of the system's clock that never stands still; 0 if none does.
+static WAITING: AtomicU64 = AtomicU64::new(0);
+
+/// A helper that has waited so long since the training was stopped waits for what does not come.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// As many helpers as the server lets a maintenance command have workers, on processors of their own.
 pub fn allowed() -> Option<Helpers> {
@@ -36,19 +40,36 @@ fn start(starting: &mut dyn FnMut()) {
         return;
     }
     SESSION.store(this_thread(), Ordering::Relaxed);
-    WAITING.store(false, Ordering::Relaxed);
-    let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
-    // SAFETY: the set is filled before it is read, and changes this thread alone; what was blocked before is only read if it was
-    // written.
-    unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        if libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) != 0 {
-            return;
+    WAITING.store(0, Ordering::Relaxed);
+    if let Some(_blocked) = Blocked::all() {
+        starting();
+    }
+}
+
+/// Signals that this thread does not take as long as this lives.
+struct Blocked {
+    before: libc::sigset_t,
+}
+
+impl Blocked {
+    /// Blocks all of them, if the system lets it.
+    fn all() -> Option<Self> {
+        let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+        // SAFETY: the set is filled before it is read, and changes this thread alone; what was blocked before is only read if it was
+        // written.
+        unsafe {
+            libc::sigfillset(all.as_mut_ptr());
+            let blocked = libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) == 0;
+            blocked.then(|| Self { before: before.assume_init() })
         }
     }
-    starting();
-    // SAFETY: as above.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // SAFETY: as above; it is what this thread had blocked before.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut()) };
+    }
 }
 
 /// What tells this thread from others.
@@ -64,12 +85,30 @@ pub fn is_one() -> bool {
     session != 0 && session != this_thread()
 }
 
-/// A helper waits for memory, or does not any more.
-pub fn wait_for_memory(waiting: bool) {
-    WAITING.store(waiting, Ordering::Relaxed);
+/// Milliseconds of a clock that only goes forward, and never 0; allocates nothing.
+fn now() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes the time to where it is told to; the clock is there on all systems.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    let (seconds, nanoseconds) = (time.tv_sec.cast_unsigned(), time.tv_nsec.cast_unsigned());
+    (seconds * 1_000 + nanoseconds / 1_000_000).max(1)
 }
 
-/// Whether a helper waits for memory, which it gets when the training ends.
+/// A helper waits for memory, or does not any more.
+pub fn wait_for_memory(waiting: bool) {
+    if waiting {
+        let _ = WAITING.compare_exchange(0, now(), Ordering::Relaxed, Ordering::Relaxed);
+    } else {
+        WAITING.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Whether a helper waits for memory, and the training is to be stopped, for what that gives back. Where this is asked on, and
+/// the helper waits on, there is nothing more to give back: then the session ends, as where itself has no memory.
 pub fn any_waits_for_memory() -> bool {
-    WAITING.load(Ordering::Relaxed)
+    let since = WAITING.load(Ordering::Relaxed);
+    if since != 0 && now().saturating_sub(since) > PATIENCE.as_millis().try_into().unwrap_or(u64::MAX) {
+        memory::end_session();
+    }
+    since != 0
 }

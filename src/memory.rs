@@ -4,7 +4,8 @@
 //! every other session and recovers from its log. Here the session alone ends, as orderly as after an administrator's command:
 //! an error cannot be raised from within an allocation, for the compiler counts on none. What is large is asked for so that
 //! the answer may be no (`sentiment_core::memory`), and then the statement alone ends. So it does where a helper of a training has
-//! no memory: it waits until the session has stopped the training, and with it given back what that held.
+//! no memory: it waits until the session has stopped the training, and with it given back what that held. If that does not do, the
+//! session ends.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::{c_char, c_int};
@@ -104,7 +105,7 @@ unsafe extern "C-unwind" {
 
 /// Ends the session with an error message; allocates nothing of Rust's.
 #[cold]
-fn end_session() -> ! {
+pub fn end_session() -> ! {
     // SAFETY: the server's own way to report; it has memory set aside for this. At this level it does not return but has the
     // process exit, which unwinds nothing.
     unsafe {

@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -133,21 +134,26 @@ fn memory_is_gone_while_training() {
     watcher.batch_execute(&format!("CREATE EXTENSION pg_sentiment; {SCENE}")).unwrap();
     watcher.batch_execute("CREATE TABLE more AS SELECT body || md5(n::text) AS body, label FROM many, generate_series(1, 8) AS n").unwrap();
     let watching = pid(&mut watcher);
+    let train = STATEMENTS[1].replace("many", "more");
+    let begun = Instant::now();
+    watcher.batch_execute(&format!("SET sentiment.train_memory = '2GB'; {train}")).unwrap();
+    let whole = u64::try_from(begun.elapsed().as_micros()).unwrap();
     let mut outcomes = [0; 2];
     for round in 0..asked_for("ROUNDS", 10) {
         let mut client = server.connect("postgres", "postgres");
         client.batch_execute("SET sentiment.train_memory = '2GB'; SELECT sentiment('good')").unwrap();
-        let (trainer, delay) = (pid(&mut client), Duration::from_micros(rng.u64(..150_000)));
-        let training =
-            thread::spawn(move || client.batch_execute(&format!("BEGIN; {}; ROLLBACK", STATEMENTS[1])));
+        let (trainer, delay) = (pid(&mut client), Duration::from_micros(rng.u64(..whole)));
+        let (tell, told) = mpsc::channel();
+        let statement = format!("BEGIN; {train}; ROLLBACK");
+        let training = thread::spawn(move || tell.send(client.batch_execute(&statement)));
         thread::sleep(delay);
         if !training.is_finished() {
             limit(trainer, rng.u64(..256 << 10));
         }
-        let done = training.join().unwrap();
-        let about = format!("round {round}, after {delay:?}: {done:?}");
+        let about = format!("round {round}, after {delay:?}");
+        let done = told.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("{about}: it hangs"));
         if let Err(error) = &done {
-            assert!(error.code().is_none_or(|code| *code == SqlState::OUT_OF_MEMORY), "{about}");
+            assert!(error.code().is_none_or(|code| *code == SqlState::OUT_OF_MEMORY), "{about}: {done:?}");
         }
         outcomes[usize::from(done.is_err())] += 1;
         assert_eq!(pid(&mut watcher), watching, "{about}");
@@ -155,6 +161,7 @@ fn memory_is_gone_while_training() {
     let found = trouble(&server.log(), &["53200"]);
     assert!(found.is_empty(), "{found:#?}");
     note(&format!("with memory gone: {} trainings done, {} failed", outcomes[0], outcomes[1]));
+    assert!(outcomes[1] > 0, "no training ran out of memory");
 }
 
 /// A file system of so many kilobytes on a folder, for the server's user; gone when this is dropped. `None` where we may not.

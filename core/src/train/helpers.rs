@@ -2,11 +2,12 @@
 
 use super::Watch;
 use crate::{Error, ErrorKind, Result};
-use std::panic::resume_unwind;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Threads that take part in a training. They call nothing but this crate: whoever watches is asked by the caller's thread.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +22,9 @@ pub struct Helpers {
 /// Between two looks at whoever watches while only helpers are at work.
 const LOOK: Duration = Duration::from_millis(1);
 
+/// Helpers begin in microseconds. One that has no memory may not, and then it is waited for as for any other.
+const TO_BEGIN: Duration = Duration::from_secs(1);
+
 /// Bytes of a helper's stack: as many as a process has.
 const STACK: usize = 8 << 20;
 
@@ -28,6 +32,9 @@ const STACK: usize = 8 << 20;
 type Job<'j> = &'j (dyn Fn(usize, &mut dyn Watch) -> Result<()> + Sync);
 
 /// Does `count` jobs on this thread, and on `at_once` others if they can be had. The first error ends all of them.
+///
+/// Whoever watches is asked until the last helper has come to its end, also after an error or a panic of its own, or of a job: there
+/// may be more to do than to say so, and it alone can end a process in which a helper never comes to its end.
 pub(super) fn side_by_side(
     count: usize,
     at_once: usize,
@@ -51,20 +58,25 @@ pub(super) fn side_by_side(
             }
             // A thread makes data of its own when it begins, and a C library that has no memory for them ends the process. So
             // nothing else is asked for until all have begun.
-            wait_until(|| jobs.ready.load(Ordering::Relaxed) == threads.len());
+            let until = Instant::now() + TO_BEGIN;
+            wait_until(|| jobs.ready.load(Ordering::Relaxed) == threads.len() || Instant::now() > until);
         });
         jobs.begun.store(true, Ordering::Relaxed);
-        jobs.work(watch);
+        let mut panics = Panics::default();
+        panics.caught(|| jobs.work(watch));
         while !threads.iter().all(thread::ScopedJoinHandle::is_finished) {
-            // It is asked also after it ended all: it may have more to do than to say so.
-            if let Err(error) = watch.step("fitting", jobs.done.load(Ordering::Relaxed), count) {
-                jobs.fail(error);
+            if !panics.is_empty() {
+                jobs.stopped.store(true, Ordering::Relaxed);
             }
+            panics.caught(|| {
+                if let Err(error) = watch.step("fitting", jobs.done.load(Ordering::Relaxed), count) {
+                    jobs.fail(error);
+                }
+            });
             thread::park_timeout(LOOK);
         }
-        for thread in threads {
-            thread.join().unwrap_or_else(|panic| resume_unwind(panic));
-        }
+        panics.extend(threads.into_iter().filter_map(|thread| thread.join().err()));
+        panics.go_on();
     });
     jobs.failure().take().map_or(Ok(()), Err)
 }
@@ -73,6 +85,31 @@ pub(super) fn side_by_side(
 fn wait_until(ready: impl Fn() -> bool) {
     while !ready() {
         thread::yield_now();
+    }
+}
+
+/// The first panic, which goes on when all is at its end.
+#[derive(Default)]
+struct Panics(Option<Box<dyn Any + Send>>);
+
+impl Panics {
+    fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn caught(&mut self, work: impl FnOnce()) {
+        // What was half done is not looked at any more.
+        self.extend(catch_unwind(AssertUnwindSafe(work)).err());
+    }
+
+    fn extend(&mut self, more: impl IntoIterator<Item = Box<dyn Any + Send>>) {
+        self.0 = self.0.take().or_else(|| more.into_iter().next());
+    }
+
+    fn go_on(self) {
+        if let Some(panic) = self.0 {
+            resume_unwind(panic);
+        }
     }
 }
 
@@ -244,6 +281,61 @@ mod tests {
             let error = side_by_side(2, 2, HELPERS, &mut watch, &job).unwrap_err();
             assert_eq!(error.message(), "enough");
             assert!(calls > 20);
+        }
+    }
+
+    /// A helper that waits for what only whoever watches can bring about, as one does that waits for memory: it is asked on and on,
+    /// whether this thread is at work or not, whether it says no or panics, and is cancelled meanwhile.
+    #[test]
+    fn whoever_watches_is_asked_until_the_last_helper_ends() {
+        #[derive(Clone, Copy, PartialEq, Debug)]
+        enum Says {
+            Nothing,
+            No,
+            Panics,
+        }
+        for (busy, says) in [false, true]
+            .into_iter()
+            .flat_map(|busy| [Says::Nothing, Says::No, Says::Panics].map(|says| (busy, says)))
+        {
+            let (tell, ended) = std::sync::mpsc::channel();
+            // On a thread of its own: where it does not end, the test does.
+            thread::spawn(move || {
+                let (caller, given) = (thread::current().id(), AtomicBool::new(false));
+                let mut calls = 0;
+                let mut watch = |_: &'static str, _: usize, _: usize| {
+                    calls += 1;
+                    given.fetch_or(calls == 50, Ordering::Relaxed);
+                    match says {
+                        Says::Panics => panic!("on purpose"),
+                        Says::No => Err(Error::new(ErrorKind::Cancelled, "enough", "")),
+                        Says::Nothing => Ok(()),
+                    }
+                };
+                let both = std::sync::Barrier::new(2);
+                let job = |_, watch: &mut dyn Watch| {
+                    both.wait();
+                    if thread::current().id() != caller {
+                        wait_until(|| given.load(Ordering::Relaxed));
+                    } else if busy {
+                        while !given.load(Ordering::Relaxed) {
+                            watch.step("working", 0, 0)?;
+                        }
+                    }
+                    Ok(())
+                };
+                let run = || side_by_side(2, 1, HELPERS, &mut watch, &job);
+                let outcome = catch_unwind(AssertUnwindSafe(run));
+                let as_said = match (says, outcome) {
+                    (Says::Nothing, Ok(Ok(()))) => true,
+                    (Says::No, Ok(Err(error))) => error.message() == "enough",
+                    (Says::Panics, Err(panic)) => panic.downcast_ref() == Some(&"on purpose"),
+                    _ => false,
+                };
+                tell.send((as_said, calls)).unwrap();
+            });
+            let (as_said, calls) = ended.recv_timeout(Duration::from_secs(60)).unwrap();
+            assert!(as_said && calls >= 50, "{busy} {says:?}: {calls}");
         }
     }
 

@@ -143,6 +143,7 @@ fn direct(
     for (pair, kept) in memory.iter().rev().zip(&mut factors) {
         check()?;
         let factor = dot_narrow(&pair.step, direction) / pair.curvature;
+        check()?;
         add_narrow(direction, -factor, &pair.change);
         *kept = factor;
     }
@@ -152,6 +153,7 @@ fn direct(
     for (pair, factor) in memory.iter().zip(factors[..memory.len()].iter().rev()) {
         check()?;
         let correction = factor - dot_narrow(&pair.change, direction) / pair.curvature;
+        check()?;
         add_narrow(direction, correction, &pair.step);
     }
     Ok(())
@@ -194,9 +196,11 @@ pub(crate) fn minimise(
             for ((n, x), d) in next.iter_mut().zip(point.iter()).zip(&direction) {
                 *n = x + step * d;
             }
+            asked(iteration, Ask::Check)?;
             absolute.project(&mut next, point, &gradient);
             let value_there =
                 asked(iteration, Ask::Evaluate(&next, &mut next_gradient))? + absolute.value(&next);
+            asked(iteration, Ask::Check)?;
             let slope: f64 =
                 next.iter().zip(point.iter()).zip(&gradient).map(|((n, x), g)| (n - x) * g).sum();
             // Armijo's condition; a convex function meets it for a small enough step.
@@ -220,6 +224,7 @@ pub(crate) fn minimise(
             smooth.copy_from_slice(&next_gradient);
         }
         std::mem::swap(&mut gradient, &mut next_gradient);
+        asked(iteration, Ask::Check)?;
         absolute.pseudo_gradient(point, &mut gradient);
         if length(&gradient) <= small {
             return Ok(Outcome { iterations: iteration, converged: true });

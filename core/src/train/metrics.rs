@@ -182,24 +182,30 @@ impl Evaluation {
 
     /// The mean over the classes.
     pub fn macro_average(&self) -> ClassFigures {
-        let classes = self.classes();
-        let share = 1.0 / float(classes.len().max(1) as u64);
-        self.average(classes.iter().map(|(_, figures)| (figures, share)))
+        self.average(self.classes().iter().map(|(_, figures)| (figures, 1.0)))
     }
 
     /// The mean over the classes, each weighted by its support.
     pub fn weighted_average(&self) -> ClassFigures {
-        self.average(self.classes().iter().map(|(_, figures)| (figures, ratio(figures.support, self.rows))))
+        self.average(self.classes().iter().map(|(_, figures)| (figures, float(figures.support))))
     }
 
+    /// Divided once, at the end: shares that are rounded add up to more than 1.
     fn average<'f>(&self, classes: impl Iterator<Item = (&'f ClassFigures, f64)>) -> ClassFigures {
-        let none = ClassFigures { support: self.rows, ..ClassFigures::default() };
-        classes.fold(none, |sum, (figures, share)| ClassFigures {
-            precision: sum.precision + share * figures.precision,
-            recall: sum.recall + share * figures.recall,
-            f1: sum.f1 + share * figures.f1,
-            ..sum
-        })
+        let mut sum = ClassFigures { support: self.rows, ..ClassFigures::default() };
+        let mut weights = 0.0;
+        for (figures, weight) in classes {
+            sum.precision += weight * figures.precision;
+            sum.recall += weight * figures.recall;
+            sum.f1 += weight * figures.f1;
+            weights += weight;
+        }
+        if weights > 0.0 {
+            [&mut sum.precision, &mut sum.recall, &mut sum.f1]
+                .into_iter()
+                .for_each(|figure| *figure /= weights);
+        }
+        sum
     }
 
     /// Actual label, predicted label, rows; those that occur, in the labels' order.
@@ -261,6 +267,35 @@ mod tests {
         assert!((confusion.macro_recall() - 0.694_444_444_444).abs() < 1e-9);
         assert!((confusion.macro_f1() - 0.694_444_444_444).abs() < 1e-9);
         assert_eq!(confusion.count(2, 0), 1);
+    }
+
+    #[test]
+    fn what_is_all_right_is_1() {
+        for labels in 2..=64 {
+            let names: Vec<String> = (0..labels).map(|label| format!("{label:02}")).collect();
+            let mut evaluation = Evaluation::new(&names);
+            for (label, name) in names.iter().enumerate() {
+                let mut probabilities = vec![0.0; labels];
+                probabilities[label] = 1.0;
+                for _ in 0..=label {
+                    let reading = Reading {
+                        label,
+                        probabilities: &probabilities,
+                        score: None,
+                        coverage: 1.0,
+                        truncated: false,
+                    };
+                    evaluation.add(name, &reading).unwrap();
+                }
+            }
+            for average in [evaluation.macro_average(), evaluation.weighted_average()] {
+                let all = [average.precision, average.recall, average.f1];
+                assert!(
+                    all.iter().all(|figure| figure.to_bits() == 1.0_f64.to_bits()),
+                    "{labels}: {average:?}"
+                );
+            }
+        }
     }
 
     #[test]

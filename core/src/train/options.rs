@@ -261,7 +261,7 @@ impl Options {
     /// message names the known options, or the range.
     pub fn parse(algorithm: Algorithm, json: &str) -> Result<Self> {
         let Ok(Value::Object(given)) = serde_json::from_str(json) else {
-            return Err(refused("the options are not a JSON object".to_owned()));
+            return Err(refused("the options are not a JSON object, or hold a number too large".to_owned()));
         };
         let mut options = Self::defaults(algorithm);
         for (name, value) in given {
