@@ -11,8 +11,12 @@ use sentiment_tests::{Server, repository, run_clean};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Quiet and large enough that no checkpoint, vacuum or compilation falls into somebody's turn. Workers where asked for.
+/// What is committed is on the disk, as where a server is used, not as where one is thrown away. Quiet and large enough that no
+/// checkpoint, vacuum or compilation falls into somebody's turn. Workers where asked for.
 const SETTINGS: &[&str] = &[
+    "fsync=on",
+    "full_page_writes=on",
+    "synchronous_commit=on",
     "log_min_messages=warning",
     "max_connections=80",
     "shared_buffers=512MB",
