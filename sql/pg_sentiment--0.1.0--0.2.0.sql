@@ -2,27 +2,59 @@
 
 -- What a fresh 0.2.0 has and 0.1.0 has not. tests/tests/upgrade.rs holds the two against each other, object by object.
 
--- Its constants are read as they are meant with standard_conforming_strings off as well.
-CREATE OR REPLACE FUNCTION sentiment.is_pinned(version text) RETURNS bool
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    WITH frozen AS (
-        SELECT classid, objid FROM pg_depend
-        WHERE refclassid = 'pg_proc'::regclass AND refobjid IN (
-            '@extschema@.sentiment_at(text,text)'::regprocedure, '@extschema@.sentiment_score_at(text,text)'::regprocedure)
-    )
-    SELECT EXISTS (
-        SELECT FROM pg_trigger
-        WHERE tgfoid = '@extschema@.sentiment_trigger()'::regprocedure
-          AND position(convert_to('model=' || version, getdatabaseencoding()) || decode('00', 'hex') IN tgargs) > 0
-    ) OR EXISTS (
-        SELECT FROM frozen WHERE position(quote_literal(version) IN CASE classid
-            WHEN 'pg_class'::regclass THEN pg_get_indexdef(objid)
+-- A version is looked for as the server writes constants out, which depends on standard_conforming_strings.
+CREATE FUNCTION sentiment.pinned_by(version text) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on AS $$
+    WITH ours AS (
+        SELECT p.oid FROM pg_extension AS e
+        JOIN pg_depend AS d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.classid = 'pg_proc'::regclass
+        JOIN pg_proc AS p ON p.oid = d.objid AND p.pronamespace = e.extnamespace
+        WHERE e.extname = 'pg_sentiment' AND d.deptype = 'e'
+    ),
+    written AS (
+        SELECT DISTINCT classid, objid, CASE classid
+            WHEN 'pg_class'::regclass THEN coalesce(pg_get_indexdef(objid), pg_get_partkeydef(objid))
             WHEN 'pg_constraint'::regclass THEN pg_get_constraintdef(objid)
             WHEN 'pg_attrdef'::regclass THEN (SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE oid = objid)
-            WHEN 'pg_rewrite'::regclass THEN (SELECT pg_get_viewdef(ev_class) FROM pg_rewrite WHERE oid = objid)
-            END) > 0
+            WHEN 'pg_rewrite'::regclass THEN pg_get_ruledef(objid)
+            WHEN 'pg_policy'::regclass THEN (
+                SELECT concat(pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid))
+                FROM pg_policy WHERE oid = objid)
+            WHEN 'pg_trigger'::regclass THEN (
+                SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE oid = objid AND tgqual IS NOT NULL)
+            WHEN 'pg_statistic_ext'::regclass THEN pg_get_statisticsobjdef(objid)
+            WHEN 'pg_proc'::regclass THEN pg_get_function_sqlbody(objid)
+            WHEN 'pg_type'::regclass THEN (SELECT pg_get_expr(typdefaultbin, 0) FROM pg_type WHERE oid = objid)
+            END AS definition
+        FROM pg_depend WHERE refclassid = 'pg_proc'::regclass AND refobjid IN (SELECT oid FROM ours)
     )
+    SELECT coalesce(
+        (SELECT pg_describe_object('pg_class'::regclass, ev_class, 0) FROM pg_rewrite
+         WHERE classid = 'pg_rewrite'::regclass AND oid = objid AND rulename = '_RETURN'),
+        pg_describe_object(classid, objid, 0)) FROM (
+        SELECT 'pg_trigger'::regclass::oid AS classid, oid AS objid FROM pg_trigger
+        WHERE tgfoid = '@extschema@.sentiment_trigger()'::regprocedure
+          AND position(convert_to('model=' || version, getdatabaseencoding()) || decode('00', 'hex') IN tgargs) > 0
+        UNION ALL
+        SELECT classid, objid FROM written
+        WHERE position(concat('''', replace(version, '''', ''''''), '''') IN definition) > 0
+    ) AS named ORDER BY 1 LIMIT 1
 $$;
+REVOKE ALL ON FUNCTION sentiment.pinned_by(text) FROM PUBLIC;
+COMMENT ON FUNCTION sentiment.pinned_by(text) IS
+    'an object that names this version: an index, a column, a constraint, a view, a policy, a trigger, a function with an SQL body';
+
+CREATE OR REPLACE FUNCTION sentiment.is_pinned(version text) RETURNS bool
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS 'SELECT sentiment.pinned_by(version) IS NOT NULL';
+COMMENT ON FUNCTION sentiment.is_pinned(text) IS
+    'whether an object of this database names this version';
+
+COMMENT ON FUNCTION @extschema@.sentiment_score(text, text) IS
+    'the sentiment of a text: the sum of probability times value over the labels, for positive 1, for negative -1; NULL if there is nothing to score, or no label has a value';
+COMMENT ON FUNCTION @extschema@.sentiment_score_at(text, text) IS
+    'as sentiment_score(), by one frozen model version, written name@number';
+COMMENT ON FUNCTION @extschema@.learn_sentiment(text, text, text) IS
+    'files a text with its right label, one of the model''s, for the next refresh or training';
 
 CREATE FUNCTION sentiment.session_texts()
     RETURNS TABLE (model text, texts bigint)
@@ -41,7 +73,8 @@ CREATE OR REPLACE VIEW sentiment.models AS
         SELECT m.name, m.name || '@' || m.current_version::pg_catalog.text, v.algorithm, v.language, v.labels, false,
             d.deployed_at, d.deployed_by, v.rows_train, v.metrics, v.terms, v.bytes
         FROM sentiment.model AS m
-        JOIN sentiment.version AS v ON v.model = m.name AND v.number = coalesce(m.current_version, m.last_version)
+        JOIN sentiment.version AS v ON v.model = m.name AND v.number = coalesce(m.current_version,
+            (SELECT max(n.number) FROM sentiment.version AS n WHERE n.model = m.name))
         LEFT JOIN sentiment.deployment AS d ON d.id = m.current_deployment) AS a
     LEFT JOIN sentiment.session_texts() AS s ON s.model = a.model;
 
@@ -49,14 +82,14 @@ CREATE OR REPLACE VIEW sentiment.models AS
 
 CREATE FUNCTION sentiment.scored_tables()
     RETURNS TABLE (target regclass, trigger text, enabled bool, text_column text, label_column text, score_column text,
-        version_column text, model text)
+        version_column text, model text, model_version text)
     LANGUAGE C STABLE PARALLEL UNSAFE COST 1000 ROWS 10 AS 'MODULE_PATHNAME', 'scored_tables';
-COMMENT ON FUNCTION sentiment.scored_tables() IS 'the triggers that score rows, with their arguments';
+COMMENT ON FUNCTION sentiment.scored_tables() IS
+    'the triggers that score rows, with their arguments, and the version that each scores by now';
 
 CREATE VIEW sentiment.tables AS
     SELECT t.target, t.trigger, t.enabled, t.text_column, l.attname::text AS label_column, s.attname::text AS score_column,
-        v.attname::text AS version_column, t.model,
-        CASE WHEN t.model LIKE '%@%' THEN t.model ELSE m.model_version END AS model_version, m.deployed_at
+        v.attname::text AS version_column, t.model, t.model_version, m.deployed_at
     FROM sentiment.scored_tables() AS t
     LEFT JOIN pg_catalog.pg_attribute AS l ON l.attrelid = t.target AND l.attname = t.label_column AND NOT l.attisdropped
     LEFT JOIN pg_catalog.pg_attribute AS s ON s.attrelid = t.target AND s.attname = t.score_column AND NOT s.attisdropped
@@ -82,7 +115,7 @@ CREATE TRIGGER registry_emptied AFTER TRUNCATE ON sentiment.model
     FOR EACH STATEMENT EXECUTE FUNCTION sentiment.registry_changed();
 ALTER TABLE sentiment.model ENABLE ALWAYS TRIGGER registry_changed, ENABLE ALWAYS TRIGGER registry_emptied;
 DO $$ BEGIN
-    EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION sentiment.registry_changed() TO %I',
+    EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION sentiment.pinned_by(text), sentiment.registry_changed() TO %I',
         (SELECT pg_catalog.pg_get_userbyid(relowner) FROM pg_catalog.pg_class
          WHERE oid OPERATOR(pg_catalog.=) 'sentiment.model'::pg_catalog.regclass));
 END $$;

@@ -33,8 +33,10 @@ macro_rules! failures {
     };
 }
 
-const SEE_MODELS: &str = "The view sentiment.models lists the models and their versions.";
-const WRITE_VERSION: &str = "Write a version as name@number, such as english@1.";
+const SEE_MODELS: &str = "The view sentiment.models lists the models.";
+const SEE_VERSIONS: &str =
+    "The view sentiment.versions lists the versions of trained models; shipped ones are in sentiment.models.";
+const WRITE_VERSION: &str = "Write a version as name@number, such as english@2.";
 const CREATE_TRIGGER: &str =
     "Create the trigger as BEFORE INSERT OR UPDATE OF its text column, FOR EACH ROW.";
 const ARGUMENTS: &str =
@@ -47,11 +49,14 @@ failures! {
     unknown_model(name: Shown): ERRCODE_UNDEFINED_OBJECT,
         "model {name} does not exist", SEE_MODELS;
     unknown_version(name: Shown, version: Shown): ERRCODE_UNDEFINED_OBJECT,
-        "model {name} has no version {version}", SEE_MODELS;
+        "model {name} has no version {version}", SEE_VERSIONS;
     malformed_version(reference: Shown): ERRCODE_INVALID_PARAMETER_VALUE,
         "model version {reference} is malformed", WRITE_VERSION;
     version_needed(name: Shown): ERRCODE_INVALID_PARAMETER_VALUE,
         "model {name} is named without a version", WRITE_VERSION;
+    auto_has_no_version(): ERRCODE_INVALID_PARAMETER_VALUE,
+        "model \"auto\" has no versions",
+        "It reads each text with english or multilingual: name a version of one of them, such as english@2.";
     unknown_label(label: Shown, model: &str): ERRCODE_INVALID_PARAMETER_VALUE,
         "model \"{model}\" has no label {label}", "The column labels of the view sentiment.models lists a model's labels.";
     null_argument(name: &str): ERRCODE_NULL_VALUE_NOT_ALLOWED,
@@ -85,7 +90,7 @@ failures! {
 
     column_missing(column: &str, table: &str): ERRCODE_UNDEFINED_COLUMN,
         "column \"{column}\" of relation \"{table}\" does not exist",
-        "Add the column, or name another one; enable_sentiment() adds the columns it writes.";
+        "Name a column that is there; those that it writes, enable_sentiment() adds.";
     outputs_missing(table: &str): ERRCODE_UNDEFINED_COLUMN,
         "relation \"{table}\" has none of the columns sentiment, sentiment_score, sentiment_version",
         "Name the columns to write with label=, score= or version=.";
@@ -112,16 +117,16 @@ failures! {
     name_too_long(bytes: usize, limit: usize): ERRCODE_NAME_TOO_LONG,
         "a model name has {bytes} bytes, {limit} are allowed", "Choose a shorter name.";
     name_reserved(name: &str): ERRCODE_RESERVED_NAME,
-        "model \"{name}\" is part of the extension", "Choose another name.";
+        "model \"{name}\" is part of the extension",
+        "What ships stays as it is: train a model under another name, and have sentiment.default_model name it.";
     not_deployed(model: Shown): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         "no version of model {model} is deployed", "Call deploy_sentiment(model, version).";
     nothing_before(model: Shown): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         "model {model} has no earlier deployment to go back to", "The view sentiment.deployments lists what was deployed.";
     version_deployed(version: &str): ERRCODE_OBJECT_IN_USE,
         "model version \"{version}\" is deployed", "Deploy another version first, or drop the whole model.";
-    version_pinned(version: &str): ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
-        "model version \"{version}\" is named by an index, a generated column, a constraint, a view or a trigger",
-        "Drop what names it first.";
+    version_pinned(version: &str, object: &str): ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
+        "model version \"{version}\" is named by {object}", "Drop what names it first, or have it name another version.";
     registry_missing(): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         "this database has no registry of models", "Run CREATE EXTENSION pg_sentiment.";
     registry_damaged(): ERRCODE_DATA_CORRUPTED,

@@ -1,15 +1,17 @@
 //! What users tell a model: texts with their right labels, and words with a score of their own.
 
 use pgrx::{FromDatum, IntoDatum, pg_sys};
-use sentiment_core::train::check_term;
+use sentiment_core::train::{check_takes_terms, check_term};
 
 use crate::call::{Answer, Call, sql_functions};
-use crate::errors::{Failure, Result};
+use crate::errors::{Failure, Result, Shown};
 use crate::lifecycle::model_argument;
+use crate::models::Model;
 use crate::registry::store::{self, number_value, text_of, text_value};
-use crate::registry::{as_owner, caller};
+use crate::registry::{as_owner, caller, statement};
 use crate::sql::{Access, Session};
 use crate::target::refuse_read_only;
+use crate::text::StoredText;
 
 sql_functions!(learn_sentiment, set_sentiment_term);
 
@@ -85,21 +87,42 @@ pub fn terms_changed(session: &Session, model: &str, changed: bool) -> Result<()
     session.execute(update, &[text_value(model), (pg_sys::BOOLOID, changed.into())]).map(drop)
 }
 
-/// `learn_sentiment(model, body, label)`: files an example.
+/// The version that is deployed, or else the newest one there is, as a common table of a statement whose first parameter is the
+/// model's name.
+const LIVE: &str = "live AS (
+    SELECT (v.model || '@' || v.number)::text AS version, v.labels FROM sentiment.model AS m
+    JOIN sentiment.version AS v ON v.model = m.name AND v.number = coalesce(m.current_version,
+        (SELECT max(n.number) FROM sentiment.version AS n WHERE n.model = m.name))
+    WHERE m.name = $1)";
+
+/// `learn_sentiment(model, body, label)`: files an example. Names that are misspelt are refused: nobody looks at what is filed.
 fn learn_sentiment(call: &Call) -> Answer {
     refuse_read_only(c"learn_sentiment()");
     let model = model_argument(call, 0)?;
     store::check_name(&model)?;
-    let body = call.datum(1).ok_or_else(|| Failure::null_argument("body"))?;
-    let label = call.datum(2).ok_or_else(|| Failure::null_argument("label"))?;
+    let body = call.text(1).ok_or_else(|| Failure::null_argument("body"))?;
+    let label = call.text(2).ok_or_else(|| Failure::null_argument("label"))?;
     let caller = caller();
     as_owner(Access::Write, |session| {
-        let insert =
-            c"WITH filed AS (
-                INSERT INTO sentiment.feedback (model, body, label, created_by) VALUES ($1, $2, $3, $4) RETURNING id)
-            INSERT INTO sentiment.unlearned (model, feedback) SELECT $1, id FROM filed";
-        let (body, label) = ((pg_sys::TEXTOID, body), (pg_sys::TEXTOID, label));
-        session.execute(insert, &[text_value(&model), body, label, text_value(&caller)])
+        let insert = format!(
+            "WITH {LIVE}, filed AS (
+                INSERT INTO sentiment.feedback (model, body, label, created_by)
+                SELECT $1, $2, $3, $4 FROM live WHERE $3 = ANY (labels::text[]) RETURNING id),
+            queued AS (INSERT INTO sentiment.unlearned (model, feedback) SELECT $1, id FROM filed)
+            SELECT version::text, EXISTS (SELECT FROM filed)::bool FROM live"
+        );
+        let given = |text: StoredText| (pg_sys::TEXTOID, text.datum());
+        let parameters = [text_value(&model), given(body), given(label), text_value(&caller)];
+        let (version, filed) = session.query(&statement(&insert), &parameters, |[version, filed]| {
+            (text_of(version), filed.is_some_and(|filed| filed.value() != 0))
+        })?;
+        if version.is_empty() {
+            return Err(Failure::unknown_model(Shown(&model)));
+        }
+        if !filed {
+            return Err(label.read(|label| Failure::unknown_label(Shown(&label.to_str()), &version)));
+        }
+        Ok(())
     })?;
     Ok(None)
 }
@@ -114,6 +137,15 @@ fn set_sentiment_term(call: &Call) -> Answer {
     let score: Option<f64> = call.value(2);
     check_term(&term, score.unwrap_or_default())?;
     as_owner(Access::Write, |session| {
+        let live = format!("WITH {LIVE} SELECT version::text FROM live");
+        let version =
+            session.query(&statement(&live), &[text_value(&model)], |[version]| text_of(version))?;
+        if version.is_empty() {
+            return Err(Failure::unknown_model(Shown(&model)));
+        }
+        if score.is_some() {
+            check_takes_terms(Model::by_name(&version)?.card())?;
+        }
         terms_changed(session, &model, true)?;
         let parameters = [text_value(&model), text_value(&term)];
         let Some(score) = score.and_then(IntoDatum::into_datum) else {

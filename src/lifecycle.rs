@@ -69,9 +69,7 @@ fn drop_sentiment(call: &Call) -> Answer {
         if known.current == Some(number) {
             return Err(Failure::version_deployed(&version));
         }
-        if store::is_pinned(session, &version)? {
-            return Err(Failure::version_pinned(&version));
-        }
+        store::require_unpinned(session, &version)?;
         if store::drop_version(session, &model, number)? {
             return Ok(());
         }

@@ -158,6 +158,7 @@ impl Model {
         reference.read(|body| {
             let written = body.to_str();
             match Reference::parse(&written)? {
+                Reference { name: AUTO, .. } => Err(Failure::auto_has_no_version()),
                 Reference { name, number: None } => Err(Failure::version_needed(Shown(name))),
                 frozen => frozen.find(&written),
             }
@@ -343,6 +344,17 @@ pub fn shipped() -> Result<Vec<&'static Model>> {
     SHIPPED.iter().map(Shipped::open).collect()
 }
 
+/// The version that a model as a user names it stands for now. None where there is none, and for `auto`, which is several.
+pub fn current_version(reference: &str) -> Option<String> {
+    let parsed = Reference::parse(reference).ok().filter(|parsed| parsed.name != AUTO)?;
+    let Some(newest) = Shipped::newest(parsed.name.as_bytes()) else {
+        return cache::current_version(&parsed);
+    };
+    let number = parsed.number.map_or(Some(newest.number), |number| number.parse().ok());
+    let ships = |shipped: &&Shipped| shipped.name == parsed.name && Some(shipped.number) == number;
+    SHIPPED.iter().find(ships).map(|shipped| format!("{}@{}", shipped.name, shipped.number))
+}
+
 /// Whether a model of this name ships.
 pub fn ships(name: &str) -> bool {
     Shipped::newest(name.as_bytes()).is_some()
@@ -363,6 +375,9 @@ impl<'a> Reference<'a> {
         let digits = number.bytes().all(|byte| byte.is_ascii_digit());
         if name.is_empty() || number.is_empty() || !digits || number.starts_with('0') {
             return Err(Failure::malformed_version(Shown(reference)));
+        }
+        if name == AUTO {
+            return Err(Failure::auto_has_no_version());
         }
         Ok(Self { name, number: Some(number) })
     }

@@ -23,9 +23,10 @@ fn session_texts(call: &Call) -> Answer {
     Ok(None)
 }
 
-/// Triggers that call ours, without the copies that partitions have.
+/// Triggers that call ours, without the copies that partitions have. One that fires for replicated rows alone scores nothing that
+/// arrives.
 const TRIGGERS: &CStr = c"SELECT t.tgrelid, t.tgname::pg_catalog.text,
-        t.tgenabled OPERATOR(pg_catalog.<>) 'D'::pg_catalog.\"char\", t.tgargs
+        t.tgenabled OPERATOR(pg_catalog.=) ANY (ARRAY['O', 'A']::pg_catalog.\"char\"[]), t.tgargs
     FROM pg_catalog.pg_trigger AS t
         JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid
         JOIN pg_catalog.pg_extension AS e ON e.extnamespace OPERATOR(pg_catalog.=) p.pronamespace
@@ -38,7 +39,8 @@ const TRIGGERS: &CStr = c"SELECT t.tgrelid, t.tgname::pg_catalog.text,
 /// Triggers that are fetched at a time.
 const BATCH: i64 = 1_000;
 
-/// `sentiment.scored_tables()`: a row a trigger of ours, with its arguments. Of one whose arguments make no sense the rest is null.
+/// `sentiment.scored_tables()`: a row a trigger of ours, with its arguments and the version that it scores by now. Of one whose
+/// arguments make no sense the rest is null.
 fn scored_tables(call: &Call) -> Answer {
     let mut rows = Rows::begin(call)?;
     Session::run(Access::Read, |session| {
@@ -49,22 +51,23 @@ fn scored_tables(call: &Call) -> Answer {
             let written = bytes
                 .split_inclusive(|&byte| byte == 0)
                 .filter_map(|one| CStr::from_bytes_with_nul(one).ok());
-            let [text, label, score, version, model] =
+            let [text, label, score, version, model, current] =
                 Arguments::of(written).map(|arguments| columns(&arguments)).unwrap_or_default();
-            rows.push([target, trigger, enabled, text, label, score, version, model]);
+            rows.push([target, trigger, enabled, text, label, score, version, model, current]);
             Ok(())
         })
     })?;
     Ok(None)
 }
 
-/// Text column, output columns and model of a trigger.
-fn columns(arguments: &Arguments) -> Columns<5> {
+/// Text column, output columns, model and version of a trigger.
+fn columns(arguments: &Arguments) -> Columns<6> {
     let name = |name: &CStr| text::datum(&text::string(name));
     let output = |output: Output| arguments.output(output).map(name);
-    let model = match &arguments.model {
-        Some(model) => name(model),
-        None => settings::with_default_model(name),
+    let with_version = |model: &CStr| (name(model), models::current_version(&text::string(model)));
+    let (model, version) = match &arguments.model {
+        Some(model) => with_version(model),
+        None => settings::with_default_model(with_version),
     };
     [
         Some(name(&arguments.text)),
@@ -72,5 +75,6 @@ fn columns(arguments: &Arguments) -> Columns<5> {
         output(Output::Score),
         output(Output::Version),
         Some(model),
+        version.map(|version| text::datum(&version)),
     ]
 }

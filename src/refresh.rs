@@ -82,6 +82,13 @@ pub fn learn(session: &Session, model: &str, most: i64, caller: &str) -> Result<
             number
         }
     };
+    if refreshed.rows_skipped > 0 {
+        pgrx::notice!(
+            "examples that taught model {} nothing, for it has not their label or they hold nothing to score: {}",
+            Shown(model),
+            refreshed.rows_skipped
+        );
+    }
     feedback::learned(session, model, &filed)?;
     feedback::terms_changed(session, model, false)?;
     Ok(Refreshed { number, rows: refreshed.rows_used })

@@ -179,7 +179,8 @@ impl Leaf {
 
     /// Says how far the work has come.
     fn notice(&self, rows: u64, last: pg_sys::ItemPointerData) {
-        let mut progress = format!("rescored {rows} rows of {}", text::string(&self.name));
+        let rows = format!("{rows} {}", if rows == 1 { "row" } else { "rows" });
+        let mut progress = format!("rescored {rows} of {}", text::string(&self.name));
         if let Some(pages) = self.pages {
             let page = page(last);
             // The table may have grown meanwhile.

@@ -59,7 +59,7 @@ fn define_scoring() {
     GucRegistry::define_string_guc(
         c"sentiment.default_model",
         c"Sets the model that scores when a call names none.",
-        c"A name (english), or a frozen version (english@1).",
+        c"A name (english), a frozen version (english@2), or auto, which chooses by language.",
         &DEFAULT_MODEL,
         GucContext::Userset,
         GucFlags::default(),

@@ -237,6 +237,17 @@ impl Target {
         let (replaced, kept): (Vec<_>, Vec<_>) = scorers.iter().partition(in_the_way);
         for scorer in replaced {
             self.drop_trigger(session, scorer)?;
+            let known = scorer.arguments.as_ref().ok();
+            let left = known.into_iter().flat_map(Arguments::columns);
+            for column in left.filter(|column| wanted.columns().all(|written| written != *column)) {
+                let column = text::string(column);
+                pgrx::notice!(
+                    "{}",
+                    text::printable(format!(
+                        "column \"{column}\" is not written any more: its trigger was replaced"
+                    ))
+                );
+            }
         }
         let statement = compose(
             "CREATE TRIGGER % BEFORE INSERT OR UPDATE OF % ON % FOR EACH ROW EXECUTE FUNCTION %.sentiment_trigger(%)",

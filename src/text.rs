@@ -46,6 +46,11 @@ impl StoredText<'_> {
         Self { datum, lifetime: PhantomData }
     }
 
+    /// The value as the server stores it.
+    pub fn datum(self) -> pg_sys::Datum {
+        self.datum
+    }
+
     /// Hands the text's beginning to `read` as the core wants it.
     pub fn read<T>(self, read: impl FnOnce(Body<'_>) -> T) -> T {
         thread_local! { static CONVERTED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) } }

@@ -33,7 +33,7 @@ pub use lexicon::Lexicon;
 pub use metrics::{Calibration, ClassFigures, Confusion, Evaluation};
 pub use mixture::Mixture;
 pub use options::{Domain, OPTIONS, OptionSpec, Options};
-pub use own_terms::{MOST_OWN_TERMS, check as check_term};
+pub use own_terms::{MOST_OWN_TERMS, check as check_term, check_model as check_takes_terms};
 pub use units::{UnitReader, Units};
 pub use watch::Watch;
 
@@ -254,13 +254,7 @@ impl Training<'_> {
 
     fn own_terms(&self, label_scores: &[Option<f64>]) -> Result<Vec<OwnTerm>> {
         if !self.own_terms.is_empty() && self.options.algorithm() == Algorithm::RandomForest {
-            let hint =
-                "Train another algorithm, or take the terms back with set_sentiment_term(model, term, NULL).";
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "a random forest has no weights for terms of your own",
-                hint,
-            ));
+            return Err(own_terms::forest_takes_none());
         }
         OwnTerm::all(self.own_terms, label_scores)
     }

@@ -66,6 +66,12 @@ pub(super) fn parts(reference: &Reference<'_>) -> Result<Vec<Vec<u8>>> {
     resolve(reference, |_, parts, _| parts.iter().map(|&part| lookup::part(part)).collect())
 }
 
+/// The version that a reference names in the registry now, if it is there.
+pub(super) fn current_version(reference: &Reference<'_>) -> Option<String> {
+    let number = number(reference).ok()?;
+    lookup::parts(reference.name, number).ok()?.map(|_| format!("{}@{number}", reference.name))
+}
+
 /// What the registry says of a reference: a number, and the parts of the version if there is one of this number.
 #[derive(PartialEq, Eq)]
 struct Found {
@@ -158,7 +164,7 @@ fn number(reference: &Reference<'_>) -> Result<i32> {
     let name = name.ok_or_else(|| Failure::unknown_model(Shown(reference.name)))?;
     match reference.number {
         // The name of a dropped model stays, without versions.
-        None if name.current.is_none() && lookup::parts(reference.name, name.last)?.is_none() => {
+        None if name.current.is_none() && !lookup::has_version(reference.name)? => {
             Err(Failure::unknown_model(Shown(reference.name)))
         }
         None => name.current.ok_or_else(|| Failure::not_deployed(Shown(reference.name))),

@@ -87,7 +87,7 @@ unsafe fn primary_key(relation: pg_sys::Relation, columns: usize) -> Option<pg_s
     }
 }
 
-/// Hands the row of these primary keys to `read`, if there is one.
+/// Hands the row of these primary keys to `read`, or one of those that begin with them, if there is one.
 fn find<T>(layout: &Layout, keys: &[Key], read: impl FnOnce(&Row) -> T) -> Result<Option<T>> {
     let table = relation(layout.name)?;
     // SAFETY: table and index are open while they are read; the keys are of their columns' types, which were looked at.
@@ -234,6 +234,12 @@ pub fn parts(model: &str, number: i32) -> Result<Option<Vec<i64>>> {
     let parts = find(&VERSION, &keys, |row| row.value::<Vec<Option<i64>>>(3).unwrap_or_default())?;
     let whole = |parts: Vec<Option<i64>>| parts.into_iter().collect::<Option<_>>();
     parts.map(|parts| whole(parts).ok_or_else(Failure::registry_damaged)).transpose()
+}
+
+/// Whether a model has any version.
+pub fn has_version(model: &str) -> Result<bool> {
+    let key = [(1, TEXT_EQUALS, text::datum(model))];
+    Ok(find(&VERSION, &key, |_| ())?.is_some())
 }
 
 /// The bytes of a part.

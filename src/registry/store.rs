@@ -270,10 +270,11 @@ pub fn text_of(datum: Option<pg_sys::Datum>) -> String {
         .unwrap_or_default()
 }
 
-/// Whether an object of the database names a version.
-pub fn is_pinned(session: &Session, version: &str) -> Result<bool> {
-    let query = c"SELECT sentiment.is_pinned($1)";
-    session.query(query, &[text_value(version)], |[pinned]| pinned.is_some_and(|datum| datum.value() != 0))
+/// Makes sure that no object of the database names a version.
+pub fn require_unpinned(session: &Session, version: &str) -> Result<()> {
+    let query = c"SELECT sentiment.pinned_by($1)::text";
+    let object = session.query(query, &[text_value(version)], |[object]| text_of(object))?;
+    if object.is_empty() { Ok(()) } else { Err(Failure::version_pinned(version, &object)) }
 }
 
 /// Removes one version of a locked model; `false` if there is none.
@@ -289,7 +290,7 @@ pub fn drop_model(session: &Session, model: &str) -> Result<()> {
         WHERE v.model = $1 AND sentiment.is_pinned(v.model || '@' || v.number) LIMIT 1";
     let found = session.query(pinned, &parameters, |[version]| text_of(version))?;
     if !found.is_empty() {
-        return Err(Failure::version_pinned(&found));
+        require_unpinned(session, &found)?;
     }
     remove(session, "true", &parameters)?;
     let clean: [&CStr; 4] = [

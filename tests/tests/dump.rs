@@ -201,6 +201,39 @@ fn custom_format_in_parallel_as_database_owner() {
     setup.connect("postgres").batch_execute("DROP ROLE restore_owner").unwrap();
 }
 
+/// What is computed while rows are restored needs its model then, and pg_dump writes tables in the order of their schemas' names:
+/// the README says how to have the models first.
+#[test]
+fn what_trained_versions_compute_comes_after_them() {
+    let (mut source, mut copy) = (Database::new(), Database::owned_by("postgres"));
+    source.run(OBJECTS);
+    source.run(
+        "CREATE TABLE generated (body text, mood text GENERATED ALWAYS AS (public.sentiment_at(body, 'mood@1')) STORED);
+         CREATE TABLE checked (body text CHECK (public.sentiment_at(body, 'mood@1') <> 'none'));
+         CREATE TABLE partitioned (body text) PARTITION BY LIST (public.sentiment_at(body, 'mood@1'));
+         CREATE TABLE bad_days PARTITION OF partitioned FOR VALUES IN ('negative');
+         CREATE TABLE other_days PARTITION OF partitioned DEFAULT;
+         INSERT INTO generated VALUES ('sunny'), ('rainy'), (NULL);
+         INSERT INTO checked SELECT body FROM generated; INSERT INTO partitioned SELECT body FROM generated",
+    );
+    let file = format!("{}/{}.dump", env!("CARGO_TARGET_TMPDIR"), source.name());
+    let mut dump = source.server().program("pg_dump", source.name(), "postgres");
+    run_clean(dump.args(["--format=custom", "--file", &file]));
+    let readme = std::fs::read_to_string(sentiment_tests::repository().join("README.md")).unwrap();
+    let steps: Vec<_> =
+        readme.lines().filter_map(|line| line.strip_prefix("pg_restore --dbname=app ")).collect();
+    assert_eq!(steps.len(), 4);
+    for step in steps {
+        let mut restore = copy.server().program("pg_restore", copy.name(), "postgres");
+        restore.args(["--exit-on-error", "--dbname", copy.name()]);
+        run_clean(restore.args(step.split(' ').filter(|option| option.starts_with("--"))).arg(&file));
+    }
+    let computed = "SELECT (SELECT string_agg(g::text, ' ' ORDER BY g) FROM generated AS g) || (SELECT count(*) FROM checked)
+        || (SELECT string_agg(body, ' ') FROM bad_days)";
+    assert_eq!(copy.value::<String>(computed), "(rainy,negative) (sunny,positive) (,)3rainy");
+    assert_restored(&mut source, &mut copy);
+}
+
 /// A whole server with its roles, what they were granted, and a model of each database.
 #[test]
 fn all_databases_of_a_server() {

@@ -67,7 +67,7 @@ const EVIL: &str = r#"
     CREATE FUNCTION evil.sentiment_at(text, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'hijacked'; END $$;"#;
 
 /// A call of everything.
-const CALLS: [&str; 34] = [
+const CALLS: [&str; 35] = [
     "SELECT public.train_sentiment('m', 'public.texts', 'body', 'label', 'naive_bayes')",
     "SELECT public.train_sentiment('m', 'public.texts', 'body', 'label', deploy => 'always')",
     "SELECT public.train_sentiment('f', 'public.texts', 'body', 'label', 'random_forest', '{\"trees\": 3}')",
@@ -95,6 +95,7 @@ const CALLS: [&str; 34] = [
     "SELECT * FROM sentiment.tables",
     "SELECT * FROM sentiment.session_texts()",
     "SELECT sentiment.is_pinned('m@1')",
+    "SELECT sentiment.pinned_by('m@1')",
     "SELECT public.sentiment_score('a sunny day'), public.sentiment_score_at('fine', 'english@1')",
     "SELECT public.sentiment_probability('a sunny day', 'positive'), (public.sentiment_detail('fine'::pg_catalog.text, 'm'::pg_catalog.text)).label",
     "SELECT public.sentiment('a sunny day', 'm'), public.sentiment_json('fine'), public.sentiment_at('fine', 'english@1')",

@@ -41,6 +41,7 @@ const CALLS: &[&str] = &[
     "SELECT stale_sentiment(format('%I', $1::text)::regclass)",
     "SELECT * FROM sentiment.tables WHERE trigger <> $1::text",
     "SELECT sentiment.is_pinned($1::text || '@1')",
+    "SELECT sentiment.pinned_by($1::text || '@1')",
     "SELECT drop_sentiment($1::text, 1)",
     "SELECT disable_sentiment(format('%I', $1::text)::regclass, true)",
     "SELECT drop_sentiment($1::text)",

@@ -62,6 +62,12 @@ fn tables_are_listed_as_they_are_scored() {
              CREATE TRIGGER t BEFORE INSERT ON broken FOR EACH ROW EXECUTE FUNCTION sentiment_trigger('body', 'lable=x');
              CREATE TABLE gone (body text, l text);
              CREATE TRIGGER t BEFORE INSERT ON gone FOR EACH ROW EXECUTE FUNCTION sentiment_trigger('body', 'label=l', 'model=nothing');
+             CREATE TABLE lost (body text, l text);
+             CREATE TRIGGER t BEFORE INSERT ON lost FOR EACH ROW EXECUTE FUNCTION sentiment_trigger('body', 'label=l', 'model=m@99');
+             CREATE TABLE replicated (body text, l text);
+             CREATE TRIGGER t BEFORE INSERT ON replicated FOR EACH ROW
+                 EXECUTE FUNCTION sentiment_trigger('body', 'label=l', 'model=english@1');
+             ALTER TABLE replicated ENABLE REPLICA TRIGGER t;
              CREATE TABLE parts (body text, day int) PARTITION BY LIST (day);
              CREATE TABLE part_1 PARTITION OF parts FOR VALUES IN (1);
              SELECT enable_sentiment('parts', 'body', 'auto')",
@@ -74,8 +80,10 @@ fn tables_are_listed_as_they_are_scored() {
             ("\"Übel\"", "t|Tëxt|Läbel|a\\000b|m|m@1"),
             ("broken", "t"),
             ("gone", "t|body|l|nothing"),
+            ("lost", "t|body|l|m@99"),
             ("parts", "t|body|sentiment|sentiment_score|sentiment_version|auto"),
             ("pinned", "f|body|l|m@1|m@1"),
+            ("replicated", "f|body|l|english@1|english@1"),
             ("handmade", "t|body|sentiment_score|english|english@2"),
             ("usual", "t|body|sentiment|sentiment_score|sentiment_version|english|english@2"),
         ];

@@ -49,6 +49,7 @@ const MEMBERS: &[(&str, For)] = &[
     ("train_sentiment", Granted),
     ("sentiment.cached_models", Everybody),
     ("sentiment.is_pinned", Owner),
+    ("sentiment.pinned_by", Owner),
     ("sentiment.registry_changed", Owner),
     ("sentiment.scored_tables", Everybody),
     ("sentiment.session_texts", Everybody),
@@ -239,6 +240,7 @@ const CALLS: &[(&str, &str, [&str; 4])] = &[
     ("refresh_sentiment", "SELECT refresh_sentiment('m')", ["42501", "42501", "ok", "ok"]),
     ("drop_sentiment", "SELECT drop_sentiment('n')", ["42501", "42501", "ok", "ok"]),
     ("sentiment.is_pinned", "SELECT sentiment.is_pinned('m@1')", ["42501", "42501", "42501", "ok"]),
+    ("sentiment.pinned_by", "SELECT sentiment.pinned_by('m@1')", ["42501", "42501", "42501", "ok"]),
     (
         "sentiment.registry_changed",
         "SELECT sentiment.registry_changed()",

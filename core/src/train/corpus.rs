@@ -96,6 +96,11 @@ impl Corpus {
         Ok(u16::try_from(number).unwrap_or_default())
     }
 
+    /// Whether a text of this label was added.
+    pub fn has_label(&self, label: &str) -> bool {
+        self.labels.iter().any(|known| known == label)
+    }
+
     /// Bytes in use.
     pub(super) fn size(&self) -> usize {
         self.bytes.capacity() + self.rows.capacity() * size_of::<Row>()

@@ -1,10 +1,11 @@
 //! A user's own lexicon: what `set_sentiment_term()` says of terms, as weights.
 
+use super::Algorithm;
 use super::lexicon::lexicon_value;
 use crate::hash;
 use crate::terms;
 use crate::text::{Text, Tokenized};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Predictor, Result};
 use serde::{Deserialize, Serialize};
 
 /// Most tokens of a term.
@@ -59,13 +60,8 @@ impl OwnTerm {
                 "Take terms back with set_sentiment_term(model, term, NULL).",
             ));
         }
-        if !terms.is_empty() && label_scores.iter().flatten().all(|value| *value == 0.0) {
-            let message = "the model's labels have no values that a term could speak for";
-            return Err(Error::new(
-                ErrorKind::Parameter,
-                message,
-                "Train with the option label_scores, which gives labels a value.",
-            ));
+        if !terms.is_empty() {
+            check_values(label_scores.iter().copied())?;
         }
         terms.iter().map(|(term, score)| Self::new(term, *score)).collect()
     }
@@ -90,6 +86,37 @@ fn token_hashes(term: &str) -> Vec<u64> {
     let mut text = Tokenized::default();
     text.read(&Text::from(term));
     text.tokens().iter().filter(|token| terms::has_unit(token)).map(|token| token.hash).collect()
+}
+
+/// Whether a model can take terms of its user's own.
+///
+/// # Errors
+/// `Unsupported` for a forest, `Parameter` if no label has a value that they could speak for.
+pub fn check_model(model: &Predictor<'_>) -> Result<()> {
+    if model.algorithm() == Algorithm::RandomForest.name() {
+        return Err(forest_takes_none());
+    }
+    check_values((0..model.labels().len()).map(|label| model.label_score(label)))
+}
+
+/// Why a forest takes none.
+pub(super) fn forest_takes_none() -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        "a random forest has no weights for terms of your own",
+        "Train another algorithm, or take the terms back with set_sentiment_term(model, term, NULL).",
+    )
+}
+
+fn check_values(label_scores: impl IntoIterator<Item = Option<f64>>) -> Result<()> {
+    if label_scores.into_iter().flatten().any(|value| value != 0.0) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Parameter,
+        "the model's labels have no values that a term could speak for",
+        "Train with the option label_scores, or take the terms back with set_sentiment_term(model, term, NULL).",
+    ))
 }
 
 /// Whether a term and its score will do.

@@ -28,6 +28,9 @@ SELECT enable_sentiment('messages', 'body', label_column => 'mood', score_column
 SELECT count(mood) FROM messages;
 INSERT INTO messages (body) VALUES ('so happy, great') RETURNING mood;
 
+-- with columns of another name; what is not written any more is told
+SELECT enable_sentiment('messages', 'body', label_column => 'mood_now', score_column => 'Mood score', version_column => NULL);
+
 -- columns that are there already are used as they are
 CREATE TABLE prepared (body varchar(160), sentiment varchar(10), sentiment_score real);
 SELECT enable_sentiment('prepared', 'body');

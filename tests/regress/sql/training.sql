@@ -1,7 +1,8 @@
 -- train_sentiment(), evaluate_sentiment(), confusion_sentiment(), learn_sentiment(), refresh_sentiment(), the registry.
 CREATE TABLE texts AS
     SELECT CASE WHEN n % 2 = 0 THEN 'sunny' ELSE 'rainy' END || ' day ' || md5(n::text) AS body,
-           CASE WHEN n % 2 = 0 THEN 'positive' ELSE 'negative' END AS label
+           CASE WHEN n % 2 = 0 THEN 'positive' ELSE 'negative' END AS label,
+           CASE WHEN n % 2 = 0 THEN 'sunny' ELSE 'rainy' END AS weather
     FROM generate_series(1, 200) AS n;
 INSERT INTO texts VALUES (NULL, 'positive'), ('sunny', NULL), (' ', 'negative');
 
@@ -31,6 +32,26 @@ SELECT model_version FROM refresh_sentiment('nb');
 SELECT sentiment('stellar', 'nb'), sentiment_score('stellar', 'nb') - sentiment_score('stellar', 'nb@3') > 0.5 AS moved;
 SELECT refresh_sentiment('forest');
 
+-- What is misspelt is refused when it is filed.
+SELECT learn_sentiment('nbb', 'foggy', 'negative');
+SELECT learn_sentiment('nb', 'foggy', 'negativ');
+SELECT learn_sentiment('foggy again and again', 'nb', 'negative');
+SELECT learn_sentiment('nb', 'negative', 'foggy again and again');
+SELECT set_sentiment_term('nbb', 'lit', 1);
+SELECT set_sentiment_term('forest', 'lit', 1);
+SELECT set_sentiment_term('forest', 'lit', NULL);
+SELECT count(*) FROM train_sentiment('weather', 'texts', 'body', 'weather', 'naive_bayes');
+SELECT set_sentiment_term('weather', 'lit', 1);
+
+-- The rows say which labels there are: feedback of others is left out.
+SELECT learn_sentiment('weather', 'foggy', 'rainy'), learn_sentiment('weather', 'misty', 'sunny');
+SELECT model_version, rows_skipped FROM train_sentiment('weather', 'texts', 'body', 'label', 'naive_bayes', deploy => 'always');
+SELECT labels FROM sentiment.models WHERE model = 'weather';
+SELECT learn_sentiment('weather', 'foggy', 'negative');
+SELECT deploy_sentiment('weather', 1);
+SELECT model_version, rows_used FROM refresh_sentiment('weather');
+SELECT drop_sentiment('weather');
+
 -- The life of a model.
 SELECT rollback_sentiment('nb'), rollback_sentiment('nb');
 SELECT rollback_sentiment('nb');
@@ -48,6 +69,14 @@ CREATE INDEX ON texts (sentiment_at(body, 'nb@2'));
 SELECT drop_sentiment('nb', 2);
 SELECT drop_sentiment('nb');
 SELECT drop_sentiment('nb', 99);
+
+-- What is left when the newest version goes.
+SELECT count(*) FROM train_sentiment('spare', 'texts', 'body', 'label', 'naive_bayes', deploy => 'never');
+SELECT count(*) FROM train_sentiment('spare', 'texts', 'body', 'label', 'naive_bayes', deploy => 'never');
+SELECT drop_sentiment('spare', 2);
+SELECT sentiment('sunny', 'spare');
+SELECT model, model_version, rows_train FROM sentiment.models WHERE model = 'spare';
+SELECT deploy_sentiment('spare', 1);
 
 -- Refusals.
 SELECT train_sentiment('x', 'texts', 'body', 'label', 'magic');

@@ -1,0 +1,167 @@
+//! A version that an object of the database names stays: neither a drop nor the pruning of old versions takes it.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
+use sentiment_tests::{Database, Level};
+
+const TEXTS: &str = "
+    CREATE TABLE texts AS
+    SELECT CASE WHEN n % 2 = 0 THEN 'sunny' ELSE 'rainy' END || ' day ' || md5(n::text) AS body,
+           CASE WHEN n % 2 = 0 THEN 'positive' ELSE 'negative' END AS label
+    FROM generate_series(1, 100) AS n";
+
+/// Each way to name a version, what an error calls the object that does, and what removes it.
+const PINS: [(&str, &str, &str); 17] = [
+    ("CREATE INDEX pin ON texts (sentiment_at(body, $v$%$v$))", "index public.pin", "DROP INDEX pin"),
+    (
+        "CREATE INDEX pin ON texts (label) WHERE sentiment_score_at(body, $v$%$v$) > 0",
+        "index public.pin",
+        "DROP INDEX pin",
+    ),
+    (
+        "CREATE TABLE pin (body text, l text GENERATED ALWAYS AS (sentiment_at(body, $v$%$v$)) STORED)",
+        "default value for column l of table public.pin",
+        "DROP TABLE pin",
+    ),
+    (
+        "CREATE TABLE pin (l text DEFAULT sentiment('x', $v$%$v$))",
+        "default value for column l of table public.pin",
+        "DROP TABLE pin",
+    ),
+    (
+        "CREATE TABLE pin (body text CHECK (sentiment_at(body, $v$%$v$) <> ''))",
+        "constraint pin_body_check on table public.pin",
+        "DROP TABLE pin",
+    ),
+    (
+        "CREATE DOMAIN pin AS text CHECK (sentiment_at(VALUE, $v$%$v$) <> '')",
+        "constraint pin_check",
+        "DROP DOMAIN pin",
+    ),
+    ("CREATE DOMAIN pin AS text DEFAULT sentiment_at('x', $v$%$v$)", "type public.pin", "DROP DOMAIN pin"),
+    ("CREATE VIEW pin AS SELECT sentiment_at(body, $v$%$v$) FROM texts", "view public.pin", "DROP VIEW pin"),
+    (
+        "CREATE VIEW pin AS SELECT sentiment_score(body, $v$%$v$) FROM texts",
+        "view public.pin",
+        "DROP VIEW pin",
+    ),
+    (
+        "CREATE MATERIALIZED VIEW pin AS SELECT sentiment_at(body, $v$%$v$) FROM texts",
+        "materialized view public.pin",
+        "DROP MATERIALIZED VIEW pin",
+    ),
+    (
+        "CREATE RULE pin AS ON UPDATE TO texts WHERE sentiment_at(new.body, $v$%$v$) = '' DO INSTEAD NOTHING",
+        "rule pin on table public.texts",
+        "DROP RULE pin ON texts",
+    ),
+    (
+        "CREATE POLICY pin ON texts USING (sentiment_at(body, $v$%$v$) = '')",
+        "policy pin on table public.texts",
+        "DROP POLICY pin ON texts",
+    ),
+    (
+        "CREATE POLICY pin ON texts FOR INSERT WITH CHECK (sentiment_at(body, $v$%$v$) = '')",
+        "policy pin on table public.texts",
+        "DROP POLICY pin ON texts",
+    ),
+    (
+        "CREATE TRIGGER pin BEFORE UPDATE ON texts FOR EACH ROW WHEN (sentiment_at(new.body, $v$%$v$) = '')
+             EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "trigger pin on table public.texts",
+        "DROP TRIGGER pin ON texts",
+    ),
+    (
+        "CREATE TRIGGER pin BEFORE INSERT ON texts FOR EACH ROW
+             EXECUTE FUNCTION sentiment_trigger('body', 'label=label', $v$model=%$v$)",
+        "trigger pin on table public.texts",
+        "DROP TRIGGER pin ON texts",
+    ),
+    (
+        "CREATE TABLE pin (body text) PARTITION BY LIST (sentiment_at(body, $v$%$v$))",
+        "table public.pin",
+        "DROP TABLE pin",
+    ),
+    (
+        "CREATE FUNCTION pin(body text) RETURNS text IMMUTABLE RETURN sentiment_at(body, $v$%$v$)",
+        "function public.pin(text)",
+        "DROP FUNCTION pin",
+    ),
+];
+
+/// Two versions of a model, the newer one deployed: it is the object alone that keeps the other.
+fn train(database: &mut Database<'_>, model: &str, more: &str) -> String {
+    let train = "SELECT model_version FROM train_sentiment($1, 'texts', 'body', 'label', 'naive_bayes', $2::text::jsonb, deploy => 'always')";
+    let mut version = || database.client().query_one(train, &[&model, &more]).unwrap().get(0);
+    let (older, _): (String, String) = (version(), version());
+    older
+}
+
+fn drop_version(database: &mut Database<'_>, version: &str) -> Result<(), (String, String)> {
+    let drop =
+        "SELECT drop_sentiment(v.model, v.number) FROM sentiment.versions AS v WHERE v.model_version = $1";
+    let dropped =
+        database.client().query(drop, &[&version]).map(|rows| assert_eq!(rows.len(), 1, "{version}"));
+    dropped.map_err(|error| {
+        let error = error.as_db_error().unwrap();
+        (error.code().code().to_owned(), error.message().to_owned())
+    })
+}
+
+/// Whatever the model is called, and however the server writes strings.
+#[test]
+fn each_object_says_so() {
+    let mut database = Database::new();
+    database.run(TEXTS);
+    for (conforming, model) in [("on", "mood"), ("on", "we\\ird'"), ("off", "we\\ird'")] {
+        database
+            .run(&format!("SET standard_conforming_strings = {conforming}; SET escape_string_warning = off"));
+        for (pin, object, unpin) in PINS {
+            let version = train(&mut database, model, "{}");
+            database.run(&pin.replace('%', &version));
+            let (state, message) = drop_version(&mut database, &version)
+                .err()
+                .unwrap_or_else(|| panic!("dropped: {pin} {version} {conforming}"));
+            assert_eq!(
+                (state.as_str(), &*message),
+                ("2BP01", &*format!("model version \"{version}\" is named by {object}"))
+            );
+            database.ask(Level::Error, "2BP01");
+            database.run(unpin);
+            drop_version(&mut database, &version).unwrap_or_else(|error| panic!("{pin}: {error:?}"));
+        }
+    }
+}
+
+/// A name that another begins with, or ends with, is another.
+#[test]
+fn others_are_not_meant() {
+    let mut database = Database::new();
+    database.run(TEXTS);
+    let (short, long) = (train(&mut database, "ood", "{}"), train(&mut database, "mood", "{}"));
+    assert_eq!((&*short, &*long), ("ood@1", "mood@1"));
+    database.run(
+        "CREATE INDEX pin ON texts (sentiment_at(body, 'mood@1')); CREATE VIEW another AS SELECT sentiment(body, 'ood') FROM texts;
+         CREATE VIEW twelfth AS SELECT sentiment(body, 'ood@12'), 'ood@1x' FROM texts",
+    );
+    drop_version(&mut database, &short).unwrap();
+}
+
+/// Going on training leaves what is named, whatever `keep_versions` says.
+#[test]
+fn pruning_leaves_it() {
+    let mut database = Database::new();
+    database.run(TEXTS);
+    let version = train(&mut database, "mood", r#"{"keep_versions": 1}"#);
+    database.run("CREATE POLICY pin ON texts USING (sentiment_at(body, 'mood@1') = 'positive')");
+    for _ in 0..2 {
+        train(&mut database, "mood", r#"{"keep_versions": 1}"#);
+    }
+    let kept = "SELECT string_agg(number::text, ',' ORDER BY number) FROM sentiment.versions";
+    assert_eq!(version, "mood@1");
+    // The current one, and the one that a rollback goes back to, stay as well.
+    assert_eq!(database.value::<String>(kept), "1,5,6");
+    database.run("DROP POLICY pin ON texts; SELECT 1");
+    train(&mut database, "mood", r#"{"keep_versions": 1}"#);
+    assert_eq!(database.value::<String>(kept), "7,8");
+}
