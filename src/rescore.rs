@@ -8,7 +8,7 @@ use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use crate::call::{Answer, Call, sql_functions};
 use crate::errors::{Failure, Result};
 use crate::sql::{self, Access, Session, compose};
-use crate::statement::Scoring;
+use crate::statement::{Scoring, Way};
 use crate::target::{Target, refuse_read_only};
 use crate::text;
 use crate::wiring::{Output, Wiring};
@@ -38,12 +38,12 @@ fn rescore_sentiment(call: &Call) -> Answer {
         Some(context) if !context.atomic => {}
         _ => return Err(Failure::transaction_open()),
     }
-    let scorings = scorings(&target)?;
-    let leaves = Leaf::all_of(&target)?;
+    let ways: Vec<_> = scorings(&target)?.iter().map(Scoring::way).collect();
+    let leaves = Leaf::all_of(&target);
     Session::run(Access::Commit, |session| {
-        for scoring in &scorings {
-            for leaf in &leaves {
-                Rescoring { session, schema: call.schema(), scoring, leaf, limit }.run()?;
+        for way in &ways {
+            for &leaf in &leaves {
+                Rescoring { session, schema: call.schema(), target: &target, way, leaf, limit }.run()?;
             }
         }
         Ok(None)
@@ -66,42 +66,47 @@ fn scorings(target: &Target) -> Result<Vec<Scoring>> {
 struct Rescoring<'a> {
     session: &'a Session,
     schema: &'a CStr,
-    scoring: &'a Scoring,
-    leaf: &'a Leaf,
+    target: &'a Target,
+    way: &'a Way,
+    leaf: Leaf,
     limit: u64,
 }
 
 impl Rescoring<'_> {
     /// Scores the stale rows of one table, not those of its children.
     fn run(&self) -> Result<()> {
-        if self.leaf.pages.is_none() {
-            return self.at_once();
-        }
-        let statement = self.scoring.batch(self.schema, &self.leaf.name);
         let mut rows = 0;
-        // Rows that moved meanwhile, or that the server did not read in order, are left to the next pass. The one that
-        // changes nothing is the last: rows that a trigger of the user's keeps as they are must not be tried for ever.
+        // Rows that moved meanwhile, or that the server did not read in order, are left to the next pass, and so are all that were
+        // scored before another version was deployed. The one that brings no row up to date is the last: rows that a
+        // trigger of the user's keeps as they are must not be tried for ever.
         loop {
             let before = rows;
-            self.pass(&statement, &mut rows)?;
+            self.pass(&mut rows)?;
             if rows == before {
                 return Ok(());
             }
         }
     }
 
-    /// Goes through a table in storage order, batch by batch.
-    fn pass(&self, statement: &CStr, rows: &mut u64) -> Result<()> {
-        let mut place = pg_sys::ItemPointerData::default();
+    /// Goes through a table in storage order, batch by batch, as far as it reaches when that begins: what comes later is scored
+    /// as it comes.
+    fn pass(&self, rows: &mut u64) -> Result<()> {
+        let (mut place, mut end) = (pg_sys::ItemPointerData::default(), None);
         loop {
-            let after = (pg_sys::TIDOID, (&raw const place).into());
-            let parameters = [self.scoring.version(), after, (pg_sys::INT8OID, self.limit.into())];
-            let batch = self.session.query(statement, &parameters, Batch::read)?;
-            self.session.commit();
+            // Between two batches anything may have changed: the model, the trigger, the tables' names.
+            let scoring = self.scoring()?;
+            let Some(open) = self.leaf.lock()? else { return Ok(()) };
+            let Some(pages) = open.pages else { return self.at_once(&scoring, &open, rows) };
+            let end = end.get_or_insert(behind(pages));
+            let tid = |place: &pg_sys::ItemPointerData| (pg_sys::TIDOID, std::ptr::from_ref(place).into());
+            let statement = scoring.batch(self.schema, &open.name);
+            let parameters = [scoring.version(), tid(&place), tid(end), (pg_sys::INT8OID, self.limit.into())];
+            let batch = self.session.query(&statement, &parameters, Batch::read)?;
             *rows += batch.changed;
             if batch.changed > 0 {
-                self.leaf.notice(*rows, batch.last);
+                open.notice(*rows, batch.last);
             }
+            self.session.commit();
             if batch.found < self.limit {
                 return Ok(());
             }
@@ -109,14 +114,26 @@ impl Rescoring<'_> {
         }
     }
 
+    /// How the table is scored now.
+    fn scoring(&self) -> Result<Scoring> {
+        let scoring = scorings(self.target)?.into_iter().find(|scoring| scoring.way() == *self.way);
+        scoring.ok_or_else(|| {
+            let name = sql::relation(self.target.oid).unwrap_or_default();
+            Failure::not_enabled(&text::string(&name))
+        })
+    }
+
     /// Scores the stale rows of a foreign table in one statement: it has no places to go on from.
-    fn at_once(&self) -> Result<()> {
-        let statement = self.scoring.at_once(self.schema, &self.leaf.name);
-        let rows = self.session.execute(&statement, &[self.scoring.version()])?;
-        self.session.commit();
-        if rows > 0 {
-            self.leaf.notice(rows, pg_sys::ItemPointerData::default());
+    fn at_once(&self, scoring: &Scoring, open: &Locked, rows: &mut u64) -> Result<()> {
+        // A second time there is nothing to gain.
+        if *rows > 0 {
+            return Ok(());
         }
+        *rows = self.session.execute(&scoring.at_once(self.schema, &open.name), &[scoring.version()])?;
+        if *rows > 0 {
+            open.notice(*rows, pg_sys::ItemPointerData::default());
+        }
+        self.session.commit();
         Ok(())
     }
 }
@@ -145,9 +162,22 @@ fn page(place: pg_sys::ItemPointerData) -> u32 {
     block.saturating_add(1)
 }
 
+/// The place behind so many pages.
+fn behind(pages: u32) -> pg_sys::ItemPointerData {
+    let half = |bits: u32| u16::try_from(bits & 0xffff).unwrap_or_default();
+    let page = pg_sys::BlockIdData { bi_hi: half(pages >> 16), bi_lo: half(pages) };
+    pg_sys::ItemPointerData { ip_blkid: page, ip_posid: 0 }
+}
+
 /// A table that holds rows itself: the target, a partition, a child.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Leaf {
+    oid: pg_sys::Oid,
+}
+
+/// One that is locked until the next commit, so that it keeps its name as long.
+#[derive(Debug)]
+struct Locked {
     name: CString,
     /// How large it is, unless that is another server's matter.
     pages: Option<u32>,
@@ -155,49 +185,47 @@ struct Leaf {
 
 impl Leaf {
     /// The tables that the rows of `target` are in.
-    fn all_of(target: &Target) -> Result<Vec<Self>> {
+    fn all_of(target: &Target) -> Vec<Self> {
         // SAFETY: the server allocates the list; its cells are oids of relations that stay locked until the next commit.
         let oids: Vec<pg_sys::Oid> = unsafe {
             let lock = pg_sys::AccessShareLock.cast_signed();
             let list = pg_guard_ffi_boundary(|| find_all_inheritors(target.oid, lock, std::ptr::null_mut()));
             (0..(*list).length).map(|index| pg_sys::list_nth_oid(list, index)).collect()
         };
-        oids.into_iter().filter_map(Self::new).collect()
+        oids.into_iter().map(|oid| Self { oid }).collect()
     }
 
-    /// `None` for a partitioned table: its rows are in its partitions.
-    fn new(oid: pg_sys::Oid) -> Option<Result<Self>> {
-        // SAFETY: looks in the catalogs.
-        let relkind = unsafe { pg_sys::get_rel_relkind(oid) }.cast_unsigned();
-        let pages = match relkind {
-            pg_sys::RELKIND_PARTITIONED_TABLE => return None,
-            pg_sys::RELKIND_FOREIGN_TABLE => None,
-            _ => Some(pages(oid)),
+    /// Locks it for writing. `None` for one that is gone, and for a partitioned table: its rows are in its partitions.
+    fn lock(self) -> Result<Option<Locked>> {
+        // SAFETY: an open relation is looked at, and closed once; it stays locked.
+        let pages = unsafe {
+            let open = pg_sys::try_relation_open(self.oid, pg_sys::RowExclusiveLock.cast_signed());
+            let Some(relation) = open.as_ref() else { return Ok(None) };
+            let pages = match (*relation.rd_rel).relkind.cast_unsigned() {
+                pg_sys::RELKIND_PARTITIONED_TABLE => None,
+                pg_sys::RELKIND_FOREIGN_TABLE => Some(None),
+                _ => Some(Some(pg_sys::RelationGetNumberOfBlocksInFork(
+                    open,
+                    pg_sys::ForkNumber::MAIN_FORKNUM,
+                ))),
+            };
+            pg_sys::relation_close(open, pg_sys::NoLock.cast_signed());
+            pages
         };
-        Some(sql::relation(oid).map(|name| Self { name, pages }))
+        pages.map(|pages| Ok(Locked { name: sql::relation(self.oid)?, pages })).transpose()
     }
+}
 
+impl Locked {
     /// Says how far the work has come.
     fn notice(&self, rows: u64, last: pg_sys::ItemPointerData) {
         let rows = format!("{rows} {}", if rows == 1 { "row" } else { "rows" });
         let mut progress = format!("rescored {rows} of {}", text::string(&self.name));
         if let Some(pages) = self.pages {
             let page = page(last);
-            // The table may have grown meanwhile.
             progress += &format!(", page {page} of {}", pages.max(page));
         }
         pgrx::notice!("{}", text::printable(progress));
-    }
-}
-
-/// Pages that a locked table has.
-fn pages(oid: pg_sys::Oid) -> u32 {
-    // SAFETY: the relation exists and is locked; it is closed once.
-    unsafe {
-        let relation = pg_sys::relation_open(oid, pg_sys::NoLock.cast_signed());
-        let pages = pg_sys::RelationGetNumberOfBlocksInFork(relation, pg_sys::ForkNumber::MAIN_FORKNUM);
-        pg_sys::relation_close(relation, pg_sys::NoLock.cast_signed());
-        pages
     }
 }
 

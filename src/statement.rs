@@ -17,7 +17,20 @@ pub struct Scoring {
     model: ModelRef,
 }
 
+/// What tells the ways apart in which a table is scored: the column that is read, and that of the version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    text: CString,
+    version: Option<CString>,
+}
+
 impl Scoring {
+    /// Which of the table's ways it is.
+    pub fn way(&self) -> Way {
+        let version = self.wiring.output(Output::Version).map(|column| column.name.clone());
+        Way { text: self.wiring.text.name.clone(), version }
+    }
+
     /// Pairs the two, and makes sure that all that the model can answer fits the columns.
     pub fn new(wiring: Wiring, model: ModelRef) -> Result<Self> {
         wiring.fits(&model)?;
@@ -48,10 +61,14 @@ impl Scoring {
     ///
     /// `IS DISTINCT FROM` would look for its operator in the caller's search_path.
     pub fn is_stale(&self) -> CString {
+        compose("% IS NOT TRUE", &[&self.is_current()])
+    }
+
+    /// What is true of row `t` if a current version has seen it, and else false or NULL.
+    fn is_current(&self) -> CString {
         let column =
             self.wiring.output(Output::Version).map(|column| identifier(&column.name)).unwrap_or_default();
-        let template = "(t.%::pg_catalog.text OPERATOR(pg_catalog.=) ANY (%)) IS NOT TRUE";
-        compose(template, &[&column, &self.versions().0])
+        compose("(t.%::pg_catalog.text OPERATOR(pg_catalog.=) ANY (%))", &[&column, &self.versions().0])
     }
 
     /// What `UPDATE ... AS t SET` sets, by the model in parameter 1.
@@ -79,20 +96,21 @@ impl Scoring {
         compose("UPDATE % AS t SET % WHERE %", &[table, &self.assignments(schema), &self.is_stale()])
     }
 
-    /// One batch: the next stale rows after the place in parameter 2, at most as many as parameter 3 says.
+    /// One batch: the next stale rows after the place in parameter 2 and before that in parameter 3, at most as many as parameter 4
+    /// says. Counts those that are up to date then, for a trigger of the user's may have a say in it.
     pub fn batch(&self, schema: &CStr, table: &CStr) -> CString {
         let stale = &self.is_stale();
         compose(
             "WITH picked AS MATERIALIZED ( \
                  SELECT pg_catalog.array_agg(s.ctid) AS rows, pg_catalog.max(s.ctid) AS last, pg_catalog.count(*) AS found \
                  FROM (SELECT t.ctid FROM ONLY % AS t \
-                     WHERE t.ctid OPERATOR(pg_catalog.>) $2 AND % LIMIT $3) AS s), \
+                     WHERE t.ctid OPERATOR(pg_catalog.>) $2 AND t.ctid OPERATOR(pg_catalog.<) $3 AND % LIMIT $4) AS s), \
              changed AS ( \
                  UPDATE ONLY % AS t SET % \
                  WHERE t.ctid OPERATOR(pg_catalog.=) ANY ((SELECT p.rows FROM picked AS p)::pg_catalog.tid[]) AND % \
-                 RETURNING 1) \
-             SELECT p.last, p.found, (SELECT pg_catalog.count(*) FROM changed) FROM picked AS p",
-            &[table, stale, table, &self.assignments(schema), stale],
+                 RETURNING % AS current) \
+             SELECT p.last, p.found, (SELECT pg_catalog.count(*) FROM changed AS c WHERE c.current) FROM picked AS p",
+            &[table, stale, table, &self.assignments(schema), stale, &self.is_current()],
         )
     }
 }

@@ -1,0 +1,136 @@
+//! Rescoring takes many transactions, and anything may happen between two of them.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sentiment_tests::Database;
+
+/// A table that another version has scored, and a trigger of the user's that waits for lock 1 where row 150 is written.
+const SCENE: &str = "
+    CREATE TABLE texts AS
+    SELECT CASE WHEN n % 2 = 0 THEN 'sunny' ELSE 'rainy' END || ' day ' || md5(n::text) AS body,
+           CASE WHEN n % 2 = 0 THEN 'positive' ELSE 'negative' END AS label
+    FROM generate_series(1, 100) AS n;
+    SELECT train_sentiment('m', 'texts', 'body', 'label', 'naive_bayes', deploy => 'always') FROM generate_series(1, 3);
+    SELECT deploy_sentiment('m', 1);
+    CREATE TABLE messages (id int GENERATED ALWAYS AS IDENTITY, body text);
+    INSERT INTO messages (body) SELECT 'sunny ' || n FROM generate_series(1, 1000) AS n;
+    SELECT enable_sentiment('messages', 'body', 'm');
+    SELECT deploy_sentiment('m', 2);
+    CREATE FUNCTION waits() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        PERFORM pg_advisory_xact_lock_shared(1);
+        RETURN new;
+    END $$;
+    CREATE TRIGGER waits BEFORE UPDATE ON messages FOR EACH ROW WHEN (new.id = 150) EXECUTE FUNCTION waits()";
+
+const VERSIONS: &str = "SELECT string_agg(DISTINCT sentiment_version, ' ') FROM";
+
+/// Waits until so many sessions wait for a lock.
+fn waiting(database: &mut Database<'_>, sessions: i64) {
+    let end = Instant::now() + Duration::from_secs(60);
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    while database.value::<i64>(waits) < sessions {
+        assert!(Instant::now() < end, "nobody waits");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Runs `meanwhile` while the second batch of a rescoring waits, and what it returns besides, and ends both.
+fn rescored_while<'d>(
+    database: &mut Database<'d>,
+    meanwhile: impl FnOnce(&mut Database<'d>) -> Option<thread::JoinHandle<()>>,
+) {
+    database.run("SELECT pg_advisory_lock(1)");
+    let mut session = database.connect("postgres");
+    session.batch_execute("SET statement_timeout = '60s'; SET client_min_messages = warning").unwrap();
+    let rescoring = thread::spawn(move || session.batch_execute("CALL rescore_sentiment('messages', 100)"));
+    waiting(database, 1);
+    let other = meanwhile(database);
+    database.run("SELECT pg_advisory_unlock(1)");
+    rescoring.join().unwrap().unwrap();
+    other.into_iter().for_each(|other| other.join().unwrap());
+}
+
+#[test]
+fn it_follows_a_deployment() {
+    let mut database = Database::new();
+    database.run(SCENE);
+    rescored_while(&mut database, |database| {
+        database.run("SELECT deploy_sentiment('m', 3); INSERT INTO messages (body) VALUES ('rainy')");
+        None
+    });
+    assert_eq!(database.value::<String>(&format!("{VERSIONS} messages")), "m@3");
+    assert_eq!(database.value::<i64>("SELECT stale_sentiment('messages')"), 0);
+}
+
+/// Another table that has taken the name is another table.
+#[test]
+fn it_follows_the_table() {
+    let mut database = Database::new();
+    database.run(SCENE);
+    database.run("CREATE TABLE fresh (id int, body text, sentiment text, sentiment_score float8, sentiment_version text)");
+    database.run("INSERT INTO fresh SELECT n, 'sunny', 'own', 7, 'own' FROM generate_series(1, 1000) AS n");
+    rescored_while(&mut database, |database| {
+        let mut swapping = database.connect("postgres");
+        let swap = "BEGIN; ALTER TABLE messages RENAME TO old; ALTER TABLE fresh RENAME TO messages; COMMIT";
+        let swapping = thread::spawn(move || swapping.batch_execute(swap).unwrap());
+        waiting(database, 2);
+        Some(swapping)
+    });
+    assert_eq!(database.value::<String>(&format!("{VERSIONS} messages")), "own");
+    assert_eq!(database.value::<String>(&format!("{VERSIONS} old")), "m@2");
+}
+
+#[test]
+fn it_ends_with_an_error_where_the_trigger_is_gone() {
+    let mut database = Database::new();
+    database.run(SCENE);
+    database.run("SELECT pg_advisory_lock(1)");
+    let mut session = database.connect("postgres");
+    let rescoring = thread::spawn(move || session.batch_execute("CALL rescore_sentiment('messages', 100)"));
+    waiting(&mut database, 1);
+    let mut other = database.connect("postgres");
+    let disabling = thread::spawn(move || other.batch_execute("SELECT disable_sentiment('messages', true)"));
+    waiting(&mut database, 2);
+    database.run("SELECT pg_advisory_unlock(1)");
+    let failed = rescoring.join().unwrap().unwrap_err();
+    assert_eq!(failed.code().unwrap().code(), "55000", "{failed:?}");
+    disabling.join().unwrap().unwrap();
+    database.ask_errors_so_far();
+}
+
+/// Triggers of the user's have the last word, and rescoring an end.
+#[test]
+fn it_ends_where_a_trigger_undoes_it() {
+    for undo in ["'none'", "NULL", "old.sentiment_version", "'m@' || (random() * 1e6)::int"] {
+        let mut database = Database::new();
+        database.run(SCENE);
+        database.run(&format!(
+            "CREATE FUNCTION undo() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN new.sentiment_version = {undo}; RETURN new; END $$;
+             CREATE TRIGGER undo BEFORE UPDATE ON messages FOR EACH ROW EXECUTE FUNCTION undo()"
+        ));
+        database.run("SET statement_timeout = '60s'; SET client_min_messages = warning");
+        database.run("CALL rescore_sentiment('messages', 100)");
+        let pages = "SELECT (pg_relation_size('messages') / 8192)::int";
+        assert!(database.value::<i32>(pages) < 200, "{undo}");
+    }
+}
+
+/// A trigger that was made by hand fires for its own column too, and writes what it is told: nothing else counts as stale.
+#[test]
+fn it_ends_where_the_trigger_fires_for_all_columns() {
+    let mut database = Database::new();
+    database.run(SCENE);
+    database.run(
+        "SELECT disable_sentiment('messages');
+         CREATE TRIGGER by_hand BEFORE INSERT OR UPDATE ON messages FOR EACH ROW
+             EXECUTE FUNCTION sentiment_trigger('body', 'label=sentiment', 'version=sentiment_version', 'model=m')",
+    );
+    rescored_while(&mut database, |database| {
+        database.run("SELECT deploy_sentiment('m', 3)");
+        None
+    });
+    assert_eq!(database.value::<String>(&format!("{VERSIONS} messages")), "m@3");
+}
