@@ -48,6 +48,8 @@ const UPDATE_EXTENSION: &str = "Run ALTER EXTENSION pg_sentiment UPDATE, and rec
 failures! {
     unknown_model(name: Shown): ERRCODE_UNDEFINED_OBJECT,
         "model {name} does not exist", SEE_MODELS;
+    made_meanwhile(name: Shown): ERRCODE_T_R_SERIALIZATION_FAILURE,
+        "model {name} was made since this transaction began", "Run the transaction again.";
     unknown_version(name: Shown, version: Shown): ERRCODE_UNDEFINED_OBJECT,
         "model {name} has no version {version}", SEE_VERSIONS;
     malformed_version(reference: Shown): ERRCODE_INVALID_PARAMETER_VALUE,

@@ -33,12 +33,15 @@ pub fn all(session: &Session, model: &str) -> Result<Vec<Filed>> {
     filed(session, query, &[text_value(model)])
 }
 
-/// What was filed for a model and is not in a deployed version yet; the oldest first.
-pub fn new(session: &Session, model: &str, most: i64) -> Result<Vec<Filed>> {
-    let query = c"SELECT f.id::bigint, f.body::text, f.label::text FROM (
-            SELECT feedback FROM sentiment.unlearned WHERE model = $1 ORDER BY feedback LIMIT $2) AS u
-        JOIN sentiment.feedback AS f ON f.id = u.feedback ORDER BY f.id";
-    filed(session, query, &[text_value(model), number_value(most)])
+/// What was filed for a model, is not in a deployed version yet, and has one of this version's labels; the oldest first. The rest
+/// waits for a version that has its label.
+pub fn new(session: &Session, model: &str, version: i32, most: i64) -> Result<Vec<Filed>> {
+    let query = c"SELECT f.id::bigint, f.body::text, f.label::text FROM sentiment.unlearned AS u
+        JOIN sentiment.feedback AS f ON f.id = u.feedback
+        JOIN sentiment.version AS v ON v.model = u.model AND v.number = $2 AND f.label = ANY (v.labels::text[])
+        WHERE u.model = $1 ORDER BY u.feedback LIMIT $3";
+    let version = (pg_sys::INT4OID, version.into());
+    filed(session, query, &[text_value(model), version, number_value(most)])
 }
 
 fn filed(
@@ -67,6 +70,19 @@ pub fn own_terms(session: &Session, model: &str) -> Result<Vec<(String, f64)>> {
     Ok(terms)
 }
 
+/// Notes that of all that was filed for a model just these are in the version that is deployed now: a refresh may have learned from others
+/// while it was trained.
+pub fn trained_on(session: &Session, model: &str, filed: &[Filed]) -> Result<()> {
+    let insert = c"INSERT INTO sentiment.unlearned (model, feedback) SELECT $1, id FROM sentiment.feedback
+        WHERE model = $1 AND id <> ALL (string_to_array($2, ',')::bigint[]) ON CONFLICT DO NOTHING";
+    session.execute(insert, &[text_value(model), text_value(&ids(filed))])?;
+    learned(session, model, filed)
+}
+
+fn ids(filed: &[Filed]) -> String {
+    filed.iter().map(|filed| filed.id.to_string()).collect::<Vec<_>>().join(",")
+}
+
 /// Notes that examples are in a deployed version. They are named one by one: others may have been filed meanwhile.
 pub fn learned(session: &Session, model: &str, filed: &[Filed]) -> Result<()> {
     if filed.is_empty() {
@@ -75,10 +91,9 @@ pub fn learned(session: &Session, model: &str, filed: &[Filed]) -> Result<()> {
             WHERE u.model = $1 AND NOT EXISTS (SELECT FROM sentiment.feedback AS f WHERE f.id = u.feedback)";
         return session.execute(delete, &[text_value(model)]).map(drop);
     }
-    let ids = filed.iter().map(|filed| filed.id.to_string()).collect::<Vec<_>>().join(",");
     let delete = c"DELETE FROM sentiment.unlearned
         WHERE model = $1 AND feedback = ANY (string_to_array($2, ',')::bigint[])";
-    session.execute(delete, &[text_value(model), text_value(&ids)]).map(drop)
+    session.execute(delete, &[text_value(model), text_value(&ids(filed))]).map(drop)
 }
 
 /// Notes whether a model's own terms have changed since its deployed version was made.
@@ -117,7 +132,7 @@ fn learn_sentiment(call: &Call) -> Answer {
             (text_of(version), filed.is_some_and(|filed| filed.value() != 0))
         })?;
         if version.is_empty() {
-            return Err(Failure::unknown_model(Shown(&model)));
+            return Err(store::missing(&model));
         }
         if !filed {
             return Err(label.read(|label| Failure::unknown_label(Shown(&label.to_str()), &version)));
@@ -137,11 +152,13 @@ fn set_sentiment_term(call: &Call) -> Answer {
     let score: Option<f64> = call.value(2);
     check_term(&term, score.unwrap_or_default())?;
     as_owner(Access::Write, |session| {
+        // A training or refresh that ends now tells which terms it has seen.
+        store::lock_known(session, &model)?;
         let live = format!("WITH {LIVE} SELECT version::text FROM live");
         let version =
             session.query(&statement(&live), &[text_value(&model)], |[version]| text_of(version))?;
         if version.is_empty() {
-            return Err(Failure::unknown_model(Shown(&model)));
+            return Err(store::missing(&model));
         }
         if score.is_some() {
             check_takes_terms(Model::by_name(&version)?.card())?;

@@ -55,7 +55,7 @@ pub fn learn(session: &Session, model: &str, most: i64, caller: &str) -> Result<
     let base = models::base(base_id)?;
     let deltas = delta_ids.iter().map(|&id| lookup::part(id)).collect::<Result<Vec<_>>>()?;
     let deltas: Vec<&[u8]> = deltas.iter().map(Vec::as_slice).collect();
-    let filed = feedback::new(session, model, most)?;
+    let filed = feedback::new(session, model, current, most)?;
     let lessons: Vec<Lesson<'_>> =
         filed.iter().map(|filed| Lesson { text: filed.body.as_bytes(), label: &filed.label }).collect();
     let own_terms = feedback::own_terms(session, model)?;
@@ -84,7 +84,7 @@ pub fn learn(session: &Session, model: &str, most: i64, caller: &str) -> Result<
     };
     if refreshed.rows_skipped > 0 {
         pgrx::notice!(
-            "examples that taught model {} nothing, for it has not their label or they hold nothing to score: {}",
+            "examples that taught model {} nothing, for they hold nothing to score: {}",
             Shown(model),
             refreshed.rows_skipped
         );

@@ -82,11 +82,11 @@ impl Request {
         })
     }
 
-    /// Gathers the rows, and what was filed by users.
+    /// Gathers the rows, and what was filed by users; of that is left what is trained on.
     fn gather(
         &self,
         source: &Source<'_>,
-        feedback: &[feedback::Filed],
+        feedback: &mut Vec<feedback::Filed>,
         progress: &mut Progress,
     ) -> Result<Corpus> {
         let mut corpus = Corpus::new(settings::train_memory());
@@ -108,14 +108,15 @@ impl Request {
             added.map_err(Failure::from)
         })?;
         // The rows say which labels there are: somebody's slip of the pen makes no class of its own.
-        let (known, others): (Vec<_>, Vec<_>) =
-            feedback.iter().partition(|filed| corpus.has_label(&filed.label));
-        for filed in known {
+        let all = feedback.len();
+        feedback.retain(|filed| corpus.has_label(&filed.label));
+        for filed in feedback.iter() {
             corpus.add(filed.body.as_bytes(), &filed.label)?;
         }
-        others.iter().for_each(|_| corpus.skip());
-        if !others.is_empty() {
-            pgrx::notice!("examples left out, for no row has their label: {}", others.len());
+        let others = all - feedback.len();
+        (0..others).for_each(|_| corpus.skip());
+        if others > 0 {
+            pgrx::notice!("examples left out, for no row has their label: {others}");
         }
         Ok(corpus)
     }
@@ -127,13 +128,13 @@ fn train_sentiment(call: &Call) -> Answer {
     refuse_read_only(c"train_sentiment()");
     let request = Request::of(call)?;
     let source = Source::of(call)?;
-    let (own_terms, filed) = as_owner(Access::Read, |session| {
+    let (own_terms, mut filed) = as_owner(Access::Read, |session| {
         let filed =
             if request.options.feedback() { feedback::all(session, &request.model)? } else { Vec::new() };
         Ok((feedback::own_terms(session, &request.model)?, filed))
     })?;
     let mut progress = Progress::begin(&request.model);
-    let corpus = request.gather(&source, &filed, &mut progress)?;
+    let corpus = request.gather(&source, &mut filed, &mut progress)?;
     let split = corpus.split(request.test_fraction, request.seed)?;
     let training = Training {
         name: "",
@@ -158,7 +159,7 @@ fn train_sentiment(call: &Call) -> Answer {
     // To store the model takes twice its size: what the training has used makes room for it.
     drop((corpus, split));
     memory::give_back();
-    let (number, deployed) = outcome.store(&request, &filed)?;
+    let (number, deployed) = outcome.store(&request, &filed, &own_terms)?;
     let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
     outcome.record(call, &format!("{}@{number}", request.model), deployed, milliseconds)
 }
@@ -208,7 +209,12 @@ impl<'o> Outcome<'o> {
 
     /// Stores the version, and deploys it if that was asked for. Feedback that it was trained on is not new any more if it
     /// is deployed.
-    fn store(&self, request: &Request, filed: &[feedback::Filed]) -> Result<(i32, bool)> {
+    fn store(
+        &self,
+        request: &Request,
+        filed: &[feedback::Filed],
+        own_terms: &[(String, f64)],
+    ) -> Result<(i32, bool)> {
         let (caller, options) = (caller(), request.options.to_json());
         let version = NewVersion {
             model: &request.model,
@@ -231,8 +237,12 @@ impl<'o> Outcome<'o> {
             store::keep_versions(session, &request.model, request.options.keep_versions())?;
             if deploys {
                 store::deploy(session, &request.model, number, "train", &caller)?;
-                feedback::learned(session, &request.model, filed)?;
-                feedback::terms_changed(session, &request.model, false)?;
+                if request.options.feedback() {
+                    feedback::trained_on(session, &request.model, filed)?;
+                }
+                // Somebody may have set one since.
+                let changed = feedback::own_terms(session, &request.model)? != own_terms;
+                feedback::terms_changed(session, &request.model, changed)?;
             }
             store::prune(session, &request.model, request.options.keep_versions())?;
             Ok((number, deploys))

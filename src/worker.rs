@@ -112,6 +112,7 @@ extern "C-unwind" fn pg_sentiment_refresh(_argument: pg_sys::Datum) {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
     let database = BackgroundWorker::get_extra().to_owned();
     BackgroundWorker::connect_worker_to_spi(Some(&database), None);
+    settle();
     let mut failed: BTreeMap<String, Instant> = BTreeMap::new();
     loop {
         let listed = settings::refresh_databases().contains(&database);
@@ -135,6 +136,26 @@ extern "C-unwind" fn pg_sentiment_refresh(_argument: pg_sys::Datum) {
     }
 }
 
+/// Sets what the worker's transactions rest on, whatever the server's sessions begin with. A model that somebody has locked for long is
+/// left for later, and does not keep the others waiting.
+fn settle() {
+    for (name, value) in [
+        (c"default_transaction_read_only", c"off"),
+        (c"default_transaction_isolation", c"read committed"),
+        (c"lock_timeout", c"1s"),
+    ] {
+        // SAFETY: the settings are the server's own, and take these values.
+        unsafe {
+            pg_sys::SetConfigOption(
+                name.as_ptr(),
+                value.as_ptr(),
+                pg_sys::GucContext::PGC_SUSET,
+                pg_sys::GucSource::PGC_S_OVERRIDE,
+            );
+        }
+    }
+}
+
 /// The models of this database for which there is something new; none where the extension is not installed.
 fn due() -> Result<Vec<String>> {
     if relation(c"model").is_err() {
@@ -145,7 +166,8 @@ fn due() -> Result<Vec<String>> {
         let query = c"SELECT m.name::text FROM sentiment.model AS m
             JOIN sentiment.version AS v ON v.model = m.name AND v.number = m.current_version
             WHERE v.algorithm IN ('naive_bayes', 'logistic_regression') AND (m.terms_changed OR EXISTS (
-                SELECT FROM sentiment.unlearned AS u WHERE u.model = m.name))
+                SELECT FROM sentiment.unlearned AS u JOIN sentiment.feedback AS f ON f.id = u.feedback
+                WHERE u.model = m.name AND f.label = ANY (v.labels::text[])))
             ORDER BY m.name";
         session.each(query, &[], 1_000, |[name]| {
             models.push(text_of(name));

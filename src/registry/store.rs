@@ -56,9 +56,19 @@ pub fn lock(session: &Session, model: &str) -> Result<()> {
 /// As [`lock`], for a model that has to be there.
 pub fn lock_known(session: &Session, model: &str) -> Result<lookup::Name> {
     let select = c"SELECT FROM sentiment.model WHERE name = $1 AND last_version > 0 FOR UPDATE";
-    session.execute(select, &[text_value(model)])?;
-    let name = lookup::name(model)?.filter(|name| name.last > 0);
-    name.ok_or_else(|| Failure::unknown_model(Shown(model)))
+    if session.execute(select, &[text_value(model)])? == 0 {
+        return Err(missing(model));
+    }
+    lookup::name(model)?.ok_or_else(|| Failure::unknown_model(Shown(model)))
+}
+
+/// Why a statement finds no such model: there is none, or it was made since the transaction's snapshot.
+pub fn missing(model: &str) -> Failure {
+    match lookup::has_version(model) {
+        Ok(true) => Failure::made_meanwhile(Shown(model)),
+        Ok(false) => Failure::unknown_model(Shown(model)),
+        Err(failure) => failure,
+    }
 }
 
 /// A part of a new version.
@@ -173,8 +183,8 @@ pub fn integer(datum: Option<pg_sys::Datum>) -> i64 {
 /// Deploys a version of a locked model. `false` if there is no such version.
 pub fn deploy(session: &Session, model: &str, number: i32, reason: &str, caller: &str) -> Result<bool> {
     let deploy = c"WITH deployed AS (
-            INSERT INTO sentiment.deployment (model, number, follows, reason, deployed_by)
-            SELECT m.name, v.number, m.current_deployment, $3, $4
+            INSERT INTO sentiment.deployment (model, number, follows, reason, deployed_at, deployed_by)
+            SELECT m.name, v.number, m.current_deployment, $3, clock_timestamp(), $4
             FROM sentiment.model AS m JOIN sentiment.version AS v ON v.model = m.name
             WHERE m.name = $1 AND v.number = $2 RETURNING id)
         UPDATE sentiment.model SET current_version = $2, current_deployment = d.id FROM deployed AS d WHERE name = $1";
@@ -188,8 +198,8 @@ pub fn deploy(session: &Session, model: &str, number: i32, reason: &str, caller:
 /// Goes back to the deployment before the current one of a locked model. The version's number; `None` if there is none.
 pub fn roll_back(session: &Session, model: &str, caller: &str) -> Result<Option<i32>> {
     let roll_back = c"WITH back AS (
-            INSERT INTO sentiment.deployment (model, number, follows, reason, deployed_by)
-            SELECT m.name, t.number, t.follows, 'rollback', $2
+            INSERT INTO sentiment.deployment (model, number, follows, reason, deployed_at, deployed_by)
+            SELECT m.name, t.number, t.follows, 'rollback', clock_timestamp(), $2
             FROM sentiment.model AS m
             JOIN sentiment.deployment AS c ON c.id = m.current_deployment
             JOIN sentiment.deployment AS t ON t.id = c.follows

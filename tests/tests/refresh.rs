@@ -184,6 +184,114 @@ fn a_background_worker_refreshes() {
     );
 }
 
+/// What somebody has locked for long is left for later. And what the worker's sessions would begin with does not stop it.
+#[test]
+fn a_locked_model_keeps_no_other_waiting() {
+    let server =
+        Server::start(&["shared_preload_libraries=pg_sentiment", "sentiment.refresh_interval=100ms"]);
+    let mut database = Database::on(&server);
+    database.run(MODELS);
+    database.run("SELECT import_sentiment('a', export_sentiment('m')), deploy_sentiment('a', 1), learn_sentiment('a', 'foggy', 'negative')");
+    database.run(&format!(
+        "ALTER DATABASE {0} SET default_transaction_read_only = on;
+         ALTER DATABASE {0} SET default_transaction_isolation = 'serializable'",
+        database.name()
+    ));
+    let mut holder = server.connect("postgres", "postgres");
+    holder
+        .batch_execute(&format!("ALTER SYSTEM SET sentiment.refresh_databases = '{}'", database.name()))
+        .unwrap();
+    database.run("BEGIN; SELECT deploy_sentiment('a', 1)");
+    let mut other = server.connect(database.name(), "postgres");
+    holder.batch_execute("SELECT pg_reload_conf()").unwrap();
+    until(
+        "a refresh beside a locked model",
+        &mut other,
+        "SELECT current_version > 1 FROM sentiment.model WHERE name = 'm'",
+    );
+    let still = "SELECT count(*) > 0 FROM sentiment.unlearned WHERE model = 'a'";
+    assert!(other.query_one(still, &[]).unwrap().get::<_, bool>(0));
+    database.run("COMMIT");
+    database.ask_all_so_far();
+    database.ask(Level::Warning, "55P03");
+}
+
+/// What is filed, learned and set while a training runs is not forgotten when that is deployed.
+#[test]
+fn what_comes_while_training_is_kept() {
+    let mut database = Database::new();
+    database.run(MODELS);
+    database.run(
+        "CREATE FUNCTION wait() RETURNS bool LANGUAGE plpgsql AS $$ BEGIN
+             PERFORM pg_advisory_xact_lock_shared(1);
+             RETURN true;
+         END $$;
+         CREATE VIEW slow AS SELECT * FROM texts WHERE wait();
+         SELECT pg_advisory_lock(1)",
+    );
+    let mut trainer = database.connect("postgres");
+    let train = "SELECT train_sentiment('m', 'slow', 'body', 'label', 'naive_bayes', deploy => 'always')";
+    let training = thread::spawn(move || trainer.batch_execute(train).unwrap());
+    let waits = "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    until("the training", database.client(), waits);
+    database.run(
+        "SELECT learn_sentiment('m', 'quokka', 'negative') FROM generate_series(1, 20);
+         SELECT refresh_sentiment('m');
+         SELECT learn_sentiment('m', 'wombat', 'negative') FROM generate_series(1, 10);
+         SELECT set_sentiment_term('m', 'stellar', 1)",
+    );
+    database.run("SELECT pg_advisory_unlock(1)");
+    training.join().unwrap();
+    assert_eq!(database.value::<i32>("SELECT current_version FROM sentiment.model WHERE name = 'm'"), 3);
+    assert!(database.value::<bool>("SELECT terms_changed FROM sentiment.model WHERE name = 'm'"));
+    assert_eq!(database.value::<i64>("SELECT rows_used FROM refresh_sentiment('m')"), 30);
+    let labels = "SELECT concat_ws(' ', sentiment('quokka', 'm'), sentiment('wombat', 'm'), sentiment('stellar', 'm'))";
+    assert_eq!(database.value::<String>(labels), "negative negative positive");
+}
+
+/// A term that is set while a refresh is not committed yet is in the next one.
+#[test]
+fn a_term_that_is_set_beside_a_refresh_is_kept() {
+    let mut database = Database::new();
+    database.run(MODELS);
+    database.run("SELECT set_sentiment_term('m', 'lunar', -1)");
+    let mut refreshing = database.connect("postgres");
+    refreshing.batch_execute("BEGIN; SELECT refresh_sentiment('m')").unwrap();
+    let mut setting = database.connect("postgres");
+    let setting =
+        thread::spawn(move || setting.batch_execute("SELECT set_sentiment_term('m', 'stellar', 1)").unwrap());
+    let waits = "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    until("whoever sets it", database.client(), waits);
+    refreshing.batch_execute("COMMIT").unwrap();
+    setting.join().unwrap();
+    assert!(database.value::<bool>("SELECT terms_changed FROM sentiment.model WHERE name = 'm'"));
+    database.run("SELECT refresh_sentiment('m')");
+    assert_eq!(database.value::<String>("SELECT sentiment('stellar', 'm')"), "positive");
+}
+
+/// A transaction whose snapshot is older than a model says so, and does not take it for another or for none.
+#[test]
+fn what_was_made_meanwhile_is_said_to_be() {
+    let mut database = Database::new();
+    database.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1");
+    let mut other = database.connect("postgres");
+    other.batch_execute(MODELS).unwrap();
+    for call in [
+        "drop_sentiment('m')",
+        "deploy_sentiment('m', 1)",
+        "rollback_sentiment('m')",
+        "refresh_sentiment('m')",
+        "learn_sentiment('m', 'foggy', 'negative')",
+        "set_sentiment_term('m', 'stellar', 1)",
+    ] {
+        database.run("SAVEPOINT before");
+        database.refuses("40001", &format!("SELECT {call}"));
+        database.run("ROLLBACK TO before");
+    }
+    database.refuses("42704", "SELECT drop_sentiment('n')");
+    database.run("ROLLBACK");
+}
+
 /// Without preloading the settings can be read, and no session can change them.
 #[test]
 fn the_workers_settings_are_the_servers() {

@@ -48,7 +48,12 @@ SELECT learn_sentiment('weather', 'foggy', 'rainy'), learn_sentiment('weather', 
 SELECT model_version, rows_skipped FROM train_sentiment('weather', 'texts', 'body', 'label', 'naive_bayes', deploy => 'always');
 SELECT labels FROM sentiment.models WHERE model = 'weather';
 SELECT learn_sentiment('weather', 'foggy', 'negative');
+-- And wait for a version that has their label.
 SELECT deploy_sentiment('weather', 1);
+SELECT model_version, rows_used FROM refresh_sentiment('weather');
+SELECT sentiment('foggy', 'weather'), sentiment('misty', 'weather');
+SELECT label, count(*) FROM sentiment.unlearned JOIN sentiment.feedback ON id = feedback GROUP BY 1 ORDER BY 1;
+SELECT deploy_sentiment('weather', 2);
 SELECT model_version, rows_used FROM refresh_sentiment('weather');
 SELECT drop_sentiment('weather');
 
