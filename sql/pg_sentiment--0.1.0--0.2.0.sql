@@ -40,9 +40,10 @@ CREATE FUNCTION sentiment.pinned_by(version text) RETURNS text
         WHERE position(concat('''', replace(version, '''', ''''''), '''') IN definition) > 0
     ) AS named ORDER BY 1 LIMIT 1
 $$;
-REVOKE ALL ON FUNCTION sentiment.pinned_by(text) FROM PUBLIC;
 COMMENT ON FUNCTION sentiment.pinned_by(text) IS
     'an object that names this version: an index, a column, a constraint, a view, a policy, a trigger, a function with an SQL body';
+
+GRANT EXECUTE ON FUNCTION sentiment.pinned_by(text), sentiment.is_pinned(text) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION sentiment.is_pinned(version text) RETURNS bool
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS 'SELECT sentiment.pinned_by(version) IS NOT NULL';

@@ -241,13 +241,11 @@ CREATE FUNCTION sentiment.pinned_by(version text) RETURNS text
         WHERE position(concat('''', replace(version, '''', ''''''), '''') IN definition) > 0
     ) AS named ORDER BY 1 LIMIT 1
 $$;
-REVOKE ALL ON FUNCTION sentiment.pinned_by(text) FROM PUBLIC;
 COMMENT ON FUNCTION sentiment.pinned_by(text) IS
     'an object that names this version: an index, a column, a constraint, a view, a policy, a trigger, a function with an SQL body';
 
 CREATE FUNCTION sentiment.is_pinned(version text) RETURNS bool
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS 'SELECT sentiment.pinned_by(version) IS NOT NULL';
-REVOKE ALL ON FUNCTION sentiment.is_pinned(text) FROM PUBLIC;
 COMMENT ON FUNCTION sentiment.is_pinned(text) IS
     'whether an object of this database names this version';
 
@@ -420,7 +418,9 @@ ALTER VIEW sentiment.versions OWNER TO @extowner@;
 ALTER VIEW sentiment.deployments OWNER TO @extowner@;
 ALTER VIEW sentiment.cache OWNER TO @extowner@;
 ALTER VIEW sentiment.training_progress OWNER TO @extowner@;
-GRANT EXECUTE ON FUNCTION sentiment.pinned_by(text), sentiment.is_pinned(text), sentiment.registry_changed() TO @extowner@;
+-- What these two say is in the catalogs for all to see, and who comes to own the registry later calls them too.
+GRANT EXECUTE ON FUNCTION sentiment.pinned_by(text), sentiment.is_pinned(text) TO PUBLIC, @extowner@;
+GRANT EXECUTE ON FUNCTION sentiment.registry_changed() TO @extowner@;
 GRANT USAGE ON SCHEMA sentiment TO PUBLIC;
 GRANT SELECT ON sentiment.models, sentiment.tables, sentiment.versions, sentiment.deployments, sentiment.cache,
     sentiment.training_progress TO PUBLIC;

@@ -142,6 +142,8 @@ failures! {
         "relation with OID {oid} does not exist", "It was dropped meanwhile, or never was.";
     not_a_table(relation: &str): ERRCODE_WRONG_OBJECT_TYPE,
         "relation \"{relation}\" is not a table", TARGETS;
+    part_of_extension(relation: &str): ERRCODE_WRONG_OBJECT_TYPE,
+        "relation \"{relation}\" is part of the extension", "Score a table of your own.";
     foreign_columns(table: &str, column: &str): ERRCODE_FEATURE_NOT_SUPPORTED,
         "column \"{column}\" cannot be added to foreign table \"{table}\"",
         "Add the column on the remote server and to the foreign table, then call enable_sentiment() again.";
@@ -184,9 +186,18 @@ impl Failure {
         Self { hint: format!("The setting sentiment.default_model names it. {}", self.hint).into(), ..self }
     }
 
+    /// Says in the hint that it is the arguments of a trigger which say so, not the statement.
+    pub fn of_trigger(self, name: &str) -> Self {
+        let hint = format!(
+            "{} Trigger \"{name}\" has it among its arguments: make that anew, or drop it.",
+            self.hint
+        );
+        Self { hint: hint.into(), ..self }
+    }
+
     fn report(self, level: PgLogLevel) {
         ErrorReport::new(self.sqlstate, text::printable(self.message), "pg_sentiment")
-            .set_hint(self.hint)
+            .set_hint(text::printable(self.hint.into_owned()))
             .report(level);
     }
 }

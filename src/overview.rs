@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use pgrx::{FromDatum, IntoDatum};
+use pgrx::{FromDatum, IntoDatum, pg_sys};
 
 use crate::call::{Answer, Call, sql_functions};
 use crate::models;
@@ -39,8 +39,8 @@ const TRIGGERS: &CStr = c"SELECT t.tgrelid, t.tgname::pg_catalog.text,
 /// Triggers that are fetched at a time.
 const BATCH: i64 = 1_000;
 
-/// `sentiment.scored_tables()`: a row a trigger of ours, with its arguments and the version that it scores by now. Of one whose
-/// arguments make no sense the rest is null.
+/// `sentiment.scored_tables()`: a row a trigger of ours, with its arguments and the version that it scores by now; enabled if it
+/// fires for what arrives, and its columns are there. Of one whose arguments make no sense the rest is null.
 fn scored_tables(call: &Call) -> Answer {
     let mut rows = Rows::begin(call)?;
     Session::run(Access::Read, |session| {
@@ -51,13 +51,28 @@ fn scored_tables(call: &Call) -> Answer {
             let written = bytes
                 .split_inclusive(|&byte| byte == 0)
                 .filter_map(|one| CStr::from_bytes_with_nul(one).ok());
+            let arguments = Arguments::of(written).ok();
+            let fits = arguments.as_ref().is_some_and(|arguments| fits(target, arguments));
+            let enabled = (fits && enabled.is_some_and(|enabled| enabled.value() != 0)).into_datum();
             let [text, label, score, version, model, current] =
-                Arguments::of(written).map(|arguments| columns(&arguments)).unwrap_or_default();
+                arguments.map(|arguments| columns(&arguments)).unwrap_or_default();
             rows.push([target, trigger, enabled, text, label, score, version, model, current]);
             Ok(())
         })
     })?;
     Ok(None)
+}
+
+/// Whether the columns that a trigger names are in its table: somebody may have renamed or dropped them, and then it refuses rows.
+fn fits(table: Option<pg_sys::Datum>, arguments: &Arguments) -> bool {
+    // SAFETY: the query's first column is an oid.
+    let table = table.and_then(|table| unsafe { pg_sys::Oid::from_datum(table, false) });
+    // SAFETY: looks in the catalogs.
+    let is_there =
+        |name: &CStr| unsafe { pg_sys::get_attnum(table.unwrap_or(pg_sys::InvalidOid), name.as_ptr()) > 0 };
+    let mut written = arguments.columns();
+    let written = if arguments.outputs.is_empty() { written.any(is_there) } else { written.all(is_there) };
+    written && is_there(&arguments.text)
 }
 
 /// Text column, output columns, model and version of a trigger.

@@ -30,6 +30,10 @@ fn enable_sentiment(call: &Call) -> Answer {
     let (missing, scorers) = target.look(pg_sys::AccessExclusiveLock.cast_signed(), |table| {
         Ok((target.missing_columns(&arguments, table)?, target.scorers(table)))
     })?;
+    // What cannot be asked for here stays as it was.
+    let mut known = scorers.iter().filter_map(|scorer| scorer.arguments.as_ref().ok());
+    let before = known.find(|known| known.collides(&arguments));
+    let arguments = Arguments { on_error: before.and_then(|before| before.on_error), ..arguments };
     let scored = Session::run(Access::Write, |session| {
         target.add_columns(session, &missing)?;
         let wiring = target.look(pg_sys::NoLock.cast_signed(), |table| Wiring::new(arguments, table))?;
@@ -87,6 +91,8 @@ pub struct Scorer {
     name: CString,
     /// A trigger made by hand may make no sense.
     arguments: Result<Arguments>,
+    /// The columns of the table that it writes.
+    columns: Vec<CString>,
 }
 
 /// A table that is to be scored, or is.
@@ -113,7 +119,16 @@ impl Target {
             )
         };
         let target = Self { oid, relkind, trigger_function: trigger_function.unwrap_or(pg_sys::InvalidOid) };
+        // SAFETY: both look in the catalogs.
+        let ours = unsafe {
+            let extension = pg_sys::get_extension_oid(c"pg_sentiment".as_ptr(), true);
+            extension != pg_sys::InvalidOid
+                && pg_sys::getExtensionOfObject(pg_sys::RelationRelationId, oid) == extension
+        };
         match relkind {
+            _ if ours => target.look(pg_sys::AccessShareLock.cast_signed(), |table| {
+                Err(Failure::part_of_extension(&table.name()))
+            }),
             0 => Err(Failure::relation_missing(oid.to_u32())),
             pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE | pg_sys::RELKIND_FOREIGN_TABLE => {
                 Ok(target)
@@ -157,9 +172,12 @@ impl Target {
 
     /// The triggers of ours on the table.
     fn scorers(&self, table: Table) -> Vec<Scorer> {
-        let scorer = |(name, arguments): (CString, Vec<CString>)| Scorer {
-            name,
-            arguments: Arguments::of(arguments.iter().map(CString::as_c_str)),
+        let scorer = |(name, arguments): (CString, Vec<CString>)| {
+            let arguments = Arguments::of(arguments.iter().map(CString::as_c_str));
+            let columns = arguments.iter().flat_map(Arguments::columns);
+            let columns =
+                columns.filter(|column| table.column(column).is_some()).map(CStr::to_owned).collect();
+            Scorer { name, arguments, columns }
         };
         table.triggers(self.trigger_function).into_iter().map(scorer).collect()
     }
@@ -237,9 +255,11 @@ impl Target {
         let (replaced, kept): (Vec<_>, Vec<_>) = scorers.iter().partition(in_the_way);
         for scorer in replaced {
             self.drop_trigger(session, scorer)?;
-            let known = scorer.arguments.as_ref().ok();
-            let left = known.into_iter().flat_map(Arguments::columns);
-            for column in left.filter(|column| wanted.columns().all(|written| written != *column)) {
+            let left = scorer
+                .columns
+                .iter()
+                .filter(|left| wanted.columns().all(|written| written != left.as_c_str()));
+            for column in left {
                 let column = text::string(column);
                 pgrx::notice!(
                     "{}",

@@ -31,9 +31,13 @@ fn sentiment_trigger(call: &Call) -> Answer {
     // SAFETY: the server keeps the table open and locked while its triggers run.
     let table = unsafe { Table::new(event.tg_relation) };
     let Kept { wiring, warned } = call.kept(|| {
-        // SAFETY: the trigger is that of a live event.
-        let arguments = Arguments::of(unsafe { trigger_arguments(&*event.tg_trigger) })?;
-        Ok(Kept { wiring: Wiring::new(arguments, table)?, warned: Cell::new(false) })
+        // SAFETY: the trigger is that of a live event, which has a name.
+        let (arguments, name) = unsafe {
+            (Arguments::of(trigger_arguments(&*event.tg_trigger)), CStr::from_ptr((*event.tg_trigger).tgname))
+        };
+        let wiring = arguments.and_then(|arguments| Wiring::new(arguments, table));
+        let wiring = wiring.map_err(|failure| failure.of_trigger(&text::string(name)))?;
+        Ok(Kept { wiring, warned: Cell::new(false) })
     })?;
     let columns = match score(wiring, table, row) {
         Ok(columns) => columns,

@@ -49,7 +49,11 @@ impl Arguments {
 
     /// The arguments as `CREATE TRIGGER` takes them.
     pub fn literals(&self) -> Vec<CString> {
-        self.written().iter().map(|argument| literal(argument)).collect()
+        let policy = self.on_error.map(|policy| match policy {
+            OnError::Null => c"on_error=null",
+            OnError::Raise => c"on_error=raise",
+        });
+        self.written().iter().map(|argument| literal(argument)).chain(policy.map(literal)).collect()
     }
 
     /// The model that the trigger scores with now.

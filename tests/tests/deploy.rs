@@ -123,8 +123,6 @@ fn rights() {
         "SELECT learn_sentiment('mood', 'x', 'positive')",
         "SELECT FROM sentiment.part",
         "SELECT FROM sentiment.feedback",
-        "SELECT sentiment.is_pinned('x')",
-        "SELECT sentiment.pinned_by('x')",
     ] {
         assert_eq!(state(&mut reader, sql), "42501", "{sql}");
     }

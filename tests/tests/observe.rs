@@ -78,7 +78,7 @@ fn tables_are_listed_as_they_are_scored() {
             database.rows(listed).iter().map(|row| (row.get(0), row.get(1))).collect();
         let expected = [
             ("\"Übel\"", "t|Tëxt|Läbel|a\\000b|m|m@1"),
-            ("broken", "t"),
+            ("broken", "f"),
             ("gone", "t|body|l|nothing"),
             ("lost", "t|body|l|m@99"),
             ("parts", "t|body|sentiment|sentiment_score|sentiment_version|auto"),

@@ -50,6 +50,25 @@ fn installs_uses_and_drops_it() {
     owner.batch_execute("DROP TABLE app.messages; DROP EXTENSION pg_sentiment; DROP SCHEMA app").unwrap();
 }
 
+/// Who comes to own the registry later, by REASSIGN OWNED, owns what works on it.
+#[test]
+fn another_takes_it_over() {
+    let (before, after) = (Role::new("owner_before"), Role::new("owner_after"));
+    let mut database = Database::owned_by(before.1);
+    let mut owner = database.connect(before.1);
+    owner.batch_execute("CREATE SCHEMA app; CREATE EXTENSION pg_sentiment SCHEMA app").unwrap();
+    database.run(&format!("REASSIGN OWNED BY {} TO {}; SET search_path = app", before.1, after.1));
+    database.run(
+        "CREATE TABLE texts AS SELECT 'word ' || n AS body, (n % 2)::text AS label FROM generate_series(1, 60) AS n;
+         SELECT train_sentiment('m', 'texts', 'body', 'label', 'naive_bayes', '{\"keep_versions\": 1}', deploy => 'always')
+         FROM generate_series(1, 3);
+         SELECT learn_sentiment('m', 'foggy', '1'), refresh_sentiment('m'); SELECT drop_sentiment('m')",
+    );
+    let refused = database.connect(after.1).batch_execute("SELECT app.drop_sentiment('m')").unwrap_err();
+    assert_eq!(refused.code().unwrap().code(), "42501", "what is granted does not follow");
+    database.ask(Level::Error, "42501");
+}
+
 #[test]
 fn who_may_not_create_it() {
     let (owner, other) = (Role::new("owner_of_it"), Role::new("owner_of_nothing"));

@@ -36,6 +36,23 @@ CREATE TABLE prepared (body varchar(160), sentiment varchar(10), sentiment_score
 SELECT enable_sentiment('prepared', 'body');
 INSERT INTO prepared (body) VALUES ('so happy, great') RETURNING sentiment;
 
+-- what a trigger made by hand says of errors stays said
+CREATE TABLE strict (body text, sentiment text);
+CREATE TRIGGER strict BEFORE INSERT ON strict FOR EACH ROW EXECUTE FUNCTION sentiment_trigger('body', 'on_error=raise');
+SELECT enable_sentiment('strict', 'body', label_column => 'mood', score_column => NULL, version_column => NULL);
+SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'strict'::regclass;
+
+-- a column that a trigger names is gone
+ALTER TABLE strict RENAME body TO message;
+INSERT INTO strict (message) VALUES ('so happy');
+SELECT trigger, enabled FROM sentiment.tables WHERE target = 'strict'::regclass;
+SELECT enable_sentiment('strict', 'message', label_column => 'mood', score_column => NULL, version_column => NULL);
+SELECT trigger, enabled FROM sentiment.tables WHERE target = 'strict'::regclass;
+INSERT INTO strict (message) VALUES ('so happy') RETURNING mood;
+ALTER TABLE strict DROP mood;
+SELECT trigger, enabled FROM sentiment.tables WHERE target = 'strict'::regclass;
+DROP TABLE strict;
+
 -- names that need quoting
 CREATE SCHEMA "Odd schema";
 CREATE TABLE "Odd schema"."Odd ""table""" ("The Body" text);
@@ -66,6 +83,7 @@ SELECT enable_sentiment(NULL, 'body');
 SELECT enable_sentiment('prepared', NULL);
 SELECT enable_sentiment(0, 'body');
 SELECT enable_sentiment('pg_class', 'relname');
+SELECT enable_sentiment('sentiment.feedback', 'body');
 SELECT disable_sentiment('numbers');
 SELECT disable_sentiment('messages_view');
 SELECT disable_sentiment(NULL);
