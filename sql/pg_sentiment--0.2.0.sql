@@ -168,7 +168,7 @@ CREATE TABLE sentiment.unlearned (
     feedback bigint,
     PRIMARY KEY (model, feedback)
 );
-COMMENT ON TABLE sentiment.unlearned IS 'the feedback that is in no deployed version yet';
+COMMENT ON TABLE sentiment.unlearned IS 'the feedback that the deployed version has not learned from';
 
 CREATE TABLE sentiment.term (
     model text COLLATE "C",
@@ -203,30 +203,40 @@ CREATE TRIGGER registry_emptied AFTER TRUNCATE ON sentiment.model
     FOR EACH STATEMENT EXECUTE FUNCTION sentiment.registry_changed();
 ALTER TABLE sentiment.model ENABLE ALWAYS TRIGGER registry_changed, ENABLE ALWAYS TRIGGER registry_emptied;
 
--- A version is looked for as the server writes constants out, which depends on standard_conforming_strings.
+-- A version is looked for among the constants of stored expressions, as the server stores them: to have it write them out would lock
+-- all the tables that they read. Bytes above 127 are written with a sign or without, as the processor has it.
 CREATE FUNCTION sentiment.pinned_by(version text) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on AS $$
     WITH ours AS (
-        SELECT p.oid FROM pg_extension AS e
+        SELECT p.oid, p.proname FROM pg_extension AS e
         JOIN pg_depend AS d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.classid = 'pg_proc'::regclass
         JOIN pg_proc AS p ON p.oid = d.objid AND p.pronamespace = e.extnamespace
         WHERE e.extname = 'pg_sentiment' AND d.deptype = 'e'
     ),
-    written AS (
+    bytes AS (
+        SELECT count(*) AS length, string_agg(CASE WHEN byte > 127 THEN format('(%s|%s)', byte, byte - 256) ELSE byte::text END,
+            ' ' ORDER BY at) AS written
+        FROM convert_to(version, getdatabaseencoding()) AS name, generate_series(0, length(name) - 1) AS at,
+            LATERAL get_byte(name, at) AS byte
+    ),
+    -- As text, with the length before it, and as a name, filled up with zeros.
+    constant AS (
+        SELECT format(':constvalue (%s \[ -?\d+ -?\d+ -?\d+ -?\d+ %s|64 \[ %s( 0)+) \]', length + 4, written, written) AS pattern FROM bytes
+    ),
+    stored AS (
         SELECT DISTINCT classid, objid, CASE classid
-            WHEN 'pg_class'::regclass THEN coalesce(pg_get_indexdef(objid), pg_get_partkeydef(objid))
-            WHEN 'pg_constraint'::regclass THEN pg_get_constraintdef(objid)
-            WHEN 'pg_attrdef'::regclass THEN (SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE oid = objid)
-            WHEN 'pg_rewrite'::regclass THEN pg_get_ruledef(objid)
-            WHEN 'pg_policy'::regclass THEN (
-                SELECT concat(pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid))
-                FROM pg_policy WHERE oid = objid)
-            WHEN 'pg_trigger'::regclass THEN (
-                SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE oid = objid AND tgqual IS NOT NULL)
-            WHEN 'pg_statistic_ext'::regclass THEN pg_get_statisticsobjdef(objid)
-            WHEN 'pg_proc'::regclass THEN pg_get_function_sqlbody(objid)
-            WHEN 'pg_type'::regclass THEN (SELECT pg_get_expr(typdefaultbin, 0) FROM pg_type WHERE oid = objid)
-            END AS definition
+            WHEN 'pg_class'::regclass THEN coalesce(
+                (SELECT concat(indexprs, indpred) FROM pg_index WHERE indexrelid = objid),
+                (SELECT partexprs::text FROM pg_partitioned_table WHERE partrelid = objid))
+            WHEN 'pg_constraint'::regclass THEN (SELECT conbin::text FROM pg_constraint WHERE oid = objid)
+            WHEN 'pg_attrdef'::regclass THEN (SELECT adbin::text FROM pg_attrdef WHERE oid = objid)
+            WHEN 'pg_rewrite'::regclass THEN (SELECT concat(ev_qual, ev_action) FROM pg_rewrite WHERE oid = objid)
+            WHEN 'pg_policy'::regclass THEN (SELECT concat(polqual, polwithcheck) FROM pg_policy WHERE oid = objid)
+            WHEN 'pg_trigger'::regclass THEN (SELECT tgqual::text FROM pg_trigger WHERE oid = objid)
+            WHEN 'pg_statistic_ext'::regclass THEN (SELECT stxexprs::text FROM pg_statistic_ext WHERE oid = objid)
+            WHEN 'pg_proc'::regclass THEN (SELECT concat(prosqlbody, proargdefaults) FROM pg_proc WHERE oid = objid)
+            WHEN 'pg_type'::regclass THEN (SELECT typdefaultbin::text FROM pg_type WHERE oid = objid)
+            END AS expression
         FROM pg_depend WHERE refclassid = 'pg_proc'::regclass AND refobjid IN (SELECT oid FROM ours)
     )
     SELECT coalesce(
@@ -234,11 +244,10 @@ CREATE FUNCTION sentiment.pinned_by(version text) RETURNS text
          WHERE classid = 'pg_rewrite'::regclass AND oid = objid AND rulename = '_RETURN'),
         pg_describe_object(classid, objid, 0)) FROM (
         SELECT 'pg_trigger'::regclass::oid AS classid, oid AS objid FROM pg_trigger
-        WHERE tgfoid = '@extschema@.sentiment_trigger()'::regprocedure
+        WHERE tgfoid IN (SELECT oid FROM ours WHERE proname = 'sentiment_trigger')
           AND position(convert_to('model=' || version, getdatabaseencoding()) || decode('00', 'hex') IN tgargs) > 0
         UNION ALL
-        SELECT classid, objid FROM written
-        WHERE position(concat('''', replace(version, '''', ''''''), '''') IN definition) > 0
+        SELECT classid, objid FROM stored WHERE expression ~ (SELECT pattern FROM constant)
     ) AS named ORDER BY 1 LIMIT 1
 $$;
 COMMENT ON FUNCTION sentiment.pinned_by(text) IS

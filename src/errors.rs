@@ -49,7 +49,7 @@ failures! {
     unknown_model(name: Shown): ERRCODE_UNDEFINED_OBJECT,
         "model {name} does not exist", SEE_MODELS;
     made_meanwhile(name: Shown): ERRCODE_T_R_SERIALIZATION_FAILURE,
-        "model {name} was made since this transaction began", "Run the transaction again.";
+        "model {name} was made since this transaction's snapshot", "Run the transaction again.";
     unknown_version(name: Shown, version: Shown): ERRCODE_UNDEFINED_OBJECT,
         "model {name} has no version {version}", SEE_VERSIONS;
     malformed_version(reference: Shown): ERRCODE_INVALID_PARAMETER_VALUE,
@@ -189,7 +189,7 @@ impl Failure {
     /// Says in the hint that it is the arguments of a trigger which say so, not the statement.
     pub fn of_trigger(self, name: &str) -> Self {
         let hint = format!(
-            "{} Trigger \"{name}\" has it among its arguments: make that anew, or drop it.",
+            "{} Trigger \"{name}\" says so: drop it, or create it anew with other arguments.",
             self.hint
         );
         Self { hint: hint.into(), ..self }

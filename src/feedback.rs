@@ -73,8 +73,11 @@ pub fn own_terms(session: &Session, model: &str) -> Result<Vec<(String, f64)>> {
 /// Notes that of all that was filed for a model just these are in the version that is deployed now: a refresh may have learned from others
 /// while it was trained.
 pub fn trained_on(session: &Session, model: &str, filed: &[Filed]) -> Result<()> {
-    let insert = c"INSERT INTO sentiment.unlearned (model, feedback) SELECT $1, id FROM sentiment.feedback
-        WHERE model = $1 AND id <> ALL (string_to_array($2, ',')::bigint[]) ON CONFLICT DO NOTHING";
+    let insert =
+        c"INSERT INTO sentiment.unlearned (model, feedback) SELECT $1, f.id FROM sentiment.feedback AS f
+        WHERE f.model = $1 AND NOT EXISTS (
+            SELECT FROM unnest(string_to_array($2, ',')::bigint[]) AS known (id) WHERE known.id = f.id)
+        ON CONFLICT DO NOTHING";
     session.execute(insert, &[text_value(model), text_value(&ids(filed))])?;
     learned(session, model, filed)
 }
@@ -86,7 +89,7 @@ fn ids(filed: &[Filed]) -> String {
 /// Notes that examples are in a deployed version. They are named one by one: others may have been filed meanwhile.
 pub fn learned(session: &Session, model: &str, filed: &[Filed]) -> Result<()> {
     if filed.is_empty() {
-        // What is left in the queue then is feedback that its owner has deleted.
+        // Feedback that the registry's owner has deleted leaves the queue as well.
         let delete = c"DELETE FROM sentiment.unlearned AS u
             WHERE u.model = $1 AND NOT EXISTS (SELECT FROM sentiment.feedback AS f WHERE f.id = u.feedback)";
         return session.execute(delete, &[text_value(model)]).map(drop);

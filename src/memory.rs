@@ -14,7 +14,7 @@ use std::time::Duration;
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use sentiment_core::memory::may_be_refused;
 
-use crate::helpers;
+use crate::threads;
 
 /// After so long a helper asks for memory again.
 const AGAIN: Duration = Duration::from_millis(1);
@@ -59,15 +59,15 @@ fn had(ask: impl Fn() -> *mut u8) -> *mut u8 {
 
 #[cold]
 fn go_without(ask: impl Fn() -> *mut u8) -> *mut u8 {
-    if !helpers::is_one() {
+    if !threads::is_one() {
         end_session();
     }
     loop {
-        helpers::wait_for_memory(true);
+        threads::wait_for_memory(true);
         std::thread::sleep(AGAIN);
         let place = ask();
         if !place.is_null() {
-            helpers::wait_for_memory(false);
+            threads::wait_for_memory(false);
             return place;
         }
     }

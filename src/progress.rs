@@ -11,10 +11,10 @@ use sentiment_core::train::Watch;
 
 use crate::call::{Answer, Call, sql_functions};
 use crate::errors::Shown;
-use crate::helpers;
 use crate::result::Rows;
 use crate::settings;
 use crate::text;
+use crate::threads;
 
 sql_functions!(training_sessions);
 
@@ -98,7 +98,7 @@ impl Progress {
 impl Watch for Progress {
     fn step(&mut self, phase: &'static str, done: usize, total: usize) -> sentiment_core::Result<()> {
         Self::step(self, phase, done, total);
-        if helpers::any_waits_for_memory() { Err(sentiment_core::memory::lacking()) } else { Ok(()) }
+        if threads::any_waits_for_memory() { Err(sentiment_core::memory::lacking()) } else { Ok(()) }
     }
 }
 

@@ -49,7 +49,11 @@ fn refresh_sentiment(call: &Call) -> Answer {
 /// Learns from examples that are not in the deployed version.
 pub fn learn(session: &Session, model: &str, most: i64, caller: &str) -> Result<Refreshed> {
     let known = store::lock_known(session, model)?;
-    let current = known.current.ok_or_else(|| Failure::not_deployed(Shown(model)))?;
+    let current = match known.current {
+        Some(current) => current,
+        None if lookup::has_version(model)? => return Err(Failure::not_deployed(Shown(model))),
+        None => return Err(Failure::unknown_model(Shown(model))),
+    };
     let ids = lookup::parts(model, current)?.ok_or_else(Failure::registry_damaged)?;
     let (&base_id, delta_ids) = ids.split_first().ok_or_else(Failure::registry_damaged)?;
     let base = models::base(base_id)?;

@@ -75,43 +75,64 @@ struct Rescoring<'a> {
 impl Rescoring<'_> {
     /// Scores the stale rows of one table, not those of its children.
     fn run(&self) -> Result<()> {
-        let mut rows = 0;
+        let (mut rows, mut changed) = (0, false);
         // Rows that moved meanwhile, or that the server did not read in order, are left to the next pass, and so are all that were
         // scored before another version was deployed. The one that brings no row up to date is the last: rows that a
-        // trigger of the user's keeps as they are must not be tried for ever.
+        // trigger of the user's keeps as they are must not be tried for ever. Nor are models that change faster than a pass ends
+        // followed for ever.
         loop {
             let before = rows;
-            self.pass(&mut rows)?;
-            if rows == before {
+            let pass = self.pass(&mut rows)?;
+            if rows == before || pass.changed && changed {
                 return Ok(());
             }
+            changed |= pass.changed;
         }
     }
 
     /// Goes through a table in storage order, batch by batch, as far as it reaches when that begins: what comes later is scored
     /// as it comes.
-    fn pass(&self, rows: &mut u64) -> Result<()> {
-        let (mut place, mut end) = (pg_sys::ItemPointerData::default(), None);
+    fn pass(&self, rows: &mut u64) -> Result<Pass> {
+        let mut pass = Pass::default();
+        // What a batch has the server allocate goes with it, not with the procedure.
+        let mut memory = pgrx::PgMemoryContexts::new("pg_sentiment batch");
         loop {
-            // Between two batches anything may have changed: the model, the trigger, the tables' names.
-            let scoring = self.scoring()?;
-            let Some(open) = self.leaf.lock()? else { return Ok(()) };
-            let Some(pages) = open.pages else { return self.at_once(&scoring, &open, rows) };
-            let end = end.get_or_insert(behind(pages));
-            let tid = |place: &pg_sys::ItemPointerData| (pg_sys::TIDOID, std::ptr::from_ref(place).into());
-            let statement = scoring.batch(self.schema, &open.name);
-            let parameters = [scoring.version(), tid(&place), tid(end), (pg_sys::INT8OID, self.limit.into())];
-            let batch = self.session.query(&statement, &parameters, Batch::read)?;
-            *rows += batch.changed;
-            if batch.changed > 0 {
-                open.notice(*rows, batch.last);
+            // SAFETY: it is a child of the procedure's own context, which a commit leaves alone; nothing that is allocated in it is held
+            // longer than a step.
+            let on = unsafe {
+                let on = memory.switch_to(|_| self.step(&mut pass, rows))?;
+                memory.reset();
+                on
+            };
+            if !on {
+                return Ok(pass);
             }
-            self.session.commit();
-            if batch.found < self.limit {
-                return Ok(());
-            }
-            place = batch.last;
         }
+    }
+
+    /// Scores the next batch, and commits it. Between two of them anything may change: the model, the trigger, the tables' names. So
+    /// tables are locked first, and then looked at. Whether there may be another batch.
+    fn step(&self, pass: &mut Pass, rows: &mut u64) -> Result<bool> {
+        let target = Leaf { oid: self.target.oid }.lock()?;
+        let Some(open) = target.and(self.leaf.lock()?) else { return Ok(false) };
+        let scoring = self.scoring()?;
+        let version = scoring.version_name();
+        pass.changed |= pass.version.as_ref().is_some_and(|before| *before != version);
+        pass.version = Some(version);
+        let Some(pages) = open.pages else { return self.at_once(&scoring, &open, rows) };
+        let end = pass.end.get_or_insert(behind(pages));
+        let tid = |place: &pg_sys::ItemPointerData| (pg_sys::TIDOID, std::ptr::from_ref(place).into());
+        let statement = scoring.batch(self.schema, &open.name);
+        let parameters =
+            [scoring.version(), tid(&pass.place), tid(end), (pg_sys::INT8OID, self.limit.into())];
+        let batch = self.session.query(&statement, &parameters, Batch::read)?;
+        *rows += batch.changed;
+        if batch.changed > 0 {
+            open.notice(*rows, batch.last);
+        }
+        self.session.commit();
+        pass.place = batch.last;
+        Ok(batch.found >= self.limit)
     }
 
     /// How the table is scored now.
@@ -124,18 +145,29 @@ impl Rescoring<'_> {
     }
 
     /// Scores the stale rows of a foreign table in one statement: it has no places to go on from.
-    fn at_once(&self, scoring: &Scoring, open: &Locked, rows: &mut u64) -> Result<()> {
+    fn at_once(&self, scoring: &Scoring, open: &Locked, rows: &mut u64) -> Result<bool> {
         // A second time there is nothing to gain.
         if *rows > 0 {
-            return Ok(());
+            return Ok(false);
         }
         *rows = self.session.execute(&scoring.at_once(self.schema, &open.name), &[scoring.version()])?;
         if *rows > 0 {
             open.notice(*rows, pg_sys::ItemPointerData::default());
         }
         self.session.commit();
-        Ok(())
+        Ok(false)
     }
+}
+
+/// How far a pass has come.
+#[derive(Debug, Default)]
+struct Pass {
+    /// The last row that was picked, and the place where the table ended.
+    place: pg_sys::ItemPointerData,
+    end: Option<pg_sys::ItemPointerData>,
+    /// The version that scores, and whether it was another before.
+    version: Option<String>,
+    changed: bool,
 }
 
 /// What a batch came to.
@@ -175,16 +207,16 @@ struct Leaf {
     oid: pg_sys::Oid,
 }
 
-/// One that is locked until the next commit, so that it keeps its name as long.
+/// One that is locked until the next commit, so that it is not renamed meanwhile.
 #[derive(Debug)]
 struct Locked {
     name: CString,
-    /// How large it is, unless that is another server's matter.
+    /// How large it is, unless it holds no rows or that is another server's matter.
     pages: Option<u32>,
 }
 
 impl Leaf {
-    /// The tables that the rows of `target` are in.
+    /// The tables that the rows of `target` are in. Of a partitioned table these are its partitions.
     fn all_of(target: &Target) -> Vec<Self> {
         // SAFETY: the server allocates the list; its cells are oids of relations that stay locked until the next commit.
         let oids: Vec<pg_sys::Oid> = unsafe {
@@ -192,27 +224,26 @@ impl Leaf {
             let list = pg_guard_ffi_boundary(|| find_all_inheritors(target.oid, lock, std::ptr::null_mut()));
             (0..(*list).length).map(|index| pg_sys::list_nth_oid(list, index)).collect()
         };
-        oids.into_iter().map(|oid| Self { oid }).collect()
+        // SAFETY: looks in the catalogs.
+        let relkind = |oid| unsafe { pg_sys::get_rel_relkind(oid) }.cast_unsigned();
+        let holds_rows = |oid: &pg_sys::Oid| relkind(*oid) != pg_sys::RELKIND_PARTITIONED_TABLE;
+        oids.into_iter().filter(holds_rows).map(|oid| Self { oid }).collect()
     }
 
-    /// Locks it for writing. `None` for one that is gone, and for a partitioned table: its rows are in its partitions.
+    /// Locks it for writing. `None` for one that is gone.
     fn lock(self) -> Result<Option<Locked>> {
         // SAFETY: an open relation is looked at, and closed once; it stays locked.
         let pages = unsafe {
             let open = pg_sys::try_relation_open(self.oid, pg_sys::RowExclusiveLock.cast_signed());
             let Some(relation) = open.as_ref() else { return Ok(None) };
             let pages = match (*relation.rd_rel).relkind.cast_unsigned() {
-                pg_sys::RELKIND_PARTITIONED_TABLE => None,
-                pg_sys::RELKIND_FOREIGN_TABLE => Some(None),
-                _ => Some(Some(pg_sys::RelationGetNumberOfBlocksInFork(
-                    open,
-                    pg_sys::ForkNumber::MAIN_FORKNUM,
-                ))),
+                pg_sys::RELKIND_FOREIGN_TABLE | pg_sys::RELKIND_PARTITIONED_TABLE => None,
+                _ => Some(pg_sys::RelationGetNumberOfBlocksInFork(open, pg_sys::ForkNumber::MAIN_FORKNUM)),
             };
             pg_sys::relation_close(open, pg_sys::NoLock.cast_signed());
             pages
         };
-        pages.map(|pages| Ok(Locked { name: sql::relation(self.oid)?, pages })).transpose()
+        Ok(Some(Locked { name: sql::relation(self.oid)?, pages }))
     }
 }
 

@@ -43,8 +43,12 @@ impl Scoring {
         session.execute(&statement, &[self.version()])
     }
 
-    /// The current version, or what chooses among several, as a statement's parameter. Statements name it, so that all rows
-    /// of a batch get the same.
+    /// The current version, or what chooses among several.
+    pub fn version_name(&self) -> String {
+        self.model.reference().to_owned()
+    }
+
+    /// The same as a statement's parameter. Statements name it, so that all rows of a batch get the same.
     pub fn version(&self) -> Parameter {
         (pg_sys::TEXTOID, text::datum(self.model.reference()))
     }

@@ -30,10 +30,10 @@ fn enable_sentiment(call: &Call) -> Answer {
     let (missing, scorers) = target.look(pg_sys::AccessExclusiveLock.cast_signed(), |table| {
         Ok((target.missing_columns(&arguments, table)?, target.scorers(table)))
     })?;
-    // What cannot be asked for here stays as it was.
-    let mut known = scorers.iter().filter_map(|scorer| scorer.arguments.as_ref().ok());
-    let before = known.find(|known| known.collides(&arguments));
-    let arguments = Arguments { on_error: before.and_then(|before| before.on_error), ..arguments };
+    // The policy for errors cannot be asked for here: that of a trigger which is replaced stays.
+    let known = scorers.iter().filter_map(|scorer| scorer.arguments.as_ref().ok());
+    let on_error = known.filter(|known| known.collides(&arguments)).find_map(|replaced| replaced.on_error);
+    let arguments = Arguments { on_error, ..arguments };
     let scored = Session::run(Access::Write, |session| {
         target.add_columns(session, &missing)?;
         let wiring = target.look(pg_sys::NoLock.cast_signed(), |table| Wiring::new(arguments, table))?;

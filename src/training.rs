@@ -10,7 +10,6 @@ use sentiment_core::{Predictor, Scratch, Text};
 use crate::call::{Answer, Call, sql_functions};
 use crate::errors::{Failure, Result};
 use crate::feedback;
-use crate::helpers;
 use crate::lifecycle::model_argument;
 use crate::memory;
 use crate::models::{Model, ModelRef};
@@ -23,6 +22,7 @@ use crate::source::Source;
 use crate::sql::Access;
 use crate::target::refuse_read_only;
 use crate::text;
+use crate::threads;
 
 sql_functions!(train_sentiment);
 
@@ -82,7 +82,7 @@ impl Request {
         })
     }
 
-    /// Gathers the rows, and what was filed by users; of that is left what is trained on.
+    /// Gathers the rows, and what was filed by users; leaves in `feedback` what is trained on.
     fn gather(
         &self,
         source: &Source<'_>,
@@ -97,7 +97,7 @@ impl Request {
             }
             rows += 1;
             let (Some(body), Some(label)) = (body, label) else {
-                corpus.skip();
+                corpus.skip(1);
                 return Ok(());
             };
             let added = {
@@ -114,7 +114,7 @@ impl Request {
             corpus.add(filed.body.as_bytes(), &filed.label)?;
         }
         let others = all - feedback.len();
-        (0..others).for_each(|_| corpus.skip());
+        corpus.skip(others as u64);
         if others > 0 {
             pgrx::notice!("examples left out, for no row has their label: {others}");
         }
@@ -144,7 +144,7 @@ fn train_sentiment(call: &Call) -> Answer {
         own_terms: &own_terms,
         seed: request.seed,
         memory: settings::train_memory(),
-        helpers: helpers::allowed(),
+        helpers: threads::allowed(),
         grows: true,
     };
     let mut trained = training.run(&corpus, &split.train, &mut progress)?;

@@ -112,14 +112,17 @@ extern "C-unwind" fn pg_sentiment_refresh(_argument: pg_sys::Datum) {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
     let database = BackgroundWorker::get_extra().to_owned();
     BackgroundWorker::connect_worker_to_spi(Some(&database), None);
-    settle();
+    set_own_defaults();
     let mut failed: BTreeMap<String, Instant> = BTreeMap::new();
     loop {
         let listed = settings::refresh_databases().contains(&database);
         let Some(interval) = settings::refresh_interval().filter(|_| listed) else { return };
         failed.retain(|_, at| at.elapsed() < RETRY);
         let place = format!("in database {}", Shown(&database));
-        for model in in_transaction(&format!("finding new examples {place}"), due).unwrap_or_default() {
+        let found = in_transaction(&format!("finding new examples {place}"), due);
+        // Where even that fails, the next try has time as well.
+        let interval = if found.is_some() { interval } else { RETRY.max(interval) };
+        for model in found.unwrap_or_default() {
             if failed.contains_key(&model) {
                 continue;
             }
@@ -138,7 +141,7 @@ extern "C-unwind" fn pg_sentiment_refresh(_argument: pg_sys::Datum) {
 
 /// Sets what the worker's transactions rest on, whatever the server's sessions begin with. A model that somebody has locked for long is
 /// left for later, and does not keep the others waiting.
-fn settle() {
+fn set_own_defaults() {
     for (name, value) in [
         (c"default_transaction_read_only", c"off"),
         (c"default_transaction_isolation", c"read committed"),

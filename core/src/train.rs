@@ -5,7 +5,6 @@ mod calibration;
 mod corpus;
 mod dual;
 mod fits;
-mod helpers;
 mod lbfgs;
 mod lexicon;
 mod linear;
@@ -23,17 +22,18 @@ mod references;
 mod rows;
 mod table;
 mod term_scales;
+mod threads;
 mod units;
 mod vocabulary;
 mod watch;
 
 pub use corpus::{Corpus, Example, MAX_LABEL_BYTES, MAX_LABELS, Split};
-pub use helpers::Helpers;
 pub use lexicon::Lexicon;
 pub use metrics::{Calibration, ClassFigures, Confusion, Evaluation};
 pub use mixture::Mixture;
 pub use options::{Domain, OPTIONS, OptionSpec, Options};
 pub use own_terms::{MOST_OWN_TERMS, check as check_term, check_model as check_takes_terms};
+pub use threads::Helpers;
 pub use units::{UnitReader, Units};
 pub use watch::Watch;
 

@@ -296,11 +296,13 @@ pub fn drop_version(session: &Session, model: &str, number: i32) -> Result<bool>
 /// Removes a locked model; its name keeps its last number.
 pub fn drop_model(session: &Session, model: &str) -> Result<()> {
     let parameters = [text_value(model)];
-    let pinned = c"SELECT (v.model || '@' || v.number)::text FROM sentiment.version AS v
-        WHERE v.model = $1 AND sentiment.is_pinned(v.model || '@' || v.number) LIMIT 1";
-    let found = session.query(pinned, &parameters, |[version]| text_of(version))?;
-    if !found.is_empty() {
-        require_unpinned(session, &found)?;
+    let pinned = c"SELECT version::text, object::text FROM (
+            SELECT v.model || '@' || v.number AS version, sentiment.pinned_by(v.model || '@' || v.number) AS object
+            FROM sentiment.version AS v WHERE v.model = $1) AS named WHERE object IS NOT NULL LIMIT 1";
+    let (version, object) =
+        session.query(pinned, &parameters, |[version, object]| (text_of(version), text_of(object)))?;
+    if !object.is_empty() {
+        return Err(Failure::version_pinned(&version, &object));
     }
     remove(session, "true", &parameters)?;
     let clean: [&CStr; 4] = [

@@ -135,8 +135,11 @@ fn memory_is_gone_while_training() {
     watcher.batch_execute("CREATE TABLE more AS SELECT body || md5(n::text) AS body, label FROM many, generate_series(1, 8) AS n").unwrap();
     let watching = pid(&mut watcher);
     let train = STATEMENTS[1].replace("many", "more");
+    watcher.batch_execute("SET sentiment.train_memory = '2GB'").unwrap();
+    // The first one is slower.
+    watcher.batch_execute(&train).unwrap();
     let begun = Instant::now();
-    watcher.batch_execute(&format!("SET sentiment.train_memory = '2GB'; {train}")).unwrap();
+    watcher.batch_execute(&train).unwrap();
     let whole = u64::try_from(begun.elapsed().as_micros()).unwrap();
     let mut outcomes = [0; 2];
     for round in 0..asked_for("ROUNDS", 10) {

@@ -11,7 +11,7 @@ const TEXTS: &str = "
     FROM generate_series(1, 100) AS n";
 
 /// Each way to name a version, what an error calls the object that does, and what removes it.
-const PINS: [(&str, &str, &str); 17] = [
+const PINS: [(&str, &str, &str); 21] = [
     ("CREATE INDEX pin ON texts (sentiment_at(body, $v$%$v$))", "index public.pin", "DROP INDEX pin"),
     (
         "CREATE INDEX pin ON texts (label) WHERE sentiment_score_at(body, $v$%$v$) > 0",
@@ -54,6 +54,26 @@ const PINS: [(&str, &str, &str); 17] = [
         "CREATE RULE pin AS ON UPDATE TO texts WHERE sentiment_at(new.body, $v$%$v$) = '' DO INSTEAD NOTHING",
         "rule pin on table public.texts",
         "DROP RULE pin ON texts",
+    ),
+    (
+        "CREATE VIEW pin AS SELECT sentiment(body, $v$%$v$::varchar) FROM texts",
+        "view public.pin",
+        "DROP VIEW pin",
+    ),
+    (
+        "CREATE VIEW pin AS SELECT sentiment(body, $v$%$v$::name::text) FROM texts",
+        "view public.pin",
+        "DROP VIEW pin",
+    ),
+    (
+        "CREATE STATISTICS pin ON (sentiment_at(body, $v$%$v$)), label FROM texts",
+        "statistics object public.pin",
+        "DROP STATISTICS pin",
+    ),
+    (
+        "CREATE FUNCTION pin(body text DEFAULT sentiment_at('x', $v$%$v$)) RETURNS text LANGUAGE sql AS 'SELECT body'",
+        "function public.pin(text)",
+        "DROP FUNCTION pin",
     ),
     (
         "CREATE POLICY pin ON texts USING (sentiment_at(body, $v$%$v$) = '')",
@@ -113,7 +133,7 @@ fn drop_version(database: &mut Database<'_>, version: &str) -> Result<(), (Strin
 fn each_object_says_so() {
     let mut database = Database::new();
     database.run(TEXTS);
-    for (conforming, model) in [("on", "mood"), ("on", "we\\ird'"), ("off", "we\\ird'")] {
+    for (conforming, model) in [("on", "mood"), ("on", "we\\ird' (ü😀"), ("off", "we\\ird'")] {
         database
             .run(&format!("SET standard_conforming_strings = {conforming}; SET escape_string_warning = off"));
         for (pin, object, unpin) in PINS {
@@ -131,6 +151,28 @@ fn each_object_says_so() {
             drop_version(&mut database, &version).unwrap_or_else(|error| panic!("{pin}: {error:?}"));
         }
     }
+}
+
+/// Whoever asks waits for nobody's table, and asks also where the extension's schema has got another name.
+#[test]
+fn asking_locks_nothing() {
+    let mut database = Database::new();
+    database.run(TEXTS);
+    let version = train(&mut database, "mood", "{}");
+    database.run("CREATE VIEW pin AS SELECT sentiment_at(body, 'mood@1') FROM texts; CREATE FUNCTION f() RETURNS text RETURN (SELECT sentiment_at(body, 'mood@1') FROM texts)");
+    let mut holder = database.connect("postgres");
+    holder
+        .batch_execute(
+            "BEGIN; LOCK TABLE texts IN ACCESS EXCLUSIVE MODE; LOCK TABLE pin IN ACCESS EXCLUSIVE MODE",
+        )
+        .unwrap();
+    database.run("SET lock_timeout = '10s'");
+    let (state, _) = drop_version(&mut database, &version).unwrap_err();
+    assert_eq!(state, "2BP01");
+    database.ask(Level::Error, "2BP01");
+    holder.batch_execute("ROLLBACK").unwrap();
+    database.run("DROP VIEW pin; DROP FUNCTION f; ALTER SCHEMA public RENAME TO app; SET search_path = app");
+    drop_version(&mut database, &version).unwrap();
 }
 
 /// A name that another begins with, or ends with, is another.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -83,12 +85,37 @@ fn it_follows_the_table() {
     assert_eq!(database.value::<String>(&format!("{VERSIONS} old")), "m@2");
 }
 
+/// A model may be refreshed more often than a pass takes: it is followed, but not for ever.
+#[test]
+fn it_ends_where_versions_come_and_go() {
+    let mut database = Database::new();
+    database.run(SCENE);
+    database.run("DROP TRIGGER waits ON messages; INSERT INTO messages (body) SELECT 'rainy ' || n FROM generate_series(1, 20000) AS n");
+    database.run(
+        "SELECT deploy_sentiment('m', 3); SET statement_timeout = '60s'; SET client_min_messages = warning",
+    );
+    let (ended, mut deploying) = (Arc::new(AtomicBool::new(false)), database.connect("postgres"));
+    let done = ended.clone();
+    let deploying = thread::spawn(move || {
+        while !done.load(Ordering::Relaxed) {
+            deploying.batch_execute("SELECT deploy_sentiment('m', 2)").unwrap();
+            deploying.batch_execute("SELECT deploy_sentiment('m', 3)").unwrap();
+        }
+    });
+    database.run("CALL rescore_sentiment('messages', 20)");
+    ended.store(true, Ordering::Relaxed);
+    deploying.join().unwrap();
+    database.run("CALL rescore_sentiment('messages')");
+    assert_eq!(database.value::<i64>("SELECT stale_sentiment('messages')"), 0);
+}
+
 #[test]
 fn it_ends_with_an_error_where_the_trigger_is_gone() {
     let mut database = Database::new();
     database.run(SCENE);
     database.run("SELECT pg_advisory_lock(1)");
     let mut session = database.connect("postgres");
+    session.batch_execute("SET statement_timeout = '60s'").unwrap();
     let rescoring = thread::spawn(move || session.batch_execute("CALL rescore_sentiment('messages', 100)"));
     waiting(&mut database, 1);
     let mut other = database.connect("postgres");

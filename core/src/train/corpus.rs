@@ -66,7 +66,7 @@ impl Corpus {
         let text = &text[..text.len().min(MAX_TEXT_BYTES)];
         self.tokenized.read(&Text::new(text));
         if self.tokenized.tokens().is_empty() {
-            self.skip();
+            self.skip(1);
             return Ok(());
         }
         let label = self.label(label)?;
@@ -76,9 +76,9 @@ impl Corpus {
         self.growth.to(self.size())
     }
 
-    /// Counts a row that cannot be trained on: its text or label is missing.
-    pub fn skip(&mut self) {
-        self.skipped += 1;
+    /// Counts rows that cannot be trained on: their text or label is missing.
+    pub fn skip(&mut self, rows: u64) {
+        self.skipped += rows;
     }
 
     fn label(&mut self, label: &str) -> Result<u16> {

@@ -1,11 +1,11 @@
 //! The fits of a training: those that are held against rows that they did not see, and the last.
 
-use super::helpers::{self, side_by_side};
 use super::lbfgs::Outcome;
 use super::linear::Linear;
 use super::logistic_regression::{LogisticRegression, Solver};
 use super::naive_bayes::{Counter, Counts, NaiveBayes};
 use super::rows::{self, Rows, labelled};
+use super::threads::{self, side_by_side};
 use super::vocabulary::Vocabulary;
 use super::{Algorithm, Example, Training, Watch, random_forest};
 use crate::Result;
@@ -97,7 +97,7 @@ impl Fits<'_> {
         };
         side_by_side(folds + 1, at_once, self.training.helpers, watch, &job)?;
         let held_out = held_out.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let model = lock(&model).take().ok_or_else(helpers::stopped)?;
+        let model = lock(&model).take().ok_or_else(threads::stopped)?;
         Ok((held_out, model))
     }
 

@@ -47,10 +47,9 @@ pub(super) fn side_by_side(
     };
     let jobs = Jobs::new(count, job);
     thread::scope(|scope| {
-        // Where whoever watches panics, helpers do not go on.
-        let _panic = Panic(&jobs);
+        let mut panic = FirstPanic::default();
         let mut threads = Vec::with_capacity(at_once);
-        (helpers.start)(&mut || {
+        let mut start = || {
             for _ in 0..at_once {
                 let thread = thread::Builder::new().name("sentiment fit".to_owned()).stack_size(STACK);
                 // Where there is no thread to be had, there is one fewer.
@@ -60,23 +59,24 @@ pub(super) fn side_by_side(
             // nothing else is asked for until all have begun.
             let until = Instant::now() + TO_BEGIN;
             wait_until(|| jobs.ready.load(Ordering::Relaxed) == threads.len() || Instant::now() > until);
-        });
+        };
+        panic.caught(|| (helpers.start)(&mut start));
+        jobs.stopped.store(!panic.is_empty(), Ordering::Relaxed);
         jobs.begun.store(true, Ordering::Relaxed);
-        let mut panics = Panics::default();
-        panics.caught(|| jobs.work(watch));
+        panic.caught(|| jobs.work(watch));
         while !threads.iter().all(thread::ScopedJoinHandle::is_finished) {
-            if !panics.is_empty() {
+            if !panic.is_empty() {
                 jobs.stopped.store(true, Ordering::Relaxed);
             }
-            panics.caught(|| {
+            panic.caught(|| {
                 if let Err(error) = watch.step("fitting", jobs.done.load(Ordering::Relaxed), count) {
                     jobs.fail(error);
                 }
             });
             thread::park_timeout(LOOK);
         }
-        panics.extend(threads.into_iter().filter_map(|thread| thread.join().err()));
-        panics.go_on();
+        panic.extend(threads.into_iter().filter_map(|thread| thread.join().err()));
+        panic.go_on();
     });
     jobs.failure().take().map_or(Ok(()), Err)
 }
@@ -90,9 +90,9 @@ fn wait_until(ready: impl Fn() -> bool) {
 
 /// The first panic, which goes on when all is at its end.
 #[derive(Default)]
-struct Panics(Option<Box<dyn Any + Send>>);
+struct FirstPanic(Option<Box<dyn Any + Send>>);
 
-impl Panics {
+impl FirstPanic {
     fn is_empty(&self) -> bool {
         self.0.is_none()
     }
@@ -150,7 +150,7 @@ impl<'j> Jobs<'j> {
 
     /// Does one job after the other until none is left.
     fn work(&self, watch: &mut dyn Watch) {
-        let _panic = Panic(self);
+        let _stop = StopOnPanic(self);
         let mut watch = |phase: &'static str, done: usize, total: usize| {
             if self.stopped.load(Ordering::Relaxed) {
                 return Err(stopped());
@@ -186,9 +186,9 @@ pub(super) fn stopped() -> Error {
 }
 
 /// Stops all jobs if it is dropped by a panic.
-struct Panic<'e, 'j>(&'e Jobs<'j>);
+struct StopOnPanic<'e, 'j>(&'e Jobs<'j>);
 
-impl Drop for Panic<'_, '_> {
+impl Drop for StopOnPanic<'_, '_> {
     fn drop(&mut self) {
         self.0.stopped.fetch_or(thread::panicking(), Ordering::Relaxed);
     }

@@ -5,9 +5,8 @@
 
 use std::mem::MaybeUninit;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::available_parallelism;
-use std::time::Duration;
 
 use pgrx::pg_sys;
 use sentiment_core::train::Helpers;
@@ -20,11 +19,14 @@ const ROOM: usize = 64 << 10;
 /// The session's own thread, as of the last time when helpers were started; 0 if none were.
 static SESSION: AtomicUsize = AtomicUsize::new(0);
 
-/// Since when a helper waits for memory, in milliseconds of the system's clock that never stands still; 0 if none does.
-static WAITING: AtomicU64 = AtomicU64::new(0);
+/// Whether a helper waits for memory.
+static WAITING: AtomicBool = AtomicBool::new(false);
 
-/// A helper that has waited so long since the training was stopped waits for what does not come.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Since when the session knows that one does, in milliseconds of a clock that only goes forward; 0 if none does.
+static KNOWN: AtomicU64 = AtomicU64::new(0);
+
+/// A helper that waits so many milliseconds more waits for what does not come: the training was stopped, and gave back what it had.
+const PATIENCE: u64 = 1_000;
 
 /// As many helpers as the server lets a maintenance command have workers, on processors of their own.
 pub fn allowed() -> Option<Helpers> {
@@ -40,7 +42,8 @@ fn start(starting: &mut dyn FnMut()) {
         return;
     }
     SESSION.store(this_thread(), Ordering::Relaxed);
-    WAITING.store(0, Ordering::Relaxed);
+    WAITING.store(false, Ordering::Relaxed);
+    KNOWN.store(0, Ordering::Relaxed);
     if let Some(_blocked) = Blocked::all() {
         starting();
     }
@@ -96,19 +99,18 @@ fn now() -> u64 {
 
 /// A helper waits for memory, or does not any more.
 pub fn wait_for_memory(waiting: bool) {
-    if waiting {
-        let _ = WAITING.compare_exchange(0, now(), Ordering::Relaxed, Ordering::Relaxed);
-    } else {
-        WAITING.store(0, Ordering::Relaxed);
-    }
+    WAITING.store(waiting, Ordering::Relaxed);
 }
 
 /// Whether a helper waits for memory, and the training is to be stopped, for what that gives back. Where this is asked on, and
 /// the helper waits on, there is nothing more to give back: then the session ends, as where itself has no memory.
 pub fn any_waits_for_memory() -> bool {
-    let since = WAITING.load(Ordering::Relaxed);
-    if since != 0 && now().saturating_sub(since) > PATIENCE.as_millis().try_into().unwrap_or(u64::MAX) {
-        memory::end_session();
+    let waits = WAITING.load(Ordering::Relaxed);
+    match KNOWN.load(Ordering::Relaxed) {
+        _ if !waits => KNOWN.store(0, Ordering::Relaxed),
+        0 => KNOWN.store(now(), Ordering::Relaxed),
+        since if now().saturating_sub(since) > PATIENCE => memory::end_session(),
+        _ => {}
     }
-    since != 0
+    waits
 }
