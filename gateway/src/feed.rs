@@ -6,14 +6,15 @@
 
 mod reader;
 
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use deadpool_postgres::Pool;
-use futures_util::TryStreamExt;
+use futures_util::{FutureExt, TryStreamExt};
 use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::sync::{broadcast, watch};
@@ -23,6 +24,7 @@ use utoipa::ToSchema;
 
 use crate::database::{Address, Failure};
 use crate::keys::Keys;
+use crate::message::Instant;
 use crate::problem::Problem;
 
 pub use reader::{Filter, Reader};
@@ -62,19 +64,20 @@ impl Shown {
     /// The columns that [`Shown::new`] reads, of `messages.message AS m`.
     pub const COLUMNS: &str = "m.id, m.received_at, m.sent_at, m.source, m.external_id, m.author, m.body, m.label, m.score, m.model_version";
 
-    pub fn new(row: &Row) -> Shown {
-        Shown {
-            id: row.get(0),
-            received_at: row.get(1),
-            sent_at: row.get(2),
-            source: row.get(3),
-            external_id: row.get(4),
-            author: row.get(5),
-            body: row.get(6),
-            label: row.get(7),
-            score: row.get(8),
-            model_version: row.get(9),
-        }
+    pub fn new(row: &Row) -> Result<Shown, tokio_postgres::Error> {
+        let time = |column: usize| row.try_get(column).map(|Instant(time)| time);
+        Ok(Shown {
+            id: row.try_get(0)?,
+            received_at: time(1)?,
+            sent_at: time(2)?,
+            source: row.try_get(3)?,
+            external_id: row.try_get(4)?,
+            author: row.try_get(5)?,
+            body: row.try_get(6)?,
+            label: row.try_get(7)?,
+            score: row.try_get(8)?,
+            model_version: row.try_get(9)?,
+        })
     }
 }
 
@@ -117,14 +120,14 @@ pub struct Event {
 }
 
 impl Event {
-    fn new(row: &Row) -> Event {
-        let message = Shown::new(row);
-        let cursor = Cursor { position: row.get(10), id: message.id };
+    fn new(row: &Row) -> Result<Event, tokio_postgres::Error> {
+        let message = Shown::new(row)?;
+        let cursor = Cursor { position: row.try_get(10)?, id: message.id };
         let mut frame = format!("id: {cursor}\nevent: message\ndata: ");
         let json = frame.len();
         frame.push_str(&serde_json::to_string(&message).unwrap_or_default());
         frame.push_str("\n\n");
-        Event { cursor, message, frame: frame.into(), json }
+        Ok(Event { cursor, message, frame: frame.into(), json })
     }
 
     /// The message as JSON.
@@ -142,6 +145,8 @@ pub struct Feed {
     pages: broadcast::Sender<Page>,
     readers: Arc<AtomicUsize>,
     most_readers: usize,
+    /// Whether it hears of what is committed.
+    hears: Arc<AtomicBool>,
     ending: watch::Receiver<bool>,
 }
 
@@ -157,9 +162,15 @@ impl Feed {
         // From here on nothing is passed over, also if the first reader is there before the first look.
         let head = Cursor::after(number(&pool).await?);
         let (pages, _) = broadcast::channel(BACKLOG);
-        let feed = Feed { pool, pages, readers: Arc::new(AtomicUsize::new(0)), most_readers, ending };
+        let (readers, hears) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(true)));
+        let feed = Feed { pool, pages, readers, most_readers, hears, ending };
         let listening = tokio::spawn(listen(address, feed.clone(), keys, head));
         Ok((feed, listening))
+    }
+
+    /// Whether readers hear of what is committed: not while listening has failed and has not begun again.
+    pub fn hears(&self) -> bool {
+        self.hears.load(Ordering::Relaxed)
     }
 
     /// A reader of what comes from now on, or of what came after a cursor.
@@ -192,7 +203,7 @@ pub async fn after(pool: &Pool, cursor: Cursor, most: usize, bytes: usize) -> Re
     let mut rows = pin!(client.query_raw(&read, [cursor.position, cursor.id, limit]).await?);
     let (mut events, mut read) = (Vec::new(), 0);
     while let Some(row) = rows.try_next().await? {
-        let event = Event::new(&row);
+        let event = Event::new(&row)?;
         read += event.json().len();
         events.push(event);
         if read >= bytes {
@@ -213,7 +224,8 @@ pub async fn number(pool: &Pool) -> Result<i64, Problem> {
 async fn listen(address: Address, feed: Feed, keys: Keys, mut cursor: Cursor) {
     let mut ending = feed.ending.clone();
     loop {
-        if let Err(failure) = hear(&address, &feed, &keys, &mut cursor).await {
+        if let Err(failure) = outlived(hear(&address, &feed, &keys, &mut cursor)).await {
+            feed.hears.store(false, Ordering::Relaxed);
             tracing::warn!("not listening: {failure}");
         }
         // While nothing is heard, a revoked key may be remembered.
@@ -225,12 +237,21 @@ async fn listen(address: Address, feed: Feed, keys: Keys, mut cursor: Cursor) {
     }
 }
 
+/// What came of work, also if it panicked: whoever does it goes on.
+async fn outlived(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(done) => done,
+        Err(_) => Err(Failure::Other("it broke off; the log says where".into())),
+    }
+}
+
 /// Listens until the connection is lost, or the gateway ends: then no statement is left half done.
 async fn hear(address: &Address, feed: &Feed, keys: &Keys, seen: &mut Cursor) -> Result<(), Failure> {
     let (_client, mut notices) = address.listen(&["sentiment_messages", "sentiment_keys"]).await?;
     let mut ending = feed.ending.clone();
     loop {
         pass_on(feed, seen).await?;
+        feed.hears.store(true, Ordering::Relaxed);
         let mut notice = tokio::select! {
             notice = notices.recv() => match notice {
                 Some(channel) => Some(channel),
@@ -271,6 +292,13 @@ async fn pass_on(feed: &Feed, seen: &mut Cursor) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn listening_outlives_a_panic() {
+        let broken = std::future::ready(()).map(|()| -> Result<(), Failure> { panic!("a bug") });
+        assert!(outlived(broken).await.is_err());
+        assert!(outlived(async { Ok(()) }).await.is_ok());
+    }
 
     #[test]
     fn cursors_are_read_as_written() {

@@ -15,6 +15,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::config::{self, Key as Command, Scope};
 use crate::database::{Address, Failure};
+use crate::message::Instant;
 use crate::problem::Problem;
 
 /// What all keys begin with, so that scanners for leaked secrets can know them.
@@ -80,12 +81,14 @@ async fn look_up(pool: &Pool, hash: &Hash) -> Result<Option<Arc<Key>>, Problem> 
     let find = "SELECT id, scopes, expires_at FROM messages.api_key WHERE hash = $1 AND revoked_at IS NULL";
     let find = client.prepare_cached(find).await?;
     let row = client.query_opt(&find, &[&hash.as_slice()]).await?;
-    Ok(row.map(|row| {
-        let names: Vec<String> = row.get(1);
+    row.map(|row| {
+        let names: Vec<String> = row.try_get(1)?;
+        let expires_at = row.try_get::<_, Option<Instant>>(2)?.map(|Instant(time)| time);
         let scopes = [Scope::Read, Scope::Write, Scope::Admin].into_iter();
         let scopes = scopes.filter(|scope| names.iter().any(|name| name == scope.name())).collect();
-        Arc::new(Key { id: row.get(0), scopes, expires_at: row.get(2) })
-    }))
+        Ok(Arc::new(Key { id: row.try_get(0)?, scopes, expires_at }))
+    })
+    .transpose()
 }
 
 /// `key create`, `key revoke` and `key list`.
@@ -137,8 +140,8 @@ async fn list(pool: &Pool) -> Result<(), Failure> {
     for row in rows {
         let (id, name, scopes): (i64, String, String) = (row.get(0), row.get(1), row.get(2));
         let time = |column: usize| -> String {
-            let time: Option<OffsetDateTime> = row.get(column);
-            time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
+            let time: Option<Instant> = row.get(column);
+            time.and_then(|Instant(time)| time.format(&Rfc3339).ok()).unwrap_or_default()
         };
         writeln!(out, "{id}\t{name}\t{scopes}\t{}\t{}\t{}", time(3), time(4), time(5))?;
     }

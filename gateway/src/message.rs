@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 use time::OffsetDateTime;
+use tokio_postgres::types::{FromSql, Type, accepts};
 use utoipa::ToSchema;
 
 use crate::problem::Problem;
@@ -52,6 +53,26 @@ pub fn parse_instant(given: &str) -> Option<OffsetDateTime> {
     // A time at the edge of the calendar can leave it in another zone.
     let instant = instant.checked_to_offset(time::UtcOffset::UTC)?;
     (1..=9998).contains(&instant.year()).then_some(instant)
+}
+
+/// The times that RFC 3339 can write in any zone, in microseconds: the years 1 to 9998.
+const FIRST: i128 = -62_135_596_800_000_000;
+const LAST: i128 = 253_370_764_799_999_999;
+/// Where PostgreSQL counts from, the year 2000.
+const EPOCH: i128 = 946_684_800_000_000;
+
+/// A time as the database has it; the nearest that can be written, for the database has more of them, and infinity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instant(pub OffsetDateTime);
+
+impl<'a> FromSql<'a> for Instant {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Instant, Box<dyn std::error::Error + Sync + Send>> {
+        let micros = i128::from(i64::from_be_bytes(raw.try_into()?)) + EPOCH;
+        let nanos = micros.clamp(FIRST, LAST) * 1000;
+        Ok(Instant(OffsetDateTime::from_unix_timestamp_nanos(nanos)?))
+    }
+
+    accepts!(TIMESTAMPTZ);
 }
 
 impl Message {
@@ -150,6 +171,17 @@ mod tests {
         {
             assert!(parse_instant(bad).is_none(), "{bad}");
         }
+    }
+
+    #[test]
+    fn any_time_of_the_database_can_be_shown() {
+        let read = |micros: i64| {
+            let Instant(time) = Instant::from_sql(&Type::TIMESTAMPTZ, &micros.to_be_bytes()).unwrap();
+            time.format(&time::format_description::well_known::Rfc3339).unwrap()
+        };
+        assert_eq!(read(-1), "1999-12-31T23:59:59.999999Z");
+        assert_eq!(read(i64::MIN), "0001-01-01T00:00:00Z");
+        assert_eq!(read(i64::MAX), "9998-12-31T23:59:59.999999Z");
     }
 
     #[test]

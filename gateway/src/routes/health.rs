@@ -20,7 +20,7 @@ pub async fn alive() -> &'static str {
 
 /// Whether it can do its work
 ///
-/// Not while the database cannot be reached, nor once it was told to end.
+/// Not while the database cannot be reached or nothing is heard of what it commits, nor once it was told to end.
 #[utoipa::path(
     get, path = "/readyz", tag = "health",
     responses(
@@ -38,7 +38,8 @@ pub async fn ready(State(application): State<Application>) -> Result<&'static st
         Ok::<_, Problem>(())
     };
     match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(Ok(())) => Ok("ready\n"),
+        Ok(Ok(())) if application.feed.hears() => Ok("ready\n"),
+        Ok(Ok(())) => Err(Problem::unavailable("live streams hear nothing; the log says why")),
         _ => Err(Problem::unavailable("the database cannot be reached")),
     }
 }

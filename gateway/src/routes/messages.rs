@@ -159,7 +159,7 @@ pub async fn list(
     let client = application.pool.get().await?;
     let select = client.prepare_cached(&select).await?;
     let rows = client.query(&select, &parameters).await?;
-    let messages: Vec<Shown> = rows.iter().map(Shown::new).collect();
+    let messages: Vec<Shown> = rows.iter().map(Shown::new).collect::<Result<_, _>>()?;
     let is_full = i64::try_from(messages.len()).is_ok_and(|count| count == limit);
     let next =
         messages.last().filter(|_| is_full).map(|last| Place { sent_at: last.sent_at, id: last.id }.print());

@@ -48,6 +48,48 @@ fn a_database_in_another_encoding_is_refused() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("the gateway needs UTF8"));
 }
 
+/// Times that nobody could show are refused, and mended where an older version of the schema took them.
+#[test]
+fn times_without_an_end_are_mended_and_refused() {
+    let mut database = Database::new();
+    run_clean(&database, &["migrate"]);
+    database.run(
+        "DELETE FROM messages.migration WHERE version >= 3;
+         ALTER TABLE messages.message DROP CONSTRAINT message_times;
+         INSERT INTO messages.message (source, external_id, body, sent_at, received_at) VALUES
+             ('a', '1', 'good', 'infinity', now()), ('a', '2', 'good', '-infinity', now()),
+             ('a', '3', 'good', now(), 'infinity'), ('a', '4', 'good', '0044-03-15 BC', '-infinity')",
+    );
+    run_clean(&database, &["migrate"]);
+    let times: Vec<String> = database
+        .rows("SELECT (sent_at AT TIME ZONE 'UTC')::text FROM messages.message ORDER BY external_id")
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    assert_eq!(times[..2], ["9998-12-31 23:59:59.999999", "0001-01-01 00:00:00"]);
+    assert_eq!(times[3], "0001-01-01 00:00:00");
+    let astray: i64 = database.value(
+        "SELECT count(*) FROM messages.message AS m JOIN messages.external_id AS e USING (source, external_id)
+         WHERE m.received_at <> e.received_at OR NOT isfinite(m.received_at) OR NOT EXISTS (
+             SELECT FROM messages.batch AS b WHERE b.ids @> m.id AND m.received_at BETWEEN b.first_received AND b.last_received)",
+    );
+    assert_eq!(astray, 0);
+    for column in ["sent_at", "received_at"] {
+        for time in ["infinity", "-infinity", "0044-03-15 BC", "10000-01-01"] {
+            let insert =
+                format!("INSERT INTO messages.message (source, body, {column}) VALUES ('a', 'good', '{time}')");
+            assert_eq!(database.failure(&insert).state, "23514", "{column} {time}");
+        }
+    }
+    // Also in a partition that is made from now on.
+    let parts = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'messages.message'::regclass";
+    let checks = "SELECT count(*) FROM pg_constraint WHERE conname = 'message_times' AND coninhcount = 1";
+    database.run("DROP TABLE messages.message_default");
+    database.run("CREATE TABLE messages.message_default PARTITION OF messages.message DEFAULT");
+    run_clean(&database, &["migrate"]);
+    assert_eq!(database.value::<i64>(parts), database.value::<i64>(checks));
+}
+
 /// Positions of a week ago are forgotten; the last one is not, for others follow it.
 #[test]
 fn the_order_of_commits_is_kept_for_a_week() {

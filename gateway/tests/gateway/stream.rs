@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
 
-use sentiment_tests::Database;
+use sentiment_tests::{Database, Level};
 use serde_json::{Value, json};
 use ureq::BodyReader;
 
@@ -134,6 +134,50 @@ fn a_reader_who_is_cut_off_again_and_again_gets_each_message_once() {
     let stored: Vec<i64> =
         database.rows("SELECT id FROM messages.message ORDER BY id").iter().map(|row| row.get(0)).collect();
     assert_eq!(ids, stored);
+}
+
+/// The schema refuses them, yet a row that cannot be shown as it is must not silence all streams.
+#[test]
+fn times_without_an_end_are_shown_as_the_nearest() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    database.run("ALTER TABLE messages.message DROP CONSTRAINT message_times");
+    let mut stream = Stream::open(&gateway, "", None);
+    for time in ["infinity", "0044-03-15 BC", "12026-01-01"] {
+        let insert = "INSERT INTO messages.message (source, body, sent_at) VALUES ('sql', 'good', $1::text::timestamptz)";
+        database.client().execute(insert, &[&time]).unwrap();
+    }
+    let latest = json!("9998-12-31T23:59:59.999999Z");
+    for shown in [&latest, &json!("0001-01-01T00:00:00Z"), &latest] {
+        assert_eq!(stream.next().unwrap().message["sent_at"], *shown);
+    }
+    let page = gateway.get("/v1/messages").ok();
+    assert_eq!((page["messages"].as_array().unwrap().len(), &page["messages"][0]["sent_at"]), (3, &latest));
+}
+
+#[test]
+fn a_gateway_whose_streams_hear_nothing_is_not_ready_until_they_do() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    assert_eq!(gateway.get("/readyz").status, 200);
+    let number: String = database.value("SELECT pg_get_functiondef('messages.number_batches()'::regprocedure)");
+    database.run(
+        "CREATE OR REPLACE FUNCTION messages.number_batches() RETURNS bigint LANGUAGE plpgsql
+             AS $$ BEGIN RAISE division_by_zero; END $$",
+    );
+    let await_status = |status: u16| {
+        let started = std::time::Instant::now();
+        while gateway.get("/readyz").status != status {
+            assert!(started.elapsed() < PATIENCE, "/readyz is not {status}");
+        }
+    };
+    await_status(503);
+    database.run(&number);
+    await_status(200);
+    let mut stream = Stream::open(&gateway, "", None);
+    database.client().execute(INSERT, &[&"live"]).unwrap();
+    assert_eq!(stream.bodies(1), ["live"]);
+    database.ask(Level::Error, "22012");
 }
 
 #[test]
