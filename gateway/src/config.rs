@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::database::Failure;
 pub use kafka::{Kafka, KafkaFormat, KafkaName};
 
 /// Messages stream in, sentiment streams out: the gateway of pg_sentiment.
@@ -180,6 +181,20 @@ pub struct Sms {
     pub sms_reply: Option<String>,
 }
 
+impl Sms {
+    /// The settings without the white space around the token, as files of secrets end with. A token that is empty is refused:
+    /// anyone could sign with it.
+    pub fn checked(self) -> Result<Sms, Failure> {
+        let sms_auth_token = self.sms_auth_token.map(|token| token.trim().to_owned());
+        if sms_auth_token.as_ref().is_some_and(String::is_empty) {
+            let reason =
+                "SENTIMENT_SMS_AUTH_TOKEN is empty, so that anyone could sign: set it, or leave it out";
+            return Err(Failure::Other(reason.into()));
+        }
+        Ok(Sms { sms_auth_token, ..self })
+    }
+}
+
 /// Posts from X.
 #[derive(Clone, Debug, Args)]
 pub struct X {
@@ -301,6 +316,15 @@ mod tests {
             settings += 1;
         }
         assert!(settings > 15, "{settings}");
+    }
+
+    #[test]
+    fn a_token_to_sign_with_is_not_empty() {
+        let sms = |token: &str| Sms { sms_auth_token: Some(token.into()), public_url: None, sms_reply: None };
+        assert_eq!(sms("12345\r\n").checked().unwrap().sms_auth_token.as_deref(), Some("12345"));
+        for empty in ["", " \n"] {
+            assert!(sms(empty).checked().is_err(), "{empty:?}");
+        }
     }
 
     #[test]

@@ -20,7 +20,8 @@ use crate::scoring::Scorer;
 use crate::{kafka, listener, migrate, telemetry, x};
 
 /// Runs until it is told to end, then ends in order: no new connections, streams closed, requests in progress finished.
-pub async fn run(settings: Serve, database: &config::Database) -> Result<(), Failure> {
+pub async fn run(mut settings: Serve, database: &config::Database) -> Result<(), Failure> {
+    settings.sms = settings.sms.checked()?;
     let metrics = telemetry::start_metrics().map_err(|error| Failure::Other(error.to_string()))?;
     let address = Address::new(database)?;
     let pool = address.pool(database)?;

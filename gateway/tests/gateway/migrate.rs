@@ -76,8 +76,9 @@ fn times_without_an_end_are_mended_and_refused() {
     assert_eq!(astray, 0);
     for column in ["sent_at", "received_at"] {
         for time in ["infinity", "-infinity", "0044-03-15 BC", "10000-01-01"] {
-            let insert =
-                format!("INSERT INTO messages.message (source, body, {column}) VALUES ('a', 'good', '{time}')");
+            let insert = format!(
+                "INSERT INTO messages.message (source, body, {column}) VALUES ('a', 'good', '{time}')"
+            );
             assert_eq!(database.failure(&insert).state, "23514", "{column} {time}");
         }
     }

@@ -160,7 +160,8 @@ fn a_gateway_whose_streams_hear_nothing_is_not_ready_until_they_do() {
     let mut database = Database::new();
     let gateway = Gateway::start(&database);
     assert_eq!(gateway.get("/readyz").status, 200);
-    let number: String = database.value("SELECT pg_get_functiondef('messages.number_batches()'::regprocedure)");
+    let number: String =
+        database.value("SELECT pg_get_functiondef('messages.number_batches()'::regprocedure)");
     database.run(
         "CREATE OR REPLACE FUNCTION messages.number_batches() RETURNS bigint LANGUAGE plpgsql
              AS $$ BEGIN RAISE division_by_zero; END $$",
