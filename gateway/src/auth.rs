@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::config::Scope;
-use crate::keys::Keys;
+use crate::keys::{Caller, Keys, Lease};
 use crate::limits::{Client, Rate};
 use crate::problem::Problem;
 
@@ -32,11 +32,22 @@ impl Gate {
         self.public.is_some_and(|public| public >= scope)
     }
 
-    async fn check(&self, headers: &HeaderMap, address: IpAddr, scope: Scope) -> Result<(), Problem> {
+    /// The right of a caller to go on with what takes long; nobody called where none is needed.
+    pub fn lease(&self, caller: Option<Caller>, scope: Scope) -> Lease {
+        caller.map_or_else(Lease::for_ever, |caller| self.keys.lease(caller, scope))
+    }
+
+    /// Who calls: nobody, where no key is given or needed.
+    async fn check(
+        &self,
+        headers: &HeaderMap,
+        address: IpAddr,
+        scope: Scope,
+    ) -> Result<Option<Caller>, Problem> {
         let Some(given) = headers.get(header::AUTHORIZATION) else {
             self.rate.count(Client::Address(address))?;
             if self.is_public(scope) {
-                return Ok(());
+                return Ok(None);
             }
             return Err(unauthorised("a key is needed: Authorization: Bearer sgk_..."));
         };
@@ -44,15 +55,16 @@ impl Gate {
             let (scheme, secret) = given.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())
         });
-        let key = match secret {
+        let caller = match secret {
             Some(secret) => self.keys.find(secret).await?,
             None => None,
         };
-        let Some(key) = key else {
+        let Some(caller) = caller else {
             // Guesses count against whoever guesses.
             self.rate.count(Client::Address(address))?;
             return Err(unauthorised("this key is not known, or was revoked"));
         };
+        let key = &caller.key;
         self.rate.count(Client::Key(key.id))?;
         if key.has_expired() {
             return Err(unauthorised("this key has expired"));
@@ -61,7 +73,7 @@ impl Gate {
             let detail = format!("this key lacks the scope {}", scope.name());
             return Err(Problem::new(StatusCode::FORBIDDEN, detail));
         }
-        Ok(())
+        Ok(Some(caller))
     }
 }
 
@@ -69,14 +81,16 @@ fn unauthorised(detail: &str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, detail)
 }
 
-/// Lets a request through that may do what the scope says.
+/// Lets a request through that may do what the scope says, with its [`Caller`].
 pub async fn require(
     State((gate, scope)): State<(Arc<Gate>, Scope)>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    gate.check(request.headers(), peer.ip(), scope).await?;
+    if let Some(caller) = gate.check(request.headers(), peer.ip(), scope).await? {
+        request.extensions_mut().insert(caller);
+    }
     Ok(next.run(request).await)
 }
 

@@ -23,7 +23,7 @@ use tokio_postgres::Row;
 use utoipa::ToSchema;
 
 use crate::database::{Address, Failure};
-use crate::keys::Keys;
+use crate::keys::{Keys, Lease};
 use crate::message::Instant;
 use crate::problem::Problem;
 
@@ -173,13 +173,13 @@ impl Feed {
         self.hears.load(Ordering::Relaxed)
     }
 
-    /// A reader of what comes from now on, or of what came after a cursor.
-    pub fn read(&self, filter: Filter, after: Option<Cursor>) -> Result<Reader, Problem> {
+    /// A reader of what comes from now on, or of what came after a cursor, for as long as its lease.
+    pub fn read(&self, filter: Filter, after: Option<Cursor>, lease: Lease) -> Result<Reader, Problem> {
         if self.readers.fetch_add(1, Ordering::Relaxed) >= self.most_readers {
             self.readers.fetch_sub(1, Ordering::Relaxed);
             return Err(Problem::unavailable("the gateway has as many live streams as it may have"));
         }
-        Ok(Reader::new(self.clone(), filter, after))
+        Ok(Reader::new(self.clone(), filter, after, lease))
     }
 }
 

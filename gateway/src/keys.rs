@@ -1,5 +1,7 @@
 //! API keys: made, revoked, listed, and looked up.
 
+mod lease;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Arc;
@@ -12,11 +14,14 @@ use moka::future::Cache;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::sync::watch;
 
 use crate::config::{self, Key as Command, Scope};
 use crate::database::{Address, Failure};
 use crate::message::Instant;
 use crate::problem::Problem;
+
+pub use lease::Lease;
 
 /// What all keys begin with, so that scanners for leaked secrets can know them.
 const PREFIX: &str = "sgk_";
@@ -47,32 +52,55 @@ impl Key {
     }
 }
 
+/// Who asks: the holder of a key.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    hash: Hash,
+    pub key: Arc<Key>,
+}
+
 /// All keys, as the database has them.
 #[derive(Clone, Debug)]
 pub struct Keys {
     pool: Pool,
     remembered: Cache<Hash, Option<Arc<Key>>>,
+    changes: watch::Sender<()>,
 }
 
 impl Keys {
     pub fn new(pool: Pool) -> Keys {
         let remembered = Cache::builder().time_to_live(REMEMBERED).max_capacity(MOST_REMEMBERED).build();
-        Keys { pool, remembered }
+        Keys { pool, remembered, changes: watch::Sender::new(()) }
     }
 
     /// Finds a key that was not revoked; it may have expired.
-    pub async fn find(&self, secret: &str) -> Result<Option<Arc<Key>>, Problem> {
+    pub async fn find(&self, secret: &str) -> Result<Option<Caller>, Problem> {
         if !secret.starts_with(PREFIX) {
             return Ok(None);
         }
         let hash: Hash = Sha256::digest(secret).into();
+        Ok(self.look_up(hash).await?.map(|key| Caller { hash, key }))
+    }
+
+    /// The right to go on with what a caller has begun.
+    pub fn lease(&self, caller: Caller, scope: Scope) -> Lease {
+        Lease::of(self.clone(), caller, scope)
+    }
+
+    async fn look_up(&self, hash: Hash) -> Result<Option<Arc<Key>>, Problem> {
         let found = self.remembered.try_get_with(hash, look_up(&self.pool, &hash)).await;
         found.map_err(|problem| Problem::clone(&problem))
     }
 
-    /// Forgets what was looked up.
+    /// Forgets what was looked up, for it may have changed.
     pub fn forget(&self) {
         self.remembered.invalidate_all();
+        self.changes.send_replace(());
+    }
+
+    /// Is told when keys may have changed.
+    fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 }
 

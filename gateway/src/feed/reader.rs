@@ -10,6 +10,7 @@ use futures_util::Stream;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::{Cursor, Event, Feed, PAGE, Page, Shown, after};
+use crate::keys::Lease;
 
 /// How often a quiet stream says that it is alive.
 const ALIVE: Duration = Duration::from_secs(15);
@@ -45,12 +46,13 @@ pub struct Reader {
     feed: Feed,
     filter: Filter,
     cursor: Option<Cursor>,
+    lease: Lease,
     stage: Stage,
     ready: VecDeque<Bytes>,
 }
 
 impl Reader {
-    pub(super) fn new(feed: Feed, filter: Filter, after: Option<Cursor>) -> Reader {
+    pub(super) fn new(feed: Feed, filter: Filter, after: Option<Cursor>, lease: Lease) -> Reader {
         metrics::gauge!("sentiment_gateway_streams").increment(1);
         let stage = match after {
             Some(_) => Stage::CatchingUp,
@@ -58,14 +60,18 @@ impl Reader {
         };
         // The first bytes tell the client that it is connected, and how soon to come back.
         let ready = VecDeque::from([Bytes::from_static(b"retry: 1000\n\n")]);
-        Reader { feed, filter, cursor: after, stage, ready }
+        Reader { feed, filter, cursor: after, lease, stage, ready }
     }
 
-    /// The stream of events. It ends when the gateway does, and when its reader falls too far behind; the reader may come
-    /// back with the id of the last event that it has.
+    /// The stream of events. It ends when the gateway or its lease does, and when its reader falls too far behind; the reader
+    /// may come back with the id of the last event that it has.
     pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
         futures_util::stream::unfold(self, |mut reader| async move {
+            let over = reader.lease.over();
             loop {
+                if over.is_cancelled() {
+                    return None;
+                }
                 if let Some(frame) = reader.ready.pop_front() {
                     return Some((Ok(frame), reader));
                 }
@@ -73,6 +79,7 @@ impl Reader {
                 let more = tokio::select! {
                     more = reader.advance() => more,
                     _ = ending.wait_for(|ending| *ending) => false,
+                    () = over.cancelled() => false,
                 };
                 if !more {
                     return None;

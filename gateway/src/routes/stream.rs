@@ -1,5 +1,6 @@
 //! Messages as they are committed, as server-sent events.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -7,7 +8,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::Application;
+use crate::config::Scope;
 use crate::feed::{Cursor, Filter, Shown};
+use crate::keys::Caller;
 use crate::message::check_text;
 use crate::problem::Problem;
 use crate::request::{Query, streamed};
@@ -35,7 +38,7 @@ pub struct Wanted {
 ///
 /// Server-sent events of type message, in the order in which they were committed; data is a message as JSON. With the
 /// header Last-Event-ID the stream goes on after that event and leaves nothing out. A reader who cannot keep up is
-/// disconnected, and may come back with the id of the last event that it has.
+/// disconnected, and may come back with the id of the last event that it has. A stream ends when its key is revoked or expires.
 #[utoipa::path(
     get, path = "/v1/stream", tag = "out", security(("key" = [])),
     params(Wanted, ("Last-Event-ID" = Option<String>, Header, description = "the id of the last event that was received",
@@ -48,6 +51,7 @@ pub struct Wanted {
 )]
 pub async fn stream(
     State(application): State<Application>,
+    caller: Option<Extension<Caller>>,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -65,7 +69,8 @@ pub async fn stream(
     {
         value.as_deref().map_or(Ok(()), |value| check_text(value, name))?;
     }
-    let reader = application.feed.read(filter, after.transpose()?)?;
+    let lease = application.gate.lease(caller.map(|Extension(caller)| caller), Scope::Read);
+    let reader = application.feed.read(filter, after.transpose()?, lease)?;
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),

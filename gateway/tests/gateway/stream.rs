@@ -7,7 +7,7 @@ use sentiment_tests::{Database, Level};
 use serde_json::{Value, json};
 use ureq::BodyReader;
 
-use crate::harness::{Gateway, PATIENCE, agent};
+use crate::harness::{Gateway, PATIENCE, agent, run_clean};
 
 /// An open stream.
 struct Stream {
@@ -239,6 +239,24 @@ fn a_slow_reader_is_dropped_and_a_good_one_goes_on() {
         assert!(started.elapsed() < PATIENCE, "the slow reader is still there:\n{metrics}");
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
+}
+
+#[test]
+fn a_stream_ends_with_its_key() {
+    let database = Database::new();
+    let mut gateway = Gateway::start(&database);
+    let key = |arguments: &[&str]| run_clean(&database, &[&["key", "create"], arguments].concat());
+    gateway.key = key(&["lost"]).trim().to_owned();
+    let mut lost = Stream::open(&gateway, "", None);
+    gateway.key = key(&["short", "--expires-in", "3s"]).trim().to_owned();
+    let mut short = Stream::open(&gateway, "", None);
+    let started = std::time::Instant::now();
+    let list = run_clean(&database, &["key", "list"]);
+    let id = list.lines().find(|line| line.contains("\tlost\t")).unwrap().split('\t').next().unwrap();
+    run_clean(&database, &["key", "revoke", id]);
+    // Before it would be noticed without the notification.
+    assert!(lost.next().is_none() && started.elapsed() < PATIENCE / 6, "{:?}", started.elapsed());
+    assert!(short.next().is_none() && started.elapsed() < PATIENCE / 6, "{:?}", started.elapsed());
 }
 
 #[test]
