@@ -279,7 +279,7 @@ pub struct Load {
     /// The source of messages that name none
     #[arg(long, default_value = "load")]
     pub source: String,
-    /// Give messages without an external id their place in the file, so that a second run stores none twice
+    /// Name messages without an external id by file, line and content, so that a second run stores none twice
     #[arg(long)]
     pub number: bool,
     /// Go on after messages that cannot be stored

@@ -143,9 +143,10 @@ fn read(
     Ok(())
 }
 
-/// Makes a message of a row, and checks it.
+/// Makes a message of a row, and checks it. A row is the same as one that was loaded before if file, line and content are:
+/// pipes have no name, and files may share one.
 fn complete(row: Partial, settings: &Load, name: &str, line: u64) -> Found {
-    let numbered = settings.number.then(|| format!("{name}:{line}"));
+    let numbered = settings.number.then(|| format!("{name}:{line}:{}", row.digest()));
     row.complete(&settings.source, numbered).map_err(|problem| problem.to_string())
 }
 

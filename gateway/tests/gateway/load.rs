@@ -37,6 +37,30 @@ fn a_csv_is_stored_once_however_often_it_is_loaded() {
     assert_eq!(good, 4500);
 }
 
+/// A file of the same name, and another pipe, are not the same data.
+#[test]
+fn numbers_tell_other_data_from_the_same() {
+    let mut database = Database::new();
+    run_clean(&database, &["migrate"]);
+    let load = |content: &str| {
+        let path = file("daily.csv", content.as_bytes());
+        run_clean(&database, &["load", "--number", &path])
+    };
+    assert_eq!(load("body,author\ngood,ann\ngood,ann\n"), "2 stored, 0 stored before, 0 left out\n");
+    assert_eq!(load("body,author\ngood,ann\ngood,ben\nbad,ann\n"), "2 stored, 1 stored before, 0 left out\n");
+    let pipe = |content: &str| {
+        let mut load = program(&database, "postgres");
+        load.args(["load", "-", "--format", "jsonl", "--number"]);
+        let mut process = load.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        process.stdin.take().unwrap().write_all(content.as_bytes()).unwrap();
+        String::from_utf8(process.wait_with_output().unwrap().stdout).unwrap()
+    };
+    assert_eq!(pipe(r#"{"body": "good"}"#), "1 stored, 0 stored before, 0 left out\n");
+    assert_eq!(pipe(r#"{"body": "awful"}"#), "1 stored, 0 stored before, 0 left out\n");
+    assert_eq!(pipe(r#"{"body": "good"}"#), "0 stored, 1 stored before, 0 left out\n");
+    assert_eq!(database.value::<i64>("SELECT count(*) FROM messages.message"), 6);
+}
+
 #[test]
 fn a_pipe_of_json_lines_keeps_the_names_that_it_has() {
     let mut database = Database::new();
