@@ -17,7 +17,7 @@ use crate::problem::Problem;
 
 /// Messages of one transaction.
 const BATCH: usize = 2000;
-/// The most bytes of a line of JSON.
+/// The most bytes of a line of JSON, and of a record of CSV.
 const LINE: usize = 1 << 20;
 /// How often a batch is tried while the database is away, and how long to wait before the second try.
 const TRIES: u32 = 6;
@@ -135,12 +135,13 @@ fn read(
         // Nobody takes more once loading has failed.
         found.blocking_send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_ok()
     };
-    match format {
-        LoadFormat::Csv => read_csv(input, &mut take)?,
-        LoadFormat::Jsonl => read_lines(input, &mut take)?,
-    }
+    let done = match format {
+        LoadFormat::Csv => read_csv(input, &mut take),
+        LoadFormat::Jsonl => read_lines(input, &mut take),
+    };
+    // What came before a failure is stored, as it is with all batches before.
     let _ = found.blocking_send(batch);
-    Ok(())
+    done
 }
 
 /// Makes a message of a row, and checks it. A row is the same as one that was loaded before if file, line and content are:
@@ -150,11 +151,29 @@ fn complete(row: Partial, settings: &Load, name: &str, line: u64) -> Found {
     row.complete(&settings.source, numbered).map_err(|problem| problem.to_string())
 }
 
+/// An input of which no record takes more than its share.
+struct Bounded<R> {
+    input: R,
+    left: usize,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        if self.left == 0 {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        let most = into.len().min(self.left);
+        let read = self.input.read(&mut into[..most])?;
+        self.left -= read;
+        Ok(read)
+    }
+}
+
 fn read_csv(
     input: impl Read,
     take: &mut dyn FnMut(u64, Result<Partial, String>) -> bool,
 ) -> Result<(), Failure> {
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(input);
+    let mut reader = csv::Reader::from_reader(Bounded { input, left: LINE });
     let unreadable = |_| Failure::Other("the header of the CSV cannot be read".into());
     if !reader.headers().map_err(unreadable)?.iter().any(|column| column == "body") {
         return Err(Failure::Other("the CSV needs a header with the column body".into()));
@@ -162,19 +181,28 @@ fn read_csv(
     let mut rows = reader.into_deserialize::<Partial>();
     loop {
         let line = rows.reader().position().line();
+        rows.reader_mut().get_mut().left = LINE;
         let Some(row) = rows.next() else { return Ok(()) };
         if row.as_ref().is_err_and(csv::Error::is_io_error) {
-            return Err(Failure::Other("the file cannot be read on".into()));
+            return Err(Failure::Other(match rows.reader().get_ref().left {
+                // Where it ends, and the next begins, nobody can say.
+                0 => format!("line {line} begins a record of over {LINE} bytes: is a quote not closed?"),
+                _ => "the file cannot be read on".into(),
+            }));
         }
-        // Its own words may quote a field.
-        if !take(
-            line,
-            row.map_err(|_| {
-                "not UTF-8, without a body, or with a sent_at that is no time in RFC 3339".into()
-            }),
-        ) {
+        if !take(line, row.map_err(|error| refusal(&error))) {
             return Ok(());
         }
+    }
+}
+
+/// Why a record is no message. The error's own words may quote a field.
+fn refusal(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("{len} fields, where the header has {expected_len}")
+        }
+        _ => "not UTF-8, without a body, or with a sent_at that is no time in RFC 3339".into(),
     }
 }
 

@@ -37,6 +37,28 @@ fn a_csv_is_stored_once_however_often_it_is_loaded() {
     assert_eq!(good, 4500);
 }
 
+#[test]
+fn records_that_are_not_as_the_header_says_are_bad() {
+    let mut database = Database::new();
+    run_clean(&database, &["migrate"]);
+    let path = file("fields.csv", b"body,author\ngood,ann\nnot, good,ann\nbad\n\"good, too\",ben\n");
+    let output = run(&database, &["load", &path]);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(errors.contains("fields.csv, line 3: 3 fields, where the header has 2"), "{errors}");
+    assert!(!output.status.success());
+    assert_eq!(
+        run_clean(&database, &["load", "--skip-bad", &path]),
+        "2 stored, 0 stored before, 2 left out\n"
+    );
+    // A quote that is not closed takes all that follows.
+    let path = file("quote.csv", format!("body\ngood\n\"awful\n{}", "good\n".repeat(1 << 20)).as_bytes());
+    let output = run(&database, &["load", "--skip-bad", &path]);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(errors.contains("line 3 begins a record of over 1048576 bytes"), "{errors}");
+    assert!(!output.status.success());
+    assert_eq!(database.value::<i64>("SELECT count(*) FROM messages.message"), 3);
+}
+
 /// A file of the same name, and another pipe, are not the same data.
 #[test]
 fn numbers_tell_other_data_from_the_same() {
