@@ -147,6 +147,8 @@ pub struct Feed {
     most_readers: usize,
     /// Whether it hears of what is committed.
     hears: Arc<AtomicBool>,
+    /// The position that it went back to when last the database had lost what readers had seen.
+    back: watch::Sender<i64>,
     ending: watch::Receiver<bool>,
 }
 
@@ -163,7 +165,8 @@ impl Feed {
         let head = Cursor::after(number(&pool).await?);
         let (pages, _) = broadcast::channel(BACKLOG);
         let (readers, hears) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(true)));
-        let feed = Feed { pool, pages, readers, most_readers, hears, ending };
+        let back = watch::Sender::new(i64::MAX);
+        let feed = Feed { pool, pages, readers, most_readers, hears, back, ending };
         let listening = tokio::spawn(listen(address, feed.clone(), keys, head));
         Ok((feed, listening))
     }
@@ -220,6 +223,13 @@ pub async fn number(pool: &Pool) -> Result<i64, Problem> {
     Ok(client.query_one(&number, &[]).await?.get(0))
 }
 
+/// The highest position, without numbering anything.
+async fn highest(pool: &Pool) -> Result<i64, Problem> {
+    let client = pool.get().await?;
+    let highest = client.prepare_cached("SELECT coalesce(max(position), 0) FROM messages.batch").await?;
+    Ok(client.query_one(&highest, &[]).await?.try_get(0)?)
+}
+
 /// Listens until the gateway ends, over lost connections: what was missed meanwhile is read afterwards.
 async fn listen(address: Address, feed: Feed, keys: Keys, mut cursor: Cursor) {
     let mut ending = feed.ending.clone();
@@ -249,6 +259,8 @@ async fn outlived(work: impl Future<Output = Result<(), Failure>>) -> Result<(),
 async fn hear(address: &Address, feed: &Feed, keys: &Keys, seen: &mut Cursor) -> Result<(), Failure> {
     let (_client, mut notices) = address.listen(&["sentiment_messages", "sentiment_keys"]).await?;
     let mut ending = feed.ending.clone();
+    // Another server may be there now. Once that has numbered more, what it lacks could not be told.
+    go_back(feed, seen, highest(&feed.pool).await?);
     loop {
         pass_on(feed, seen).await?;
         feed.hears.store(true, Ordering::Relaxed);
@@ -270,9 +282,24 @@ async fn hear(address: &Address, feed: &Feed, keys: &Keys, seen: &mut Cursor) ->
     }
 }
 
+/// Goes back to a position if more was seen than it: a server that took over without the last commits numbers others in their
+/// place. All readers end, and come back with the id of an event that is there no more.
+fn go_back(feed: &Feed, seen: &mut Cursor, position: i64) {
+    if seen.position > position {
+        tracing::warn!(
+            seen = seen.position,
+            position,
+            "the database has lost commits that live streams have shown: all end, to begin again"
+        );
+        *seen = Cursor::after(position);
+        feed.back.send_replace(position);
+    }
+}
+
 /// Numbers what is new and hands it to the readers; without any, only remembers how far it is.
 async fn pass_on(feed: &Feed, seen: &mut Cursor) -> Result<(), Problem> {
     let head = Cursor::after(number(&feed.pool).await?);
+    go_back(feed, seen, head.position);
     while *seen < head {
         if feed.pages.receiver_count() == 0 {
             *seen = head;

@@ -8,8 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::watch;
 
-use super::{Cursor, Event, Feed, PAGE, Page, Shown, after};
+use super::{Cursor, Event, Feed, PAGE, Page, Shown, after, highest};
 use crate::keys::Lease;
 
 /// How often a quiet stream says that it is alive.
@@ -35,6 +36,8 @@ impl Filter {
 
 /// Where a reader is.
 enum Stage {
+    /// Has come back, and its cursor may be of a server that is no more.
+    Back,
     /// Reads from the table what came after its cursor.
     CatchingUp,
     /// Gets what the feed reads.
@@ -47,6 +50,8 @@ pub struct Reader {
     filter: Filter,
     cursor: Option<Cursor>,
     lease: Lease,
+    /// Is told when the feed has gone back.
+    back: watch::Receiver<i64>,
     stage: Stage,
     ready: VecDeque<Bytes>,
 }
@@ -55,16 +60,17 @@ impl Reader {
     pub(super) fn new(feed: Feed, filter: Filter, after: Option<Cursor>, lease: Lease) -> Reader {
         metrics::gauge!("sentiment_gateway_streams").increment(1);
         let stage = match after {
-            Some(_) => Stage::CatchingUp,
+            Some(_) => Stage::Back,
             None => Stage::Live(feed.pages.subscribe()),
         };
         // The first bytes tell the client that it is connected, and how soon to come back.
         let ready = VecDeque::from([Bytes::from_static(b"retry: 1000\n\n")]);
-        Reader { feed, filter, cursor: after, lease, stage, ready }
+        let back = feed.back.subscribe();
+        Reader { feed, filter, cursor: after, lease, back, stage, ready }
     }
 
-    /// The stream of events. It ends when the gateway or its lease does, and when its reader falls too far behind; the reader
-    /// may come back with the id of the last event that it has.
+    /// The stream of events. It ends when the gateway or its lease does, when its reader falls too far behind, and when the
+    /// feed goes back; the reader may come back with the id of the last event that it has.
     pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
         futures_util::stream::unfold(self, |mut reader| async move {
             let over = reader.lease.over();
@@ -75,11 +81,12 @@ impl Reader {
                 if let Some(frame) = reader.ready.pop_front() {
                     return Some((Ok(frame), reader));
                 }
-                let mut ending = reader.feed.ending.clone();
+                let (mut ending, mut back) = (reader.feed.ending.clone(), reader.back.clone());
                 let more = tokio::select! {
                     more = reader.advance() => more,
                     _ = ending.wait_for(|ending| *ending) => false,
                     () = over.cancelled() => false,
+                    _ = back.changed() => false,
                 };
                 if !more {
                     return None;
@@ -91,6 +98,7 @@ impl Reader {
     /// Waits for events and makes them ready; whether there may be more.
     async fn advance(&mut self) -> bool {
         match &mut self.stage {
+            Stage::Back => self.place().await,
             Stage::CatchingUp => self.catch_up().await,
             Stage::Live(pages) => match tokio::time::timeout(ALIVE, pages.recv()).await {
                 Err(_) => {
@@ -108,6 +116,17 @@ impl Reader {
                 Ok(Err(RecvError::Closed)) => false,
             },
         }
+    }
+
+    /// Finds its place. Who has seen more than there is has seen all up to where the feed went back to, and nothing after it
+    /// that is there.
+    async fn place(&mut self) -> bool {
+        let Ok(highest) = highest(&self.feed.pool).await else { return false };
+        if self.cursor.is_some_and(|cursor| cursor.position > highest) {
+            self.cursor = Some(Cursor::after(highest.min(*self.back.borrow())));
+        }
+        self.stage = Stage::CatchingUp;
+        true
     }
 
     /// Reads a page from the table. What the feed reads from before that moment on is heard too, so that nothing falls

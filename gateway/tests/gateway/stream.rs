@@ -181,6 +181,32 @@ fn a_gateway_whose_streams_hear_nothing_is_not_ready_until_they_do() {
     database.ask(Level::Error, "22012");
 }
 
+/// A server that takes over without the last commits gives their positions to others.
+#[test]
+fn streams_begin_again_where_the_database_has_lost_what_they_showed() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    let mut stream = Stream::open(&gateway, "", None);
+    let mut last = String::new();
+    for body in ["kept", "lost", "lost, too"] {
+        database.client().execute(INSERT, &[&body]).unwrap();
+        last = stream.next().unwrap().id;
+    }
+    database.run(
+        "DELETE FROM messages.message WHERE body <> 'kept'; DELETE FROM messages.batch WHERE position > 1",
+    );
+    let started = std::time::Instant::now();
+    assert!(stream.next().is_none() && started.elapsed() < PATIENCE / 6, "{:?}", started.elapsed());
+    database.client().execute(INSERT, &[&"new"]).unwrap();
+    let mut again = Stream::open(&gateway, "", Some(&last));
+    assert_eq!(again.bodies(1), ["new"]);
+    database.client().execute(INSERT, &[&"newer"]).unwrap();
+    assert_eq!(again.bodies(1), ["newer"]);
+    // Nor is an id that never was a reason to hear nothing.
+    let mut beyond = Stream::open(&gateway, "", Some("999999999999-1"));
+    assert_eq!(beyond.bodies(2), ["new", "newer"]);
+}
+
 #[test]
 fn filters_hold_and_bad_ids_are_refused() {
     let mut database = Database::new();
