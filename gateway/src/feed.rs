@@ -29,8 +29,9 @@ use crate::problem::Problem;
 
 pub use reader::{Filter, Reader};
 
-/// The most messages that are read at once.
+/// The most messages that are read at once, and about the most bytes of them.
 const PAGE: usize = 200;
+const BYTES: usize = 1 << 20;
 /// The most pages that wait for a reader before it counts as slow.
 const BACKLOG: usize = 16;
 /// How often it is looked for messages without being told: a connection may have been lost unnoticed.
@@ -136,13 +137,19 @@ impl Event {
     }
 }
 
-type Page = Arc<Vec<Event>>;
+/// Messages that are read at once.
+#[derive(Debug)]
+pub struct Page {
+    pub events: Vec<Event>,
+    /// Whether there were no more.
+    pub is_last: bool,
+}
 
 /// The live feed of one process.
 #[derive(Clone, Debug)]
 pub struct Feed {
     pool: Pool,
-    pages: broadcast::Sender<Page>,
+    pages: broadcast::Sender<Arc<Page>>,
     readers: Arc<AtomicUsize>,
     most_readers: usize,
     /// Whether it hears of what is committed.
@@ -187,7 +194,7 @@ impl Feed {
 }
 
 /// Messages after a cursor in the order of commits, at most so many, and no more once their JSON is so many bytes.
-pub async fn after(pool: &Pool, cursor: Cursor, most: usize, bytes: usize) -> Result<Vec<Event>, Problem> {
+pub async fn after(pool: &Pool, cursor: Cursor, most: usize, bytes: usize) -> Result<Page, Problem> {
     let read = format!(
         "SELECT {}, b.position
          FROM messages.batch AS b
@@ -205,15 +212,22 @@ pub async fn after(pool: &Pool, cursor: Cursor, most: usize, bytes: usize) -> Re
     let limit = i64::try_from(most).unwrap_or(i64::MAX);
     let mut rows = pin!(client.query_raw(&read, [cursor.position, cursor.id, limit]).await?);
     let (mut events, mut read) = (Vec::new(), 0);
+    let mut is_last = true;
     while let Some(row) = rows.try_next().await? {
         let event = Event::new(&row)?;
         read += event.json().len();
         events.push(event);
-        if read >= bytes {
+        if events.len() >= most || read >= bytes {
+            is_last = false;
             break;
         }
     }
-    Ok(events)
+    Ok(Page { events, is_last })
+}
+
+/// A page for readers.
+async fn page(pool: &Pool, cursor: Cursor) -> Result<Page, Problem> {
+    after(pool, cursor, PAGE, BYTES).await
 }
 
 /// Numbers what has committed; returns the highest position.
@@ -305,8 +319,8 @@ async fn pass_on(feed: &Feed, seen: &mut Cursor) -> Result<(), Problem> {
             *seen = head;
             return Ok(());
         }
-        let page = after(&feed.pool, *seen, PAGE, usize::MAX).await?;
-        let Some(last) = page.last() else {
+        let page = page(&feed.pool, *seen).await?;
+        let Some(last) = page.events.last() else {
             *seen = head;
             return Ok(());
         };
@@ -318,7 +332,41 @@ async fn pass_on(feed: &Feed, seen: &mut Cursor) -> Result<(), Problem> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    /// A page of long texts would be as large as 200 of them.
+    #[test]
+    fn pages_have_an_end_in_bytes() {
+        let mut database = sentiment_tests::Database::new();
+        let socket = database.server().socket().to_owned();
+        let url = format!("host={socket} port=5432 user=postgres dbname={}", database.name());
+        let settings = crate::config::Settings::parse_from(["gateway", "migrate", "--database-url", &url]);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let crate::config::Command::Migrate(retention) = &settings.command else { panic!("not migrate") };
+        runtime.block_on(crate::migrate::run(retention, &settings.database)).unwrap();
+        database.run(
+            "INSERT INTO messages.message (source, body) SELECT 'a', repeat('good ', 10000) FROM generate_series(1, 50)",
+        );
+        runtime.block_on(async {
+            let address = Address::new(&settings.database).unwrap();
+            let pool = address.pool(&settings.database).unwrap();
+            number(&pool).await.unwrap();
+            let (mut cursor, mut read) = (Cursor::after(0), 0);
+            loop {
+                let page = page(&pool, cursor).await.unwrap();
+                assert!(page.events.len() * 50_000 <= BYTES + 50_000, "{}", page.events.len());
+                read += page.events.len();
+                if page.is_last {
+                    break;
+                }
+                cursor = page.events.last().unwrap().cursor;
+            }
+            assert_eq!(read, 50);
+            address.leave(&pool).await;
+        });
+    }
 
     #[tokio::test]
     async fn listening_outlives_a_panic() {

@@ -158,6 +158,14 @@ impl Partial {
     }
 }
 
+/// A text to score or to learn from is one that could be stored.
+pub fn check_body(text: &str, at: &str) -> Result<(), Problem> {
+    if text.chars().nth(BODY_LENGTH).is_some() {
+        return Err(Problem::unusable(format!("the text has over {BODY_LENGTH} characters")).at(at));
+    }
+    check_text(text, at)
+}
+
 /// PostgreSQL's texts hold any character but NUL.
 pub fn check_text(text: &str, at: &str) -> Result<(), Problem> {
     if text.contains('\0') {

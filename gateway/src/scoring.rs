@@ -13,8 +13,9 @@ use crate::problem::Problem;
 
 /// How many statements score waiting texts at the same time.
 const WORKERS: usize = 2;
-/// The most texts of one such statement.
+/// The most texts of one such statement, and the most bytes of several.
 const TOGETHER: usize = 128;
+const BYTES: usize = 1 << 20;
 /// The most texts that wait; whoever comes next waits to wait.
 const WAITING: usize = 4096;
 
@@ -88,8 +89,7 @@ async fn work(pool: Pool, queue: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
         // Those of one model share a statement, and so its failure.
         while let Some(first) = batch.first() {
             let model = first.model.clone();
-            let (same, rest): (Vec<_>, Vec<_>) = batch.drain(..).partition(|waiting| waiting.model == model);
-            batch.extend(rest);
+            let same = take_together(&mut batch, model.as_deref());
             let texts: Vec<&str> = same.iter().map(|waiting| waiting.text.as_str()).collect();
             let answers: Vec<_> = match score_all(&pool, &texts, model.as_deref()).await {
                 Ok(sentiments) => sentiments.into_iter().map(Ok).collect(),
@@ -101,6 +101,19 @@ async fn work(pool: Pool, queue: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
             }
         }
     }
+}
+
+/// Takes those of a model that may share a statement: the first, and others as far as there is room.
+fn take_together(batch: &mut Vec<Waiting>, model: Option<&str>) -> Vec<Waiting> {
+    let mut bytes = 0;
+    let (same, rest) = batch.drain(..).partition(|waiting| {
+        let length = waiting.text.len();
+        let fits = waiting.model.as_deref() == model && (bytes == 0 || bytes + length <= BYTES);
+        bytes += if fits { length } else { 0 };
+        fits
+    });
+    *batch = rest;
+    same
 }
 
 /// Scores texts without NUL by one statement, in their order.
@@ -130,4 +143,24 @@ fn sentiment(row: &Row) -> Result<Sentiment, Problem> {
         truncated: row.get(5),
         model_version: row.get(6),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_shares_a_statement_has_an_end_in_bytes() {
+        let waiting = |model: &str, length: usize| {
+            let (answer, _) = oneshot::channel();
+            Waiting { text: "a".repeat(length), model: Some(model.into()), answer }
+        };
+        let mut batch = vec![waiting("a", BYTES), waiting("b", 7), waiting("a", 1), waiting("a", 2)];
+        let lengths =
+            |taken: Vec<Waiting>| -> Vec<usize> { taken.iter().map(|one| one.text.len()).collect() };
+        assert_eq!(lengths(take_together(&mut batch, Some("a"))), [BYTES]);
+        assert_eq!(lengths(take_together(&mut batch, Some("b"))), [7]);
+        assert_eq!(lengths(take_together(&mut batch, Some("a"))), [1, 2]);
+        assert!(batch.is_empty());
+    }
 }

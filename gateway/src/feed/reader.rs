@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use futures_util::Stream;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 
-use super::{Cursor, Event, Feed, PAGE, Page, Shown, after, highest};
+use super::{Cursor, Event, Feed, Page, Shown, highest, page};
 use crate::keys::Lease;
 
 /// How often a quiet stream says that it is alive.
@@ -41,7 +42,7 @@ enum Stage {
     /// Reads from the table what came after its cursor.
     CatchingUp,
     /// Gets what the feed reads.
-    Live(broadcast::Receiver<Page>),
+    Live(broadcast::Receiver<Arc<Page>>),
 }
 
 /// A reader. Dropping it makes room for another.
@@ -106,7 +107,7 @@ impl Reader {
                     true
                 }
                 Ok(Ok(page)) => {
-                    self.take(&page);
+                    self.take(&page.events);
                     true
                 }
                 Ok(Err(RecvError::Lagged(_))) => {
@@ -133,13 +134,10 @@ impl Reader {
     /// between: once a page is the last, all that is missing comes live.
     async fn catch_up(&mut self) -> bool {
         let pages = self.feed.pages.subscribe();
-        let Ok(page) =
-            after(&self.feed.pool, self.cursor.unwrap_or(Cursor::after(0)), PAGE, usize::MAX).await
-        else {
-            return false;
-        };
-        self.take(&page);
-        if page.len() < PAGE {
+        let cursor = self.cursor.unwrap_or(Cursor::after(0));
+        let Ok(page) = page(&self.feed.pool, cursor).await else { return false };
+        self.take(&page.events);
+        if page.is_last {
             self.stage = Stage::Live(pages);
         }
         true

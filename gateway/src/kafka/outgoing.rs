@@ -152,8 +152,8 @@ impl Outgoing {
     /// Sends what comes after a cursor, and waits until the brokers have it. Returns the last of it; nothing if none came.
     async fn send(&mut self, producer: &Producer, after: Cursor) -> Result<Option<Cursor>, Failure> {
         let page = feed::after(&self.pool, after, MESSAGES, BYTES).await?;
-        let mut deliveries = Vec::with_capacity(page.len());
-        for event in &page {
+        let mut deliveries = Vec::with_capacity(page.events.len());
+        for event in &page.events {
             deliveries.extend(self.send_one(producer, event)?);
         }
         let count = deliveries.len() as u64;
@@ -168,7 +168,7 @@ impl Outgoing {
             () = too_late => return Err(Failure::Other("the brokers did not take the last messages in time".into())),
         };
         metrics::counter!("sentiment_gateway_kafka_sent_total").increment(count);
-        Ok(page.last().map(|event| event.cursor))
+        Ok(page.events.last().map(|event| event.cursor))
     }
 
     /// Hands a message to the producer; nothing if it is too large for it.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::Application;
-use crate::message::{check_name, check_text};
+use crate::message::{check_body, check_name};
 use crate::problem::Problem;
 use crate::request::Json;
 
@@ -39,7 +39,11 @@ pub struct LabelledText {
     /// The model that is to learn
     #[schema(min_length = 1, pattern = r"^[^\u0000]*$", example = "tickets")]
     model: String,
-    #[schema(pattern = r"^[^\u0000]*$", example = "where can I see my subscription fee?")]
+    #[schema(
+        max_length = 65536,
+        pattern = r"^[^\u0000]*$",
+        example = "where can I see my subscription fee?"
+    )]
     text: String,
     #[schema(min_length = 1, pattern = r"^[^\u0000]*$", example = "billing")]
     label: String,
@@ -80,7 +84,7 @@ pub async fn learn(
     let client = application.pool.get().await?;
     let learned = match (feedback.text, feedback.message) {
         (Some(text), None) => {
-            check_text(&text, "text")?;
+            check_body(&text, "text")?;
             let learn = client.prepare_cached("SELECT learn_sentiment($1, $2, $3)").await?;
             client.execute(&learn, &[&feedback.model, &text, &feedback.label]).await?
         }

@@ -1,9 +1,12 @@
 //! Messages in, one or a batch; and out again, a page at a time.
 
+use std::pin::pin;
+
 use axum::Json as Answer;
 use axum::extract::State;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio_postgres::types::ToSql;
@@ -15,6 +18,9 @@ use crate::ingest::{self, Stored};
 use crate::message::{BATCH, Message, NO_INSTANT, check_text, parse_instant};
 use crate::problem::Problem;
 use crate::request::{OneOrMany, Query};
+
+/// About the most bytes of the texts of a page.
+const BYTES: usize = 4 << 20;
 
 /// A message, or a batch of at most 10,000
 #[derive(ToSchema)]
@@ -90,7 +96,7 @@ pub struct Selection {
     /// Only messages sent before this time
     #[param(format = DateTime)]
     until: Option<String>,
-    /// How many
+    /// How many at most; there are fewer where their texts are long
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<i64>,
     /// What next was in the page before
@@ -158,11 +164,19 @@ pub async fn list(
     );
     let client = application.pool.get().await?;
     let select = client.prepare_cached(&select).await?;
-    let rows = client.query(&select, &parameters).await?;
-    let messages: Vec<Shown> = rows.iter().map(Shown::new).collect::<Result<_, _>>()?;
-    let is_full = i64::try_from(messages.len()).is_ok_and(|count| count == limit);
-    let next =
-        messages.last().filter(|_| is_full).map(|last| Place { sent_at: last.sent_at, id: last.id }.print());
+    let mut rows = pin!(client.query_raw(&select, parameters).await?);
+    let (mut messages, mut bytes) = (Vec::new(), 0);
+    let mut next = None;
+    while let Some(row) = rows.try_next().await? {
+        let message = Shown::new(&row)?;
+        bytes += message.body.len();
+        let place = Place { sent_at: message.sent_at, id: message.id };
+        messages.push(message);
+        if bytes >= BYTES || i64::try_from(messages.len()).is_ok_and(|count| count == limit) {
+            next = Some(place.print());
+            break;
+        }
+    }
     Ok(Answer(Page { messages, next }))
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Application;
-use crate::message::check_text;
+use crate::message::{check_body, check_text};
 use crate::problem::Problem;
 use crate::request::Json;
 use crate::scoring::{Sentiment, score_all};
@@ -40,7 +40,7 @@ pub enum TextOrTexts {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "the document's form of what Texts reads")]
 pub struct OneText {
-    #[schema(pattern = r"^[^\u0000]*$", example = "I love this phone")]
+    #[schema(max_length = 65536, pattern = r"^[^\u0000]*$", example = "I love this phone")]
     text: String,
     /// A model, or a version as english@2; without it, the default one
     #[schema(pattern = r"^[^\u0000]*$", example = "english")]
@@ -61,7 +61,7 @@ pub struct SeveralTexts {
 
 /// A text
 #[derive(ToSchema)]
-#[schema(value_type = String, pattern = r"^[^\u0000]*$", example = "not bad at all")]
+#[schema(value_type = String, max_length = 65536, pattern = r"^[^\u0000]*$", example = "not bad at all")]
 pub struct NulFree(#[expect(dead_code, reason = "as above")] String);
 
 /// Of one text its sentiment, of several theirs in the same order
@@ -90,7 +90,7 @@ pub async fn score(
     check_model(given.model.as_deref())?;
     match (given.text, given.texts) {
         (Some(text), None) => {
-            check_text(&text, "text")?;
+            check_body(&text, "text")?;
             application.scorer.score(text, given.model).await.map(|scored| Answer(OneOrSeveral::One(scored)))
         }
         (None, Some(texts)) => {
@@ -100,7 +100,7 @@ pub async fn score(
                 );
             }
             for (place, text) in texts.iter().enumerate() {
-                check_text(text, &format!("texts[{place}]"))?;
+                check_body(text, &format!("texts[{place}]"))?;
             }
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
             let scored = score_all(&application.pool, &texts, given.model.as_deref()).await?;
@@ -114,7 +114,11 @@ pub async fn score(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
-    #[schema(pattern = r"^[^\u0000]*$", example = "luv the camera but the battery is awful :(")]
+    #[schema(
+        max_length = 65536,
+        pattern = r"^[^\u0000]*$",
+        example = "luv the camera but the battery is awful :("
+    )]
     text: String,
     /// A model, or a version as english@2; without it, the default one
     #[serde(default)]
@@ -166,7 +170,7 @@ pub async fn explain(
     Json(question): Json<Question>,
 ) -> Result<Answer<Explanation>, Problem> {
     check_model(question.model.as_deref())?;
-    check_text(&question.text, "text")?;
+    check_body(&question.text, "text")?;
     if !(0..=1000).contains(&question.top_k) {
         return Err(Problem::unusable("top_k is from 0 to 1000").at("top_k"));
     }

@@ -177,3 +177,24 @@ fn pages_follow_each_other_and_filters_hold() {
     gateway.get("/v1/messages?label=%00").refused(422);
     gateway.get("/v1/messages?after=%21").refused(422);
 }
+
+/// A page of long texts would be as large as a thousand of them.
+#[test]
+fn a_page_of_long_texts_is_shorter_and_the_next_goes_on() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    database.run(
+        "INSERT INTO messages.message (source, body) SELECT 'a', repeat('good ', 10000) FROM generate_series(1, 200)",
+    );
+    let (mut path, mut pages, mut seen) = ("/v1/messages?limit=1000".to_owned(), 0, 0);
+    loop {
+        let answer = gateway.get(&path);
+        assert!(answer.body.len() < 5 << 20, "{}", answer.body.len());
+        let page = answer.ok();
+        seen += page["messages"].as_array().unwrap().len();
+        pages += 1;
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/messages?limit=1000&after={next}");
+    }
+    assert_eq!((seen, pages), (200, 3));
+}

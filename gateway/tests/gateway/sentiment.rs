@@ -109,3 +109,16 @@ fn what_cannot_be_scored_is_refused_in_words() {
     assert!(unknown["detail"].as_str().unwrap().contains("no_such"), "{unknown}");
     database.ask_errors_so_far();
 }
+
+#[test]
+fn a_text_that_could_not_be_stored_is_not_scored_either() {
+    let database = Database::new();
+    let gateway = Gateway::start(&database);
+    let (longest, longer) = ("ä".repeat(65_536), "ä".repeat(65_537));
+    gateway.post("/v1/sentiment", &json!({"texts": ["good", longest]})).ok();
+    let at = |path: &str, body: Value| gateway.post(path, &body).refused(422)["at"].clone();
+    assert_eq!(at("/v1/sentiment", json!({"text": longer})), "text");
+    assert_eq!(at("/v1/sentiment", json!({"texts": ["good", longer]})), "texts[1]");
+    assert_eq!(at("/v1/explain", json!({"text": longer})), "text");
+    assert_eq!(at("/v1/feedback", json!({"model": "a", "text": longer, "label": "b"})), "text");
+}
