@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::database::Failure;
@@ -111,7 +112,7 @@ pub struct Access {
     /// What anyone may do without a key: read, write or admin, separated by commas
     #[arg(long, env = "SENTIMENT_PUBLIC_SCOPES", value_enum, value_delimiter = ',')]
     pub public_scopes: Vec<Scope>,
-    /// Origins whose pages may call the API from a browser, separated by commas; none by default
+    /// Origins whose pages may call the API from a browser, separated by commas, or * for any; none by default
     #[arg(long, env = "SENTIMENT_CORS_ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<String>,
 }
@@ -145,7 +146,7 @@ pub struct Limits {
     #[arg(long, env = "SENTIMENT_MAX_BODY", default_value_t = 16 << 20)]
     pub max_body: usize,
     /// The most connections at once; further ones wait
-    #[arg(long, env = "SENTIMENT_MAX_CONNECTIONS", default_value_t = 1024)]
+    #[arg(long, env = "SENTIMENT_MAX_CONNECTIONS", default_value_t = 1024, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     pub max_connections: usize,
     /// Requests a second that a key, or an address without one, may make; 0 for any number
     #[arg(long, env = "SENTIMENT_RATE_LIMIT", default_value_t = 1000)]
@@ -324,6 +325,15 @@ mod tests {
         assert_eq!(sms("12345\r\n").checked().unwrap().sms_auth_token.as_deref(), Some("12345"));
         for empty in ["", " \n"] {
             assert!(sms(empty).checked().is_err(), "{empty:?}");
+        }
+    }
+
+    #[test]
+    fn there_are_connections_and_they_have_an_end() {
+        let serve = |most: &str| Settings::try_parse_from(["gateway", "serve", "--max-connections", most]);
+        assert!(serve("1").is_ok() && serve("1000000").is_ok());
+        for bad in ["0", "-1", "1000001", "18446744073709551615"] {
+            assert!(serve(bad).is_err(), "{bad}");
         }
     }
 

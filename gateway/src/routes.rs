@@ -20,7 +20,7 @@ use deadpool_postgres::Pool;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tower::layer::layer_fn;
-use tower_http::cors::CorsLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
@@ -136,8 +136,15 @@ fn cors(origins: &[String]) -> Result<Option<CorsLayer>, Failure> {
     if origins.is_empty() {
         return Ok(None);
     }
-    let origins: Result<Vec<HeaderValue>, _> = origins.iter().map(|origin| origin.parse()).collect();
-    let origins = origins.map_err(|_| Failure::Other("a CORS origin cannot be read".into()))?;
+    let listed: Result<Vec<HeaderValue>, _> = origins.iter().map(|origin| origin.parse()).collect();
+    let listed = listed.map_err(|_| Failure::Other("a CORS origin cannot be read".into()))?;
+    let origins = match origins {
+        [any] if any == "*" => AllowOrigin::any(),
+        _ if origins.iter().any(|origin| origin == "*") => {
+            return Err(Failure::Other("the CORS origin * is any, and stands alone".into()));
+        }
+        _ => AllowOrigin::list(listed),
+    };
     let headers = [header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("last-event-id")];
     let methods = [Method::GET, Method::POST];
     Ok(Some(CorsLayer::new().allow_origin(origins).allow_methods(methods).allow_headers(headers)))

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sentiment_tests::{CANARY, Database};
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Gateway, PATIENCE, agent};
+use crate::harness::{Answer, Gateway, PATIENCE, agent, run};
 
 /// Sends bytes as they are and returns all that comes back.
 fn raw(gateway: &Gateway, bytes: &[u8]) -> String {
@@ -177,6 +177,12 @@ fn no_origin_is_allowed_unless_it_is_named() {
     assert_eq!(ask(&gateway), None);
     let open = Gateway::beside(&database, &["--cors-origins", "https://example.org,https://example.net"]);
     assert_eq!(ask(&open).as_deref(), Some("https://example.org"));
+    let any = Gateway::beside(&database, &["--cors-origins", "*"]);
+    assert_eq!(ask(&any).as_deref(), Some("*"));
+    let both =
+        run(&database, &["serve", "--listen", "127.0.0.1:0", "--cors-origins", "*,https://example.org"]);
+    let errors = String::from_utf8_lossy(&both.stderr).into_owned();
+    assert!(!both.status.success() && errors.contains("stands alone") && !errors.contains("bug"), "{errors}");
 }
 
 /// Requests in progress end well when the gateway is told to end: what was answered is stored, and what was not can be
