@@ -1,11 +1,13 @@
 //! Connections to the database: a pool, TLS, and what each session is set to.
 
+mod session;
+
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Connect, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
+    Connect, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
 };
 use futures_util::future::BoxFuture;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -13,11 +15,13 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::{AsyncMessage, CancelToken, Client, Config};
+use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::TaskTracker;
 
 use crate::config;
+
+pub use session::Session;
 
 /// How long a request waits for a connection.
 const WAIT: Duration = Duration::from_secs(5);
@@ -75,6 +79,8 @@ pub struct Address {
     tls: MakeRustlsConnect,
     /// The connections that are open, each a task.
     open: TaskTracker,
+    /// Statements that are being cancelled, each a task.
+    cancels: TaskTracker,
 }
 
 impl Address {
@@ -94,7 +100,8 @@ impl Address {
         if config.get_hosts().is_empty() {
             config.host("/var/run/postgresql");
         }
-        Ok(Address { tls: tls(settings, config.get_ssl_mode())?, config, open: TaskTracker::new() })
+        let tls = tls(settings, config.get_ssl_mode())?;
+        Ok(Address { config, tls, open: TaskTracker::new(), cancels: TaskTracker::new() })
     }
 
     /// A connection outside of the pool that listens to channels of NOTIFY. Notifications end when the connection does.
@@ -125,15 +132,29 @@ impl Address {
         Ok((client, notifications))
     }
 
-    /// Takes leave of the database: once nobody uses a connection any more, waits for all to end in order.
+    /// A session for a statement that may take long.
+    pub async fn session(&self, pool: &Pool) -> Result<Session, PoolError> {
+        Session::of(self, pool).await
+    }
+
+    /// Takes leave of the database: once nobody uses a connection any more, waits for all to end in order, but for none of
+    /// them for ever.
     pub async fn leave(&self, pool: &Pool) {
-        // The driver closes prepared statements when they are dropped. Were that answered after the session is gone, the
-        // server would log a lost client.
-        while pool.status().available > 0 {
-            let Ok(client) = pool.get().await else { break };
-            let client = Object::take(client);
-            client.statement_cache.clear();
-            let _ = client.simple_query("").await;
+        self.cancels.close();
+        let idle = async {
+            // A statement that nobody waits for any more is not left behind in the database.
+            self.cancels.wait().await;
+            // The driver closes prepared statements when they are dropped. Were that answered after the session is gone,
+            // the server would log a lost client.
+            while pool.status().available > 0 {
+                let Ok(client) = pool.get().await else { break };
+                let client = Object::take(client);
+                client.statement_cache.clear();
+                let _ = client.simple_query("").await;
+            }
+        };
+        if tokio::time::timeout(WAIT, idle).await.is_err() {
+            tracing::warn!("statements did not end in time");
         }
         pool.close();
         self.open.close();
@@ -179,37 +200,6 @@ impl Connect for Address {
             });
             Ok((client, driver))
         })
-    }
-}
-
-/// Cancels what a session is doing when it is dropped before it is told that this is done: its client has gone.
-pub struct Guard {
-    token: CancelToken,
-    tls: MakeRustlsConnect,
-    done: bool,
-}
-
-impl Guard {
-    /// Watches the statements of a session of this address.
-    pub fn new(address: &Address, token: CancelToken) -> Guard {
-        Guard { token, tls: address.tls.clone(), done: false }
-    }
-
-    pub fn done(mut self) {
-        self.done = true;
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if !self.done {
-            let (token, tls) = (self.token.clone(), self.tls.clone());
-            tokio::spawn(async move {
-                if token.cancel_query(tls).await.is_err() {
-                    tracing::warn!("a statement whose client has gone could not be cancelled");
-                }
-            });
-        }
     }
 }
 

@@ -16,6 +16,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::config::Limits;
@@ -29,6 +31,7 @@ const REST: Duration = Duration::from_millis(100);
 pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, end: impl Future<Output = ()>) {
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let graceful = GracefulShutdown::new();
+    let (connections, too_late) = (TaskTracker::new(), CancellationToken::new());
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(HEAD);
     let mut end = pin!(end);
@@ -57,10 +60,11 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, end: 
         let connection =
             server.serve_connection(TokioIo::new(patient(stream, limits.write_timeout)), service);
         let connection = graceful.watch(connection);
-        tokio::spawn(async move {
+        let too_late = too_late.clone();
+        connections.spawn(async move {
             metrics::gauge!("sentiment_gateway_connections").increment(1);
             // Its end is the client's affair, however it ends.
-            let _ = connection.await;
+            let _ = too_late.run_until_cancelled(connection).await;
             metrics::gauge!("sentiment_gateway_connections").decrement(1);
             drop(place);
         });
@@ -72,6 +76,10 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, end: 
             connections = left,
             "requests were still in progress when the time to end them was over"
         );
+        // What they asked of the database is cancelled when they are dropped.
+        too_late.cancel();
+        connections.close();
+        connections.wait().await;
     }
 }
 

@@ -5,12 +5,11 @@ use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
 use utoipa::ToSchema;
 
 use super::Application;
-use crate::database::Guard;
 use crate::message::check_name;
 use crate::problem::Problem;
 use crate::request::Json;
@@ -293,19 +292,26 @@ pub async fn rollback(
     Ok(Answer(Deployed { model_version: row.get(0) }))
 }
 
-/// Runs a statement that may take long, in a transaction without a time-out. If the client goes away, it is cancelled.
+/// Runs a statement that may take long, without a time-out. If the client goes away, it is cancelled.
 async fn at_length(
     application: &Application,
     sql: &str,
     parameters: &[&(dyn ToSql + Sync)],
 ) -> Result<Row, Problem> {
-    let mut client = application.pool.get().await?;
+    let mut session = application.address.session(&application.pool).await?;
+    let row = in_transaction(session.client()?, sql, parameters).await;
+    session.done();
+    Ok(row?)
+}
+
+async fn in_transaction(
+    client: &mut Client,
+    sql: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Row, tokio_postgres::Error> {
     let transaction = client.transaction().await?;
     transaction.batch_execute("SET LOCAL statement_timeout = 0").await?;
-    let guard = Guard::new(&application.address, transaction.cancel_token());
-    let row = transaction.query_one(sql, parameters).await;
-    guard.done();
-    let row = row?;
+    let row = transaction.query_one(sql, parameters).await?;
     transaction.commit().await?;
     Ok(row)
 }

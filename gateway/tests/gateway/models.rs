@@ -1,6 +1,6 @@
 //! The life of a model over HTTP.
 
-use sentiment_tests::{CANARY, Database};
+use sentiment_tests::{CANARY, Database, Level};
 use serde_json::json;
 
 use crate::harness::{Gateway, PATIENCE, agent};
@@ -81,42 +81,69 @@ fn what_the_database_refuses_is_told_with_its_state() {
     database.ask_errors_so_far();
 }
 
-/// A client that goes away takes its training with it.
-#[test]
-fn a_training_whose_client_goes_away_is_cancelled() {
-    let mut database = Database::new();
-    // Long enough, and with memory enough, that only a cancel ends it in time.
+/// What is trained on so long, and with so much memory, that only a cancel ends it in time.
+fn make_many(database: &mut Database<'_>) {
     let name = database.name().to_owned();
     database.run(&format!("ALTER DATABASE {name} SET sentiment.train_memory = '8GB'"));
-    let gateway = Gateway::start(&database);
     database.run(
         "CREATE TABLE many AS SELECT md5(n::text) || ' ' || md5((n * 7)::text) || ' ' || md5((n * 3)::text) AS body,
              CASE n % 2 WHEN 0 THEN 'even' ELSE 'odd' END AS label FROM generate_series(1, 200000) AS n",
     );
+}
+
+/// Trains on it, and goes away after so many seconds; whether there was no answer.
+fn train_on_many(gateway: &Gateway, seconds: u64) -> std::thread::JoinHandle<bool> {
     let training = json!({"source": "public.many", "text_column": "body", "label_column": "label", "algorithm": "random_forest",
         "options": {"trees": 1000}});
-    let running =
-        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%train_sentiment%'
-                   AND pid <> pg_backend_pid() AND datname = current_database()";
     let (url, bearer) = (gateway.url.clone(), gateway.bearer());
-    let client = std::thread::spawn(move || {
+    std::thread::spawn(move || {
         let agent: ureq::Agent = ureq::Agent::config_builder()
-            .timeout_global(Some(std::time::Duration::from_secs(3)))
+            .timeout_global(Some(std::time::Duration::from_secs(seconds)))
             .build()
             .into();
         let request = agent.post(format!("{url}/v1/models/many/train")).header("authorization", bearer);
         request.content_type("application/json").send(training.to_string()).is_err()
-    });
+    })
+}
+
+/// Waits until it is trained on, or not any more.
+fn await_training(database: &mut Database<'_>, goes_on: bool) {
+    let running =
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%train_sentiment%'
+                   AND pid <> pg_backend_pid() AND datname = current_database()";
     let started = std::time::Instant::now();
-    while database.value::<i64>(running) == 0 {
-        assert!(started.elapsed() < PATIENCE, "the training does not begin");
+    while (database.value::<i64>(running) > 0) != goes_on {
+        assert!(started.elapsed() < PATIENCE / 2, "the training does not begin, or goes on");
     }
+}
+
+/// The end of the gateway is the end of trainings that would outlast it.
+#[test]
+fn a_training_that_takes_too_long_is_cancelled_when_the_gateway_ends() {
+    let mut database = Database::new();
+    make_many(&mut database);
+    let mut gateway = Gateway::with(&database, &["--shutdown-timeout", "1s"]);
+    let client = train_on_many(&gateway, 60);
+    await_training(&mut database, true);
+    gateway.signal("-TERM");
+    assert!(gateway.ends());
+    await_training(&mut database, false);
+    assert!(client.join().unwrap(), "the client has no answer");
+    database.ask(Level::Error, "57014");
+    assert_eq!(database.logged(Level::Error, "57014"), 1);
+}
+
+/// A client that goes away takes its training with it.
+#[test]
+fn a_training_whose_client_goes_away_is_cancelled() {
+    let mut database = Database::new();
+    make_many(&mut database);
+    let gateway = Gateway::start(&database);
+    let client = train_on_many(&gateway, 3);
+    await_training(&mut database, true);
     assert!(client.join().unwrap(), "the client went away");
-    let started = std::time::Instant::now();
-    while database.value::<i64>(running) > 0 {
-        assert!(started.elapsed() < PATIENCE, "the training goes on");
-    }
+    await_training(&mut database, false);
     database.ask_errors_so_far();
-    assert_eq!(database.logged(sentiment_tests::Level::Error, "57014"), 1);
+    assert_eq!(database.logged(Level::Error, "57014"), 1);
     assert_eq!(agent().get(format!("{}/readyz", gateway.url)).call().unwrap().status(), 200);
 }
