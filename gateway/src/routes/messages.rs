@@ -6,6 +6,7 @@ use axum::Json as Answer;
 use axum::extract::State;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use deadpool_postgres::Object;
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -162,8 +163,19 @@ pub async fn list(
         conditions.join(" AND "),
         parameters.len()
     );
-    let client = application.pool.get().await?;
-    let select = client.prepare_cached(&select).await?;
+    let mut session = application.address.session(&application.pool).await?;
+    let page = read(session.client()?, &select, parameters, limit).await;
+    session.done();
+    page.map(Answer)
+}
+
+async fn read(
+    client: &Object,
+    select: &str,
+    parameters: Vec<&(dyn ToSql + Sync)>,
+    limit: i64,
+) -> Result<Page, Problem> {
+    let select = client.prepare_cached(select).await?;
     let mut rows = pin!(client.query_raw(&select, parameters).await?);
     let (mut messages, mut bytes) = (Vec::new(), 0);
     let mut next = None;
@@ -177,7 +189,7 @@ pub async fn list(
             break;
         }
     }
-    Ok(Answer(Page { messages, next }))
+    Ok(Page { messages, next })
 }
 
 /// Reads a parameter that is a time.

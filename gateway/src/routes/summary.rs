@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use axum::Json as Answer;
 use axum::extract::State;
+use deadpool_postgres::Object;
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Application;
@@ -123,16 +126,31 @@ pub async fn summary(
         return Err(Problem::unusable(format!("over {BUCKETS} buckets: take longer ones, or less time")));
     }
     selection.source.as_deref().map_or(Ok(()), |source| check_text(source, "source"))?;
-    let client = application.pool.get().await?;
+    let mut session = application.address.session(&application.pool).await?;
+    let parameters: [&(dyn ToSql + Sync); 4] = [&bucket.name(), &since, &until, &selection.source];
+    let rows = count(session.client()?, &parameters).await;
+    session.done();
+    Ok(Answer(Summary { bucket, since, until, buckets: buckets(&rows?) }))
+}
+
+/// Counts messages and sums up their scores, by bucket and label.
+async fn count(
+    client: &Object,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, tokio_postgres::Error> {
     let count = "SELECT date_trunc($1, m.sent_at, 'UTC'), m.label, count(*), count(m.score), sum(m.score)
                  FROM messages.message AS m
                  WHERE m.sent_at >= $2 AND m.sent_at < $3 AND ($4::text IS NULL OR m.source = $4)
                  GROUP BY 1, 2 ORDER BY 1";
     let count = client.prepare_cached(count).await?;
-    let rows = client.query(&count, &[&bucket.name(), &since, &until, &selection.source]).await?;
+    client.query(&count, parameters).await
+}
+
+/// Puts the labels of a bucket together.
+fn buckets(rows: &[Row]) -> Vec<Count> {
     let mut buckets: Vec<Count> = Vec::new();
     let mut scores = (0.0, 0);
-    for row in &rows {
+    for row in rows {
         let start: OffsetDateTime = row.get(0);
         if buckets.last().is_none_or(|last| last.start != start) {
             buckets.push(Count { start, count: 0, mean_score: None, labels: BTreeMap::new() });
@@ -147,5 +165,5 @@ pub async fn summary(
         scores = (scores.0 + row.get::<_, Option<f64>>(4).unwrap_or(0.0), scores.1 + row.get::<_, i64>(3));
         last.mean_score = (scores.1 > 0).then(|| scores.0 / scores.1 as f64);
     }
-    Ok(Answer(Summary { bucket, since, until, buckets }))
+    buckets
 }

@@ -1,6 +1,6 @@
 //! Messages in and out: stored once, scored by the trigger, read a page at a time.
 
-use sentiment_tests::{CANARY, Database};
+use sentiment_tests::{CANARY, Database, Level};
 use serde_json::{Value, json};
 
 use crate::harness::Gateway;
@@ -197,4 +197,31 @@ fn a_page_of_long_texts_is_shorter_and_the_next_goes_on() {
         path = format!("/v1/messages?limit=1000&after={next}");
     }
     assert_eq!((seen, pages), (200, 3));
+}
+
+/// A reader who goes away leaves no statement behind that keeps a connection busy.
+#[test]
+fn what_nobody_waits_for_any_more_is_cancelled() {
+    let mut database = Database::new();
+    let gateway = Gateway::with(&database, &["--database-connections", "4"]);
+    let mut locking = database.connect("postgres");
+    let mut lock = locking.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE messages.message IN ACCESS EXCLUSIVE MODE").unwrap();
+    let impatient: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(std::time::Duration::from_millis(500)))
+        .build()
+        .into();
+    for path in ["/v1/messages", "/v1/summary"] {
+        let request = impatient.get(format!("{}{path}", gateway.url));
+        assert!(request.header("authorization", gateway.bearer()).call().is_err(), "{path}");
+    }
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let started = std::time::Instant::now();
+    while database.value::<i64>(waiting) > 0 {
+        // A statement may take 30 seconds.
+        assert!(started.elapsed() < std::time::Duration::from_secs(10), "statements go on");
+    }
+    lock.rollback().unwrap();
+    gateway.get("/v1/messages").ok();
+    database.ask(Level::Error, "57014");
 }
