@@ -75,7 +75,7 @@ impl From<tokio_postgres::Error> for Failed {
     fn from(error: tokio_postgres::Error) -> Failed {
         // Serialisation failure and deadlock.
         let given_up = error.code().is_some_and(|state| ["40001", "40P01"].contains(&state.code()));
-        Failed { problem: error.into(), given_up }
+        Failed { problem: Problem::from(error).of_set_up(), given_up }
     }
 }
 

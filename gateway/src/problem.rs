@@ -86,8 +86,41 @@ impl Problem {
     /// Whether the database refused what it was to store (data, constraints, limits, a user's trigger): it will do so again,
     /// and may take other data.
     pub fn is_of_data(&self) -> bool {
-        let of_data = |state: &str| ["22", "23", "54", "P0"].iter().any(|class| state.starts_with(class));
-        self.sqlstate.as_deref().is_some_and(of_data)
+        self.sqlstate.as_deref().is_some_and(is_of_data)
+    }
+
+    /// The same where the client named neither model nor table: what is missing is the operator's to mend. What the database
+    /// says of the data may come from a trigger of the operator's, and quote them: it is not repeated.
+    pub fn of_set_up(mut self) -> Problem {
+        match (self.status(), &self.sqlstate) {
+            (_, None) => self,
+            (StatusCode::UNPROCESSABLE_ENTITY, _) => {
+                self.detail = self.refusal().into();
+                self
+            }
+            (StatusCode::NOT_FOUND | StatusCode::CONFLICT, _) => {
+                let detail = "the database lacks what is scored by or stored in: see its log, and sentiment.default_model";
+                Problem { sqlstate: self.sqlstate, ..Problem::unavailable(detail) }
+            }
+            _ => self,
+        }
+    }
+
+    /// What the database refused of a model, or of a table that the client named: a right that is missing there is told.
+    pub fn of_model(error: tokio_postgres::Error) -> Problem {
+        match error.as_db_error() {
+            Some(refused) if *refused.code() == SqlState::INSUFFICIENT_PRIVILEGE => {
+                Problem::worded(StatusCode::FORBIDDEN, refused)
+            }
+            _ => error.into(),
+        }
+    }
+
+    /// A refusal in the words of the database.
+    fn worded(status: StatusCode, refused: &DbError) -> Problem {
+        let hint = refused.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+        let problem = Problem::new(status, format!("{}{hint}", refused.message()));
+        Problem { sqlstate: Some(refused.code().code().into()), ..problem }
     }
 
     /// What is wrong, without the status.
@@ -129,13 +162,17 @@ fn status_of(state: &SqlState) -> Option<StatusCode> {
         "42704" | "42P01" | "3F000" => StatusCode::NOT_FOUND,
         // Nothing deployed, nothing to roll back to; in use; a shipped model.
         "55000" | "55006" | "2BP01" | "42939" => StatusCode::CONFLICT,
-        "42501" => StatusCode::FORBIDDEN,
         // Names, options, columns, kinds of relations, and limits of training.
         "22023" | "42602" | "42622" | "42703" | "42804" | "42809" | "0A000" | "53200" | "54000" => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         _ => return None,
     })
+}
+
+/// States of data that are refused as they are.
+fn is_of_data(state: &str) -> bool {
+    ["22", "23", "54", "P0"].iter().any(|class| state.starts_with(class))
 }
 
 /// States that pass: connections lost, the server starting or ending, deadlocks, time-outs, a standby.
@@ -147,16 +184,22 @@ fn passes(state: &SqlState) -> bool {
 impl From<&DbError> for Problem {
     fn from(error: &DbError) -> Problem {
         let state = error.code();
-        let mut problem = match status_of(state) {
-            Some(status) => {
-                let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-                Problem::new(status, format!("{}{hint}", error.message()))
-            }
-            None if passes(state) => Problem::unavailable("the database cannot do this now: try again"),
-            None => Problem::internal(),
+        if let Some(status) = status_of(state) {
+            return Problem::worded(status, error);
+        }
+        let problem = match state.code() {
+            "42501" => Problem::unavailable("the gateway's role lacks a right in the database"),
+            _ if passes(state) => Problem::unavailable("the database cannot do this now: try again"),
+            // What is no name (a.b.c.d), and what a constraint, a trigger or a view of the operator's refuses. The words of these
+            // states may quote it.
+            code if code == "42601" || is_of_data(code) => Problem::unusable(""),
+            _ => Problem::internal(),
         };
-        problem.sqlstate = Some(state.code().into());
-        problem
+        let problem = Problem { sqlstate: Some(state.code().into()), ..problem };
+        match problem.status() {
+            StatusCode::UNPROCESSABLE_ENTITY => Problem { detail: problem.refusal().into(), ..problem },
+            _ => problem,
+        }
     }
 }
 

@@ -124,9 +124,15 @@ pub async fn score_all(pool: &Pool, texts: &[&str], model: Option<&str>) -> Resu
                  LEFT JOIN LATERAL sentiment_detail(t.body, $2) AS d ON true
                  ORDER BY t.ord";
     let score = client.prepare_cached(score).await?;
-    let rows = client.query(&score, &[&texts, &model]).await?;
+    let rows = client.query(&score, &[&texts, &model]).await.map_err(|error| refused(error, model))?;
     metrics::counter!("sentiment_gateway_texts_scored_total").increment(rows.len() as u64);
     rows.iter().map(sentiment).collect()
+}
+
+/// Why texts are not scored. If no model was named, it is not the client's that is missing.
+pub fn refused(error: tokio_postgres::Error, model: Option<&str>) -> Problem {
+    let problem = Problem::from(error);
+    if model.is_some() { problem } else { problem.of_set_up() }
 }
 
 fn sentiment(row: &Row) -> Result<Sentiment, Problem> {

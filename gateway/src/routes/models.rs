@@ -268,7 +268,8 @@ pub async fn deploy(
 ) -> Result<Answer<Deployed>, Problem> {
     check_name(&model, "model")?;
     let client = application.pool.get().await?;
-    let row = client.query_one("SELECT deploy_sentiment($1, $2)", &[&model, &version]).await?;
+    let row = client.query_one("SELECT deploy_sentiment($1, $2)", &[&model, &version]).await;
+    let row = row.map_err(Problem::of_model)?;
     Ok(Answer(Deployed { model_version: row.get(0) }))
 }
 
@@ -288,7 +289,8 @@ pub async fn rollback(
 ) -> Result<Answer<Deployed>, Problem> {
     check_name(&model, "model")?;
     let client = application.pool.get().await?;
-    let row = client.query_one("SELECT rollback_sentiment($1)", &[&model]).await?;
+    let row = client.query_one("SELECT rollback_sentiment($1)", &[&model]).await;
+    let row = row.map_err(Problem::of_model)?;
     Ok(Answer(Deployed { model_version: row.get(0) }))
 }
 
@@ -301,7 +303,7 @@ async fn at_length(
     let mut session = application.address.session(&application.pool).await?;
     let row = in_transaction(session.client()?, sql, parameters).await;
     session.done();
-    Ok(row?)
+    row.map_err(Problem::of_model)
 }
 
 async fn in_transaction(

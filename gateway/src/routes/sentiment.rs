@@ -9,7 +9,7 @@ use super::Application;
 use crate::message::{check_body, check_text};
 use crate::problem::Problem;
 use crate::request::Json;
-use crate::scoring::{Sentiment, score_all};
+use crate::scoring::{Sentiment, refused, score_all};
 
 /// The most texts of one request.
 const TEXTS: usize = 1000;
@@ -180,7 +180,8 @@ pub async fn explain(
     let client = application.pool.get().await?;
     let explain = "SELECT term, start_pos, weight, toward FROM sentiment_explain($1, $2, $3)";
     let explain = client.prepare_cached(explain).await?;
-    let rows = client.query(&explain, &[&question.text, &model, &question.top_k]).await?;
+    let rows = client.query(&explain, &[&question.text, &model, &question.top_k]).await;
+    let rows = rows.map_err(|error| refused(error, model))?;
     let term = |row: &tokio_postgres::Row| Term {
         term: row.get(0),
         start: row.get(1),

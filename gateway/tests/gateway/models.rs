@@ -60,7 +60,12 @@ fn what_the_database_refuses_is_told_with_its_state() {
         }
         gateway.post("/v1/models/tickets/train", &training)
     };
+    database.run(
+        "CREATE VIEW faulty AS SELECT body, (1 / (length(body) - length(body)))::text AS label FROM tickets",
+    );
     for (change, status, state) in [
+        (("source", json!("a.b.c.d")), 422, "42601"),
+        (("source", json!("public.faulty")), 422, "22012"),
         (("source", json!("public.no_such")), 404, "42P01"),
         (("source", json!("\"")), 422, "42602"),
         (("text_column", json!("no_such")), 422, "42703"),
@@ -78,6 +83,51 @@ fn what_the_database_refuses_is_told_with_its_state() {
     feedback(json!({"model": "no_such", "label": "positive"})).refused(422);
     gateway.post_bytes("/v1/models/no_such/rollback", "application/json", b"").refused(404);
     gateway.post("/v1/models/no_such/deploy", &json!({"version": 1})).refused(404);
+    database.ask_errors_so_far();
+}
+
+/// What the operator has set up may be wrong: the client is not told that it is at fault, nor what the database said.
+#[test]
+fn what_the_operator_has_to_mend_is_told_apart() {
+    let mut database = Database::new();
+    let name = database.name().to_owned();
+    let message = json!({"source": "a", "body": CANARY});
+    let gateway = Gateway::start(&database);
+    database.run(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+             AS $$ BEGIN RAISE invalid_parameter_value USING MESSAGE = new.body; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON messages.message FOR EACH ROW WHEN (new.source = 't') EXECUTE FUNCTION refuse();
+         ALTER TABLE messages.message ADD CHECK (source <> 'c')",
+    );
+    for (source, state) in [("c", "23514"), ("t", "22023")] {
+        // Not the text that no log may show: PostgreSQL's own shows this one.
+        let refused =
+            gateway.post("/v1/messages", &json!({"source": source, "body": "zebraquux"})).refused(422);
+        assert!(refused["sqlstate"] == state && !refused.to_string().contains("zebraquux"), "{refused}");
+        assert!(!gateway.log().contains("zebraquux"));
+    }
+    database.run(&format!("ALTER DATABASE {name} SET sentiment.on_error = 'raise'"));
+    database.run(&format!("ALTER DATABASE {name} SET sentiment.default_model = 'no_such'"));
+    let other = Gateway::beside(&database, &[]);
+    assert_eq!(other.post("/v1/messages", &message).refused(503)["sqlstate"], "42704");
+    let score = |body| other.post("/v1/sentiment", &body);
+    assert_eq!(score(json!({"text": CANARY})).refused(503)["sqlstate"], "42704");
+    assert_eq!(score(json!({"texts": [CANARY]})).refused(503)["sqlstate"], "42704");
+    assert_eq!(other.post("/v1/explain", &json!({"text": CANARY})).refused(503)["sqlstate"], "42704");
+    score(json!({"text": CANARY, "model": "no_such"})).refused(404);
+    database.run(&format!("ALTER DATABASE {name} RESET sentiment.default_model"));
+    database.run(&format!(
+        "DO $$ BEGIN CREATE ROLE weak; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+         GRANT USAGE ON SCHEMA messages, sentiment TO weak;
+         GRANT SELECT ON ALL TABLES IN SCHEMA messages, sentiment TO weak;
+         GRANT INSERT ON messages.api_key TO weak;
+         ALTER DATABASE {name} SET role = 'weak'"
+    ));
+    database.run(TICKETS);
+    let weak = Gateway::beside(&database, &[]);
+    assert_eq!(weak.post("/v1/messages", &message).refused(503)["sqlstate"], "42501");
+    let training = json!({"source": "public.tickets", "text_column": "body", "label_column": "label"});
+    assert_eq!(weak.post("/v1/models/tickets/train", &training).refused(403)["sqlstate"], "42501");
     database.ask_errors_so_far();
 }
 
