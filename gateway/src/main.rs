@@ -16,6 +16,7 @@ mod listener;
 mod load;
 mod message;
 mod migrate;
+mod object;
 mod problem;
 mod request;
 mod routes;

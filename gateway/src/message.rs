@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use tokio_postgres::types::{FromSql, Type, accepts};
 use utoipa::ToSchema;
 
+use crate::object::Object;
 use crate::problem::Problem;
 
 /// The most characters of a source, an external id or an author.
@@ -124,8 +125,9 @@ impl Partial {
 
     /// Reads JSON; the words of an error repeat nothing of it.
     pub fn parse(json: &[u8]) -> Result<Partial, &'static str> {
-        serde_json::from_slice(json).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => "without a body, or with a field of a wrong type",
+        let read = serde_json::from_slice(json).map(|Object(partial)| partial);
+        read.map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => "no object, without a body, or with a field of a wrong type",
             _ => "no JSON",
         })
     }
@@ -206,6 +208,12 @@ mod tests {
         assert_eq!(read(-1), "1999-12-31T23:59:59.999999Z");
         assert_eq!(read(i64::MIN), "0001-01-01T00:00:00Z");
         assert_eq!(read(i64::MAX), "9998-12-31T23:59:59.999999Z");
+    }
+
+    #[test]
+    fn an_array_is_no_message() {
+        assert!(Partial::parse(br#"{"body": "b", "more": [1]}"#).is_ok());
+        assert!(Partial::parse(br#"[null, null, null, "b", null]"#).is_err());
     }
 
     #[test]

@@ -10,13 +10,14 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use crate::config::Limits;
+use crate::object::Object;
 use crate::problem::Problem;
 
 /// The limits, put into each request by a layer.
 #[derive(Clone, Debug)]
 pub struct Bounds(pub Arc<Limits>);
 
-/// A body of JSON: one object, or an array of them.
+/// A body of JSON: one object.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
@@ -26,7 +27,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, _: &S) -> Result<Json<T>, Problem> {
         need_type(request.headers(), "application/json")?;
         let bytes = read(request).await?;
-        parse(&bytes).map(Json)
+        parse(&bytes).map(|Object(value)| Json(value))
     }
 }
 
@@ -45,8 +46,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OneOrMany<T> {
         let bytes = read(request).await?;
         // Which of the two is seen from the first character, so that errors tell of one kind only.
         match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
-            Some(b'[') => parse(&bytes).map(OneOrMany::Many),
-            _ => parse(&bytes).map(OneOrMany::One),
+            Some(b'[') => {
+                let many: Vec<Object<T>> = parse(&bytes)?;
+                Ok(OneOrMany::Many(many.into_iter().map(|Object(one)| one).collect()))
+            }
+            _ => parse(&bytes).map(|Object(one)| OneOrMany::One(one)),
         }
     }
 }
@@ -188,7 +192,7 @@ mod tests {
     use crate::message::Message;
 
     fn refused(json: &[u8]) -> String {
-        serde_json::to_string(&parse::<Vec<Message>>(json).unwrap_err()).unwrap()
+        serde_json::to_string(&parse::<Vec<Object<Message>>>(json).unwrap_err()).unwrap()
     }
 
     #[test]
@@ -199,7 +203,9 @@ mod tests {
         assert!(number.contains("RFC 3339") && number.contains("[0].sent_at"), "{number}");
         let unknown = refused(br#"[{"source":"a","body":"b","ocelotquux":1}]"#);
         assert!(unknown.contains("external_id"), "{unknown}");
-        for error in [&wrong, &number, &unknown] {
+        let array = refused(br#"[{"source":"a","body":"b"},["ocelotquux",null,null,"b",null]]"#);
+        assert!(array.contains("expected an object") && array.contains(r#""at":"[1]""#), "{array}");
+        for error in [&wrong, &number, &unknown, &array] {
             assert!(!error.contains("ocelotquux"), "{error}");
         }
     }

@@ -46,10 +46,12 @@ fn bodies_that_are_no_request_are_refused() {
         json!({"source": "a\0", "body": CANARY}),
         json!({"source": "a", "body": "a".repeat(65_537)}),
         json!([{"source": "a", "body": "a"}, CANARY]),
+        json!([["a", null, null, CANARY, null]]),
     ] {
         let problem = gateway.post("/v1/messages", &wrong).refused(422);
         assert!(problem["detail"].as_str().unwrap().len() > 10, "{problem}");
     }
+    gateway.post("/v1/sentiment", &json!([CANARY, null, null])).refused(422);
     // A lone surrogate has no UTF-8.
     post(br#"{"source":"a","body":"\ud800"}"#).refused(400);
     gateway.post_bytes("/v1/messages", "text/plain", b"{}").refused(415);

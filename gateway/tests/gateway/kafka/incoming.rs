@@ -78,7 +78,7 @@ fn a_text_alone_is_a_message_and_a_key_its_name() {
 fn bad() -> Vec<(Vec<u8>, &'static str)> {
     let with = |field: &str| format!(r#"{{"author": "{CANARY}", "body": "{CANARY}", {field}}}"#).into_bytes();
     let not_utf8 = [format!(r#"{{"body": "{CANARY}"#).as_bytes(), b"\xff\"}"].concat();
-    let (no_json, wrong) = ("no JSON", "without a body, or with a field of a wrong type");
+    let (no_json, wrong) = ("no JSON", "no object, without a body, or with a field of a wrong type");
     vec![
         (CANARY.into(), no_json),
         (b"".to_vec(), no_json),
