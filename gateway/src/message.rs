@@ -13,6 +13,8 @@ use crate::problem::Problem;
 
 /// The most characters of a source, an external id or an author.
 pub const NAME_LENGTH: usize = 500;
+/// The most bytes of a source or an external id: both are in one entry of an index, of a third of a page.
+pub const NAME_BYTES: usize = 1300;
 /// The most characters of a body: no model reads on after so many bytes.
 pub const BODY_LENGTH: usize = 65_536;
 /// The most messages of one batch.
@@ -22,10 +24,10 @@ pub const BATCH: usize = 10_000;
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Message {
-    /// Where it comes from: a channel, a queue, an application
+    /// Where it comes from: a channel, a queue, an application; at most 1,300 bytes of UTF-8
     #[schema(min_length = 1, max_length = 500, pattern = r"^[^\u0000]*$", example = "app")]
     pub source: String,
-    /// Its name there; a second message of the same source and name is not stored
+    /// Its name there, of at most 1,300 bytes too; a second message of the same source and name is not stored
     #[serde(default)]
     #[schema(min_length = 1, max_length = 500, pattern = r"^[^\u0000]*$", example = "42")]
     pub external_id: Option<String>,
@@ -96,6 +98,9 @@ impl Message {
             }
             if value.chars().nth(most).is_some() {
                 return Err(Problem::unusable(format!("{field} has over {most} characters")).at(place()));
+            }
+            if needed && value.len() > NAME_BYTES {
+                return Err(Problem::unusable(format!("{field} has over {NAME_BYTES} bytes")).at(place()));
             }
             check_text(value, &place())?;
         }

@@ -178,6 +178,23 @@ fn pages_follow_each_other_and_filters_hold() {
     gateway.get("/v1/messages?after=%21").refused(422);
 }
 
+/// Source and name share an entry of an index, which has a size.
+#[test]
+fn names_of_any_script_are_stored_or_refused_and_not_too_long_for_the_index() {
+    let database = Database::new();
+    let gateway = Gateway::start(&database);
+    // What no compression makes shorter: one character after another of the planes beyond the first.
+    let name = |from: u32, count: u32| -> String {
+        (0..count).map(|n| char::from_u32(0x20000 + (from + n) * 97 % 40_000).unwrap()).collect()
+    };
+    let post = |source: &str, name: &str| {
+        gateway.post("/v1/messages", &json!({"source": source, "external_id": name, "body": "good"}))
+    };
+    post(&name(0, 325), &name(7, 325)).ok();
+    assert_eq!(post(&name(0, 326), "a").refused(422)["at"], "source");
+    assert_eq!(post("a", &name(0, 500)).refused(422)["at"], "external_id");
+}
+
 /// A page of long texts would be as large as a thousand of them.
 #[test]
 fn a_page_of_long_texts_is_shorter_and_the_next_goes_on() {
