@@ -65,7 +65,7 @@ pub struct Database {
 #[derive(Debug, Args)]
 pub struct Logging {
     /// error, warn, info, debug or trace, of all or of modules
-    #[arg(long, env = "SENTIMENT_LOG", global = true, default_value = "info")]
+    #[arg(long, env = "SENTIMENT_LOG", global = true, default_value = "info", value_parser = log_filter)]
     pub log: String,
     /// One line of text or of JSON an event
     #[arg(long, env = "SENTIMENT_LOG_FORMAT", global = true, value_enum, default_value_t = LogFormat::Text)]
@@ -76,6 +76,20 @@ pub struct Logging {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+/// Levels, of all or of modules. A word that is no level would be taken for a module, and all else be silent.
+fn log_filter(given: &str) -> Result<String, String> {
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    let is_level = |word: &str| levels.iter().any(|level| word.trim().eq_ignore_ascii_case(level));
+    let is_good = |part: &str| match part.split_once('=') {
+        Some((module, level)) => !module.trim().is_empty() && is_level(level),
+        None => is_level(part),
+    };
+    match given.split(',').all(is_good) {
+        true => Ok(given.to_owned()),
+        false => Err(format!("expected one of {}, or MODULE=LEVEL, separated by commas", levels.join(", "))),
+    }
 }
 
 /// How long messages are kept.
@@ -334,6 +348,16 @@ mod tests {
         assert!(serve("1").is_ok() && serve("1000000").is_ok());
         for bad in ["0", "-1", "1000001", "18446744073709551615"] {
             assert!(serve(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused() {
+        for good in ["warn", "INFO", "off", "info,sentiment_gateway::kafka=debug", "warn, hyper=error"] {
+            assert!(log_filter(good).is_ok(), "{good}");
+        }
+        for bad in ["", "warning", "information,warn", "hyper=loud", "=warn", "warn,"] {
+            assert!(log_filter(bad).is_err(), "{bad}");
         }
     }
 

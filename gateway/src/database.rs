@@ -86,11 +86,7 @@ pub struct Address {
 impl Address {
     pub fn new(settings: &config::Database) -> Result<Address, Failure> {
         let url = known_modes(&settings.database_url);
-        let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
-            // The parser's own words may quote the password.
-            let reason = std::error::Error::source(&error).map(|_| "not a URL, nor key=value pairs");
-            Failure::Address(reason.unwrap_or("not a URL, nor key=value pairs").into())
-        })?;
+        let mut config: Config = url.parse().map_err(|error| Failure::Address(unreadable(&error)))?;
         config.application_name("sentiment-gateway");
         config.keepalives_idle(Duration::from_secs(30));
         if config.get_connect_timeout().is_none() {
@@ -216,6 +212,57 @@ pub async fn set_up(client: &Client, statement_timeout_ms: u128) -> Result<(), t
         .await
 }
 
+/// What libpq knows and the driver does not.
+const UNKNOWN: [&str; 26] = [
+    "client_encoding",
+    "fallback_application_name",
+    "gssdelegation",
+    "gssencmode",
+    "gsslib",
+    "keepalives_count",
+    "krbsrvname",
+    "max_protocol_version",
+    "min_protocol_version",
+    "passfile",
+    "replication",
+    "require_auth",
+    "requirepeer",
+    "requiressl",
+    "service",
+    "servicefile",
+    "ssl_max_protocol_version",
+    "ssl_min_protocol_version",
+    "sslcert",
+    "sslcertmode",
+    "sslcompression",
+    "sslcrl",
+    "sslcrldir",
+    "sslkey",
+    "sslrootcert",
+    "sslsni",
+];
+
+/// Why an address cannot be read. The parser's own words may quote the password, and so may a key that nobody knows: it
+/// may be what follows a blank in one.
+fn unreadable(error: &tokio_postgres::Error) -> String {
+    let said = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    let key = |start: &str| Some(said.strip_prefix(start)?.strip_suffix('`')?.to_owned());
+    if let Some(key) = key("invalid value for option `") {
+        return match key.as_str() {
+            "sslmode" => "sslmode is disable, prefer, require, verify-ca or verify-full".into(),
+            key => format!("the value of {key} is not one that it can have"),
+        };
+    }
+    match key("unknown option `") {
+        Some(key) if key == "sslrootcert" => {
+            format!("{key} is not known here: --database-ca names that file")
+        }
+        Some(key) if UNKNOWN.contains(&key.as_str()) => format!("{key} is not known here"),
+        Some(_) => "a key in it is not known".into(),
+        None => "not a URL, nor key=value pairs".into(),
+    }
+}
+
 /// libpq knows more modes of TLS than the driver: all that check the certificate are one here, for it is always checked.
 fn known_modes(url: &str) -> String {
     ["verify-full", "verify-ca"]
@@ -247,4 +294,26 @@ pub fn trusting(roots: RootCertStore) -> Result<ClientConfig, Failure> {
         .map_err(|error| Failure::Other(error.to_string()))?
         .with_root_certificates(roots)
         .with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_an_address_is_named_and_no_value_with_it() {
+        let refused = |url: &str| {
+            let error = url.parse::<Config>().unwrap_err();
+            let said = unreadable(&error);
+            assert!(!said.contains("ocelotquux"), "{said}");
+            said
+        };
+        assert!(refused("postgresql://a:ocelotquux@h/d?sslrootcert=/ocelotquux").contains("--database-ca"));
+        assert!(refused("host=h sslcert=ocelotquux").starts_with("sslcert is not known"));
+        assert!(refused("host=h sslmode=allow password=ocelotquux").contains("verify-full"));
+        assert!(refused("host=h port=ocelotquux").contains("the value of port"));
+        // The end of a password that should have stood in quotes.
+        assert_eq!(refused("password=my ocelotquux=7"), "a key in it is not known");
+        assert!(refused("ocelotquux").contains("nor key=value pairs"));
+    }
 }

@@ -65,7 +65,8 @@ async fn serve(
     });
     let router = routes::router(application, &settings.access.cors_origins)?;
     let maintenance = tokio::spawn(migrate::keep_partitions(pool.clone(), settings.retention));
-    let listener = TcpListener::bind(settings.listen).await?;
+    let taken = |error| Failure::Other(format!("cannot listen on {}: {error}", settings.listen));
+    let listener = TcpListener::bind(settings.listen).await.map_err(taken)?;
     let patience = settings.limits.shutdown_timeout;
     let posts = x::start(settings.x, address.clone(), pool.clone(), patience, ended.clone())?;
     let kafka = kafka::start(&settings.kafka, address, pool, &ended).await?;

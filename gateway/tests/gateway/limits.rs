@@ -220,3 +220,19 @@ fn ending_loses_nothing() {
     assert!(answered > 0);
     assert_eq!(stored(&mut database), answered);
 }
+
+#[test]
+fn what_is_wrong_with_the_settings_is_said_at_once() {
+    let database = Database::new();
+    let gateway = Gateway::start(&database);
+    let address = gateway.url.strip_prefix("http://").unwrap();
+    let refused = |arguments: &[&str]| {
+        let output = run(&database, &[&["serve"], arguments].concat());
+        assert!(!output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let taken = refused(&["--listen", address]);
+    assert!(taken.contains(&format!("cannot listen on {address}: Address already in use")), "{taken}");
+    let loud = refused(&["--log", "warning"]);
+    assert!(loud.contains("off, error, warn, info"), "{loud}");
+}
