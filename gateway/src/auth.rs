@@ -55,13 +55,20 @@ impl Gate {
             let (scheme, secret) = given.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())
         });
-        let caller = match secret {
-            Some(secret) => self.keys.find(secret).await?,
+        let hash = secret.and_then(Keys::hash);
+        // Guesses count against whoever guesses, before the database is asked.
+        let guess = hash.is_none_or(|hash| self.keys.may_be_guessed(&hash));
+        if guess {
+            self.rate.count(Client::Address(address))?;
+        }
+        let caller = match hash {
+            Some(hash) => self.keys.find(hash).await?,
             None => None,
         };
         let Some(caller) = caller else {
-            // Guesses count against whoever guesses.
-            self.rate.count(Client::Address(address))?;
+            if !guess {
+                self.rate.count(Client::Address(address))?;
+            }
             return Err(unauthorised("this key is not known, or was revoked"));
         };
         let key = &caller.key;
@@ -103,4 +110,35 @@ pub async fn limit(
 ) -> Result<Response, Problem> {
     gate.rate.count(Client::Address(peer.ip()))?;
     Ok(next.run(request).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::Settings;
+    use crate::database::Address;
+
+    /// A database that is away tells which keys it would have been asked about.
+    #[tokio::test]
+    async fn guesses_are_counted_before_the_database_is_asked() {
+        let url = "host=/nowhere user=a dbname=a";
+        let settings = Settings::parse_from(["gateway", "key", "list", "--database-url", url]).database;
+        let pool = Address::new(&settings).unwrap().pool(&settings).unwrap();
+        let gate = Gate::new(Keys::new(pool), &[], Rate::new(3));
+        let ask = async |secret: String| {
+            let headers =
+                HeaderMap::from_iter([(header::AUTHORIZATION, format!("Bearer {secret}").parse().unwrap())]);
+            let asked = gate.check(&headers, IpAddr::from([127, 0, 0, 1]), Scope::Read).await;
+            asked.unwrap_err().status().as_u16()
+        };
+        let key = |byte: u8| format!("sgk_{}", URL_SAFE_NO_PAD.encode([byte; 32]));
+        assert_eq!(ask("sgk_no".into()).await, 401);
+        assert_eq!(ask(format!("{}A", key(1))).await, 401);
+        assert_eq!(ask(key(1)).await, 503);
+        assert_eq!(ask(key(2)).await, 429);
+    }
 }

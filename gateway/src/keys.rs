@@ -25,12 +25,17 @@ pub use lease::Lease;
 
 /// What all keys begin with, so that scanners for leaked secrets can know them.
 const PREFIX: &str = "sgk_";
+/// The bytes that follow, in Base64.
+const RANDOM: usize = 32;
 /// How long an answer is used again. A change of keys ends that at once, unless the gateway is not connected.
 const REMEMBERED: Duration = Duration::from_secs(10);
+/// How long it is known that a hash was that of a key: whoever has it does not guess.
+const FOUND: Duration = Duration::from_secs(3600);
 /// The most answers that are remembered, refusals included.
 const MOST_REMEMBERED: u64 = 10_000;
 
-type Hash = [u8; 32];
+/// What the database keeps of a key.
+pub type Hash = [u8; 32];
 
 /// A key that was found.
 #[derive(Clone, Debug)]
@@ -64,21 +69,31 @@ pub struct Caller {
 pub struct Keys {
     pool: Pool,
     remembered: Cache<Hash, Option<Arc<Key>>>,
+    /// What was found within [`FOUND`].
+    found: Cache<Hash, ()>,
     changes: watch::Sender<()>,
 }
 
 impl Keys {
     pub fn new(pool: Pool) -> Keys {
         let remembered = Cache::builder().time_to_live(REMEMBERED).max_capacity(MOST_REMEMBERED).build();
-        Keys { pool, remembered, changes: watch::Sender::new(()) }
+        let found = Cache::builder().time_to_live(FOUND).max_capacity(MOST_REMEMBERED).build();
+        Keys { pool, remembered, found, changes: watch::Sender::new(()) }
+    }
+
+    /// The hash of what has the form of a key. For nothing else need the database be asked.
+    pub fn hash(secret: &str) -> Option<Hash> {
+        let random = URL_SAFE_NO_PAD.decode(secret.strip_prefix(PREFIX)?).ok()?;
+        (random.len() == RANDOM).then(|| Sha256::digest(secret).into())
+    }
+
+    /// Whether this may be a guess that the database would have to be asked about.
+    pub fn may_be_guessed(&self, hash: &Hash) -> bool {
+        !self.remembered.contains_key(hash) && !self.found.contains_key(hash)
     }
 
     /// Finds a key that was not revoked; it may have expired.
-    pub async fn find(&self, secret: &str) -> Result<Option<Caller>, Problem> {
-        if !secret.starts_with(PREFIX) {
-            return Ok(None);
-        }
-        let hash: Hash = Sha256::digest(secret).into();
+    pub async fn find(&self, hash: Hash) -> Result<Option<Caller>, Problem> {
         Ok(self.look_up(hash).await?.map(|key| Caller { hash, key }))
     }
 
@@ -88,8 +103,14 @@ impl Keys {
     }
 
     async fn look_up(&self, hash: Hash) -> Result<Option<Arc<Key>>, Problem> {
-        let found = self.remembered.try_get_with(hash, look_up(&self.pool, &hash)).await;
-        found.map_err(|problem| Problem::clone(&problem))
+        let look_up = async {
+            let key = look_up(&self.pool, &hash).await?;
+            if key.is_some() {
+                self.found.insert(hash, ()).await;
+            }
+            Ok(key)
+        };
+        self.remembered.try_get_with(hash, look_up).await.map_err(|problem: Arc<Problem>| (*problem).clone())
     }
 
     /// Forgets what was looked up, for it may have changed.
@@ -138,7 +159,7 @@ async fn create(
     scopes: &[Scope],
     expires_in: Option<Duration>,
 ) -> Result<(), Failure> {
-    let mut random = [0; 32];
+    let mut random = [0; RANDOM];
     getrandom::fill(&mut random).map_err(|error| Failure::Other(error.to_string()))?;
     let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
     let hash: Hash = Sha256::digest(&secret).into();
