@@ -99,7 +99,9 @@ impl Problem {
                 self
             }
             (StatusCode::NOT_FOUND | StatusCode::CONFLICT, _) => {
-                let detail = "the database lacks what is scored by or stored in: see its log, and sentiment.default_model";
+                let detail =
+                    "what is scored by or stored in is missing in the database: see sentiment.default_model";
+                tracing::warn!(sqlstate = self.sqlstate, "{detail}");
                 Problem { sqlstate: self.sqlstate, ..Problem::unavailable(detail) }
             }
             _ => self,

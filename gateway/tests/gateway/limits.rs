@@ -233,6 +233,6 @@ fn what_is_wrong_with_the_settings_is_said_at_once() {
     };
     let taken = refused(&["--listen", address]);
     assert!(taken.contains(&format!("cannot listen on {address}: Address already in use")), "{taken}");
-    let loud = refused(&["--log", "warning"]);
+    let loud = refused(&["--listen", address, "--log", "warning"]);
     assert!(loud.contains("off, error, warn, info"), "{loud}");
 }

@@ -174,15 +174,18 @@ fn what_the_database_refuses_is_found_and_filed() {
     crate::harness::run_clean(&database, &["migrate"]);
     database.run(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-             $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = 'not this one'; END $$;
+             $$ BEGIN RAISE EXCEPTION USING ERRCODE = TG_ARGV[0], MESSAGE = 'not this one'; END $$;
          CREATE TRIGGER refuse BEFORE INSERT ON messages.message FOR EACH ROW
-             WHEN (NEW.body LIKE '%refused%') EXECUTE FUNCTION refuse()",
+             WHEN (NEW.body LIKE '%refused%') EXECUTE FUNCTION refuse('check_violation');
+         CREATE TRIGGER limited BEFORE INSERT ON messages.message FOR EACH ROW
+             WHEN (NEW.body LIKE '%too much%') EXECUTE FUNCTION refuse('program_limit_exceeded')",
     );
     let writer = brokers.writer();
     for n in 0..500 {
         let body = if n == 321 { format!("refused {CANARY}") } else { format!("good {n}") };
         writer.send("in", n % 2, None, Some(format!(r#"{{"body": "{body}"}}"#).as_bytes()));
     }
+    writer.send("in", 0, None, Some(br#"{"body": "too much"}"#));
     // Names that no index takes.
     let long: String = (0..1000_u32).filter_map(|n| char::from_u32(0x1F000 + n)).collect();
     let (source, name) = long.split_at(long.len() / 2);
@@ -191,13 +194,17 @@ fn what_the_database_refuses_is_found_and_filed() {
     writer.flush();
     let _gateway = brokers.reader(&database, "in", &[]);
     await_value(&mut database, STORED, 499);
-    await_that("all is told as read", || brokers.committed("sentiment-gateway", "in", 2) == 501);
+    await_that("all is told as read", || brokers.committed("sentiment-gateway", "in", 2) == 502);
     let filed =
         "SELECT partition || ' ' || record_offset || ' ' || reason FROM messages.kafka_rejected ORDER BY 1";
     let refused = "the database refused it, SQLSTATE ";
     assert_eq!(
         rows(&mut database, filed),
-        [format!("0 250 {refused}54000"), format!("1 160 {refused}23514")]
+        [
+            format!("0 250 {refused}54000"),
+            "0 251 source has over 1300 bytes".into(),
+            format!("1 160 {refused}23514")
+        ]
     );
     database.ask(Level::Error, "23514");
     database.ask(Level::Error, "54000");
