@@ -113,8 +113,10 @@ impl Rescoring<'_> {
     /// Scores the next batch, and commits it. Between two of them anything may change: the model, the trigger, the tables' names. So
     /// tables are locked first, and then looked at. Whether there may be another batch.
     fn step(&self, pass: &mut Pass, rows: &mut u64) -> Result<bool> {
-        let target = Leaf { oid: self.target.oid }.lock()?;
-        let Some(open) = target.and(self.leaf.lock()?) else { return Ok(false) };
+        if (Leaf { oid: self.target.oid }).lock()?.is_none() {
+            return Err(Failure::relation_missing(self.target.oid.to_u32()));
+        }
+        let Some(open) = self.leaf.lock()? else { return Ok(false) };
         let scoring = self.scoring()?;
         let version = scoring.version_name();
         pass.changed |= pass.version.as_ref().is_some_and(|before| *before != version);

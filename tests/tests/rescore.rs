@@ -110,22 +110,27 @@ fn it_ends_where_versions_come_and_go() {
 }
 
 #[test]
-fn it_ends_with_an_error_where_the_trigger_is_gone() {
-    let mut database = Database::new();
-    database.run(SCENE);
-    database.run("SELECT pg_advisory_lock(1)");
-    let mut session = database.connect("postgres");
-    session.batch_execute("SET statement_timeout = '60s'").unwrap();
-    let rescoring = thread::spawn(move || session.batch_execute("CALL rescore_sentiment('messages', 100)"));
-    waiting(&mut database, 1);
-    let mut other = database.connect("postgres");
-    let disabling = thread::spawn(move || other.batch_execute("SELECT disable_sentiment('messages', true)"));
-    waiting(&mut database, 2);
-    database.run("SELECT pg_advisory_unlock(1)");
-    let failed = rescoring.join().unwrap().unwrap_err();
-    assert_eq!(failed.code().unwrap().code(), "55000", "{failed:?}");
-    disabling.join().unwrap().unwrap();
-    database.ask_errors_so_far();
+fn it_ends_with_an_error_where_trigger_or_table_are_gone() {
+    for (change, state) in
+        [("SELECT disable_sentiment('messages', true)", "55000"), ("DROP TABLE messages", "42P01")]
+    {
+        let mut database = Database::new();
+        database.run(SCENE);
+        database.run("SELECT pg_advisory_lock(1)");
+        let mut session = database.connect("postgres");
+        session.batch_execute("SET statement_timeout = '60s'").unwrap();
+        let rescoring =
+            thread::spawn(move || session.batch_execute("CALL rescore_sentiment('messages', 100)"));
+        waiting(&mut database, 1);
+        let mut other = database.connect("postgres");
+        let changing = thread::spawn(move || other.batch_execute(change));
+        waiting(&mut database, 2);
+        database.run("SELECT pg_advisory_unlock(1)");
+        let failed = rescoring.join().unwrap().unwrap_err();
+        assert_eq!(failed.code().unwrap().code(), state, "{failed:?}");
+        changing.join().unwrap().unwrap();
+        database.ask_errors_so_far();
+    }
 }
 
 /// Triggers of the user's have the last word, and rescoring an end.
