@@ -83,6 +83,12 @@ impl Stage {
         Ok(())
     }
 
+    /// A further table with so many times the texts of the others.
+    pub fn texts_times(&mut self, table: &str, times: usize) -> Result<()> {
+        load(&mut self.client, table, &repeat(&self.data.texts, self.settings.rows * times))?;
+        Ok(self.client.batch_execute(&format!("VACUUM ANALYZE {table}"))?)
+    }
+
     /// How to make a new session.
     pub fn config(&self) -> Config {
         self.server.config(DATABASE, "postgres")

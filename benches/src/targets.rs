@@ -145,7 +145,12 @@ pub const TARGETS: &[Target] = &[
     ),
     known("three_score", "the same against `sentiment_score`", Times),
     target("parallel", "two parallel workers against none", Faster, 1.8, 1.95),
-    known("parallel_lower", "the same of `count(lower(body))`: what the server's workers cost", Faster),
+    known("parallel_many", "the same of five times as many rows", Faster),
+    known(
+        "parallel_lower",
+        "two workers against none for `count(lower(body))`: what the server's workers cost",
+        Faster,
+    ),
     target("first_call", "first call in a new session, over `SELECT 1`", Milliseconds, 2.0, 0.3),
     target(
         "first_trained",
