@@ -56,21 +56,36 @@ impl Table {
         self.column(name).ok_or_else(|| Failure::column_missing(&text::string(name), &self.name()))
     }
 
-    /// The triggers that call `function`: their names and arguments.
-    pub fn triggers(self, function: pg_sys::Oid) -> Vec<(CString, Vec<CString>)> {
+    /// The triggers that call `function`.
+    pub fn triggers(self, function: pg_sys::Oid) -> Vec<Trigger> {
         // SAFETY: `new` was promised an open relation; it has either no trigger list, or `numtriggers` triggers with names.
         unsafe {
             let Some(list) = (*self.relation).trigdesc.as_ref() else { return Vec::new() };
             let triggers =
                 std::slice::from_raw_parts(list.triggers, usize::try_from(list.numtriggers).unwrap_or(0));
             let ours = triggers.iter().filter(|trigger| trigger.tgfoid == function);
-            ours.map(|trigger| {
-                let arguments = trigger_arguments(trigger).map(CStr::to_owned).collect();
-                (CStr::from_ptr(trigger.tgname).to_owned(), arguments)
+            ours.map(|trigger| Trigger {
+                name: CStr::from_ptr(trigger.tgname).to_owned(),
+                arguments: trigger_arguments(trigger).map(CStr::to_owned).collect(),
+                always: trigger.tgenabled.cast_unsigned() == pg_sys::TRIGGER_FIRES_ALWAYS,
+                conditional: !trigger.tgqual.is_null(),
             })
             .collect()
         }
     }
+}
+
+/// What a table knows of a trigger.
+#[derive(Debug)]
+pub struct Trigger {
+    /// Its name.
+    pub name: CString,
+    /// Its arguments.
+    pub arguments: Vec<CString>,
+    /// Whether it fires where rows are replicated, too.
+    pub always: bool,
+    /// Whether it has a `WHEN`.
+    pub conditional: bool,
 }
 
 /// A trigger's arguments, as `CREATE TRIGGER` was given them.

@@ -8,7 +8,7 @@ use crate::call::{Answer, Call, sql_functions};
 use crate::errors::{Failure, Result};
 use crate::sql::{self, Access, Session, compose, identifier};
 use crate::statement::Scoring;
-use crate::table::Table;
+use crate::table::{Table, Trigger};
 use crate::text;
 use crate::wiring::{Arguments, DEFAULT_COLUMNS, Output, Wiring};
 
@@ -88,7 +88,7 @@ pub fn refuse_read_only(command: &CStr) {
 /// A trigger of ours on a table.
 #[derive(Debug)]
 pub struct Scorer {
-    name: CString,
+    trigger: Trigger,
     /// A trigger made by hand may make no sense.
     arguments: Result<Arguments>,
     /// The columns of the table that it writes.
@@ -172,12 +172,12 @@ impl Target {
 
     /// The triggers of ours on the table.
     fn scorers(&self, table: Table) -> Vec<Scorer> {
-        let scorer = |(name, arguments): (CString, Vec<CString>)| {
-            let arguments = Arguments::of(arguments.iter().map(CString::as_c_str));
+        let scorer = |trigger: Trigger| {
+            let arguments = Arguments::of(trigger.arguments.iter().map(CString::as_c_str));
             let columns = arguments.iter().flat_map(Arguments::columns);
             let columns =
                 columns.filter(|column| table.column(column).is_some()).map(CStr::to_owned).collect();
-            Scorer { name, arguments, columns }
+            Scorer { trigger, arguments, columns }
         };
         table.triggers(self.trigger_function).into_iter().map(scorer).collect()
     }
@@ -238,7 +238,7 @@ impl Target {
 
     fn drop_trigger(&self, session: &Session, scorer: &Scorer) -> Result<()> {
         let statement =
-            compose("DROP TRIGGER % ON %", &[&identifier(&scorer.name), &sql::relation(self.oid)?]);
+            compose("DROP TRIGGER % ON %", &[&identifier(&scorer.trigger.name), &sql::relation(self.oid)?]);
         session.execute(&statement, &[]).map(drop)
     }
 
@@ -252,34 +252,51 @@ impl Target {
     ) -> Result<()> {
         let in_the_way =
             |scorer: &&Scorer| scorer.arguments.as_ref().map_or(true, |known| known.collides(wanted));
-        let (replaced, kept): (Vec<_>, Vec<_>) = scorers.iter().partition(in_the_way);
-        for scorer in replaced {
+        let (replaced, kept): (Vec<&Scorer>, Vec<_>) = scorers.iter().partition(in_the_way);
+        for scorer in &replaced {
             self.drop_trigger(session, scorer)?;
-            let left = scorer
-                .columns
-                .iter()
-                .filter(|left| wanted.columns().all(|written| written != left.as_c_str()));
-            for column in left {
-                let column = text::string(column);
-                pgrx::notice!(
-                    "{}",
-                    text::printable(format!(
-                        "column \"{column}\" is not written any more: its trigger was replaced"
-                    ))
-                );
-            }
+            scorer.say_what_is_lost(wanted);
         }
+        let name = identifier(&free_name(&kept));
         let statement = compose(
             "CREATE TRIGGER % BEFORE INSERT OR UPDATE OF % ON % FOR EACH ROW EXECUTE FUNCTION %.sentiment_trigger(%)",
             &[
-                &identifier(&free_name(&kept)),
+                &name,
                 &identifier(&wanted.text),
                 &sql::relation(self.oid)?,
                 &identifier(schema),
                 &sql::join(&wanted.literals(), ", "),
             ],
         );
-        session.execute(&statement, &[]).map(drop)
+        session.execute(&statement, &[])?;
+        let always = replaced.iter().any(|scorer| scorer.trigger.always);
+        let action = always.then(|| compose("ENABLE ALWAYS TRIGGER %", &[&name]));
+        self.alter(session, action.into_iter().collect())
+    }
+}
+
+impl Scorer {
+    /// Tells the caller what the trigger did that the one in its place, with the arguments `wanted`, does not.
+    fn say_what_is_lost(&self, wanted: &Arguments) {
+        let written = |column: &&CString| wanted.columns().any(|written| written == column.as_c_str());
+        for column in self.columns.iter().filter(|column| !written(column)) {
+            let column = text::string(column);
+            pgrx::notice!(
+                "{}",
+                text::printable(format!(
+                    "column \"{column}\" is not written any more: its trigger was replaced"
+                ))
+            );
+        }
+        if self.trigger.conditional {
+            let name = text::string(&self.trigger.name);
+            pgrx::notice!(
+                "{}",
+                text::printable(format!(
+                    "all rows are scored now: the trigger \"{name}\" that was replaced had a WHEN"
+                ))
+            );
+        }
     }
 }
 
@@ -287,5 +304,5 @@ impl Target {
 fn free_name(kept: &[&Scorer]) -> CString {
     let numbered = (2..).map(|number: usize| compose(&format!("%_{number}"), &[TRIGGER_NAME]));
     let mut names = std::iter::once(TRIGGER_NAME.to_owned()).chain(numbered);
-    names.find(|name| kept.iter().all(|scorer| scorer.name != *name)).unwrap_or_default()
+    names.find(|name| kept.iter().all(|scorer| scorer.trigger.name != *name)).unwrap_or_default()
 }

@@ -42,6 +42,17 @@ CREATE TRIGGER strict BEFORE INSERT ON strict FOR EACH ROW EXECUTE FUNCTION sent
 SELECT enable_sentiment('strict', 'body', label_column => 'mood', score_column => NULL, version_column => NULL);
 SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'strict'::regclass;
 
+-- so does where it fires; a WHEN is told of, for the new trigger has none
+CREATE TABLE picked (body text, sentiment text);
+CREATE TRIGGER picked BEFORE INSERT ON picked FOR EACH ROW WHEN (NEW.body <> '') EXECUTE FUNCTION sentiment_trigger('body');
+ALTER TABLE picked ENABLE ALWAYS TRIGGER picked;
+SELECT enable_sentiment('picked', 'body');
+SELECT pg_get_triggerdef(oid), tgenabled FROM pg_trigger WHERE tgrelid = 'picked'::regclass;
+-- but one that was disabled is enabled
+ALTER TABLE picked DISABLE TRIGGER pg_sentiment;
+SELECT enable_sentiment('picked', 'body');
+SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'picked'::regclass;
+
 -- a column that a trigger names is gone
 ALTER TABLE strict RENAME body TO message;
 INSERT INTO strict (message) VALUES ('so happy');
