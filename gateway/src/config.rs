@@ -159,6 +159,9 @@ pub struct Limits {
     /// The most bytes of a request's body
     #[arg(long, env = "SENTIMENT_MAX_BODY", default_value_t = 16 << 20)]
     pub max_body: usize,
+    /// The most bytes of all bodies that are in work at once, or of one if that is more; further requests are refused
+    #[arg(long, env = "SENTIMENT_MAX_BODIES", default_value_t = 64 << 20)]
+    pub max_bodies: usize,
     /// The most connections at once; further ones wait
     #[arg(long, env = "SENTIMENT_MAX_CONNECTIONS", default_value_t = 1024, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     pub max_connections: usize,

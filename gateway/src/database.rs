@@ -37,8 +37,8 @@ pub enum Failure {
     Database(#[from] tokio_postgres::Error),
     #[error("no connection to the database: {}", describe_pool(.0))]
     Pool(#[from] deadpool_postgres::PoolError),
-    #[error("the migration failed: {0}")]
-    Migration(String),
+    #[error("the migration failed: {}", describe_migration(.0))]
+    Migration(#[from] refinery::Error),
     #[error("{0}")]
     Other(String),
     #[error("{0}")]
@@ -69,6 +69,15 @@ fn describe_pool(error: &deadpool_postgres::PoolError) -> String {
         deadpool_postgres::PoolError::Backend(error) => describe(error),
         deadpool_postgres::PoolError::PostCreateHook(HookError::Backend(error)) => describe(error),
         other => other.to_string(),
+    }
+}
+
+/// Which migration it was, and what the database said.
+fn describe_migration(error: &refinery::Error) -> String {
+    let said = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    match (error.kind(), said) {
+        (refinery::error::Kind::Connection(step, _), Some(said)) => format!("{step}: {}", describe(said)),
+        _ => error.to_string(),
     }
 }
 

@@ -65,6 +65,29 @@ pub async fn store(pool: &Pool, way: &'static str, messages: &[Message]) -> Resu
     Ok(stored)
 }
 
+/// Stores messages as [`store`] does, without those that the database refuses as they are (by a constraint, say, or a trigger
+/// of the operator's): halves lead to them. Returns how many are stored, and of the others their places and why.
+pub async fn store_all_but_refused(
+    pool: &Pool,
+    way: &'static str,
+    messages: &[Message],
+) -> Result<(usize, Vec<(usize, Problem)>), Problem> {
+    let whole = 0..messages.len();
+    let (mut stored, mut refused, mut ranges) = (0, Vec::new(), vec![whole]);
+    while let Some(range) = ranges.pop() {
+        match store(pool, way, &messages[range.clone()]).await {
+            Ok(answers) => stored += answers.len(),
+            Err(problem) if !problem.is_of_data() => return Err(problem),
+            Err(problem) if range.len() <= 1 => refused.push((range.start, problem)),
+            Err(_) => {
+                let middle = range.start + range.len() / 2;
+                ranges.extend([middle..range.end, range.start..middle]);
+            }
+        }
+    }
+    Ok((stored, refused))
+}
+
 /// Why an attempt failed, and whether the database rolled it back for the sake of others.
 struct Failed {
     problem: Problem,

@@ -19,6 +19,7 @@ mod migrate;
 mod object;
 mod problem;
 mod request;
+mod room;
 mod routes;
 mod scoring;
 mod serve;

@@ -41,8 +41,7 @@ async fn migrate(pool: &Pool, retention: &Retention) -> Result<(), Failure> {
     set_up(&client, 0).await?;
     let mut runner = embedded::migrations::runner();
     runner.set_migration_table_name(RECORD);
-    let report =
-        runner.run_async(&mut **client).await.map_err(|error| Failure::Migration(error.to_string()))?;
+    let report = runner.run_async(&mut **client).await?;
     let applied = report.applied_migrations().len();
     let (made, dropped) = maintain(&client, retention).await?;
     client.batch_execute(&format!("SELECT pg_advisory_unlock({name})")).await?;

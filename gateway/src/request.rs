@@ -6,12 +6,14 @@ use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
+use bytes::BytesMut;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use crate::config::Limits;
 use crate::object::Object;
 use crate::problem::Problem;
+use crate::room::Share;
 
 /// The limits, put into each request by a layer.
 #[derive(Clone, Debug)]
@@ -116,9 +118,12 @@ fn need_type(headers: &HeaderMap, needed: &'static str) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("the body has to be {needed}")))
 }
 
-/// Reads the body: not more than the limit, and not for longer.
+/// Reads the body: not more than the limits, and not for longer.
 async fn read(request: Request) -> Result<Bytes, Problem> {
-    let Some(Bounds(limits)) = request.extensions().get::<Bounds>().cloned() else {
+    let extensions = request.extensions();
+    let (Some(Bounds(limits)), Some(share)) =
+        (extensions.get::<Bounds>().cloned(), extensions.get::<Share>().cloned())
+    else {
         return Err(Problem::internal());
     };
     let too_large = || {
@@ -131,13 +136,37 @@ async fn read(request: Request) -> Result<Bytes, Problem> {
         return Err(too_large());
     }
     let body = Limited::new(request.into_body(), limits.max_body);
-    let body = tokio::time::timeout(limits.body_timeout, body.collect()).await;
-    match body {
+    match tokio::time::timeout(limits.body_timeout, collect(body, &share)).await {
         Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::malformed("the body ended before it was whole")),
-        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(Broken::NoRoom(problem))) => Err(problem),
+        Ok(Err(Broken::Off(error))) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(Broken::Off(_))) => Err(Problem::malformed("the body ended before it was whole")),
+        Ok(Ok(body)) => Ok(body),
     }
+}
+
+/// Why a body is not read to its end.
+enum Broken {
+    NoRoom(Problem),
+    Off(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Collects a body, and takes room for it as it comes.
+async fn collect(mut body: Limited<Body>, share: &Share) -> Result<Bytes, Broken> {
+    // One frame is most bodies: it is not copied.
+    let mut whole = Bytes::new();
+    let mut parts = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(Broken::Off)?.into_data() else { continue };
+        share.take(data.len()).map_err(Broken::NoRoom)?;
+        if whole.is_empty() && parts.is_empty() {
+            whole = data;
+        } else {
+            parts.extend_from_slice(&std::mem::take(&mut whole));
+            parts.extend_from_slice(&data);
+        }
+    }
+    Ok(if parts.is_empty() { whole } else { parts.freeze() })
 }
 
 /// Reads JSON. The words of an error say what and where it is, and repeat nothing of it.

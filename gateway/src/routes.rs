@@ -33,6 +33,7 @@ use crate::database::{Address, Failure};
 use crate::feed::Feed;
 use crate::problem::Problem;
 use crate::request::Bounds;
+use crate::room::{Room, share};
 use crate::scoring::Scorer;
 use passage::Passage;
 
@@ -63,6 +64,7 @@ pub struct Parts {
     pub feed: Feed,
     pub sms: Sms,
     pub bounds: Bounds,
+    pub room: Room,
     pub metrics: PrometheusHandle,
     pub ending: watch::Receiver<bool>,
 }
@@ -123,7 +125,8 @@ pub fn router(application: Application, cors_origins: &[String]) -> Result<Route
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method: see the header Allow")
         })
-        .layer(Extension(application.bounds.clone()));
+        .layer(Extension(application.bounds.clone()))
+        .layer(from_fn_with_state(application.room.clone(), share));
     let router = match cors(cors_origins)? {
         Some(cors) => router.layer(cors),
         None => router,

@@ -1,12 +1,14 @@
 //! `serve`: everything that runs, put together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use deadpool_postgres::Pool;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::auth::Gate;
 use crate::config::{self, Serve};
@@ -15,6 +17,7 @@ use crate::feed::Feed;
 use crate::keys::Keys;
 use crate::limits::Rate;
 use crate::request::Bounds;
+use crate::room::Room;
 use crate::routes::{self, Application, Parts};
 use crate::scoring::Scorer;
 use crate::{kafka, listener, migrate, telemetry, x};
@@ -42,7 +45,7 @@ async fn serve(
             "the schema messages is missing or old: run sentiment-gateway migrate".into(),
         ));
     }
-    let (end, ending) = watch::channel(false);
+    let (ends, ending) = watch::channel(false);
     let ended = ending.clone();
     let keys = Keys::new(pool.clone());
     let (feed, listening) =
@@ -58,6 +61,7 @@ async fn serve(
         feed,
         sms: settings.sms,
         bounds: Bounds(Arc::new(settings.limits.clone())),
+        room: Room::new(settings.limits.max_bodies.max(settings.limits.max_body)),
         metrics,
         ending,
         address: address.clone(),
@@ -75,20 +79,29 @@ async fn serve(
     listener::serve(listener, router, &settings.limits, async {
         told.await;
         tracing::info!("ending: no new connections");
-        let _ = end.send(true);
+        let _ = ends.send(true);
     })
     .await;
     // Tasks that are on their own end first, so that each connection is idle when it is closed.
     maintenance.abort();
     let _ = maintenance.await;
-    let _ = listening.await;
-    for task in kafka {
-        let _ = task.await;
+    for task in [listening].into_iter().chain(kafka) {
+        end(task, patience).await;
     }
+    // Has its own patience, to say what is lost.
     if let Some(posts) = posts {
         let _ = posts.await;
     }
     Ok(())
+}
+
+/// Waits for a task that was told to end; not for ever, for it may wait for a database that does not answer.
+async fn end(mut task: JoinHandle<()>, patience: Duration) {
+    if tokio::time::timeout(patience, &mut task).await.is_err() {
+        tracing::warn!("the database did not answer in the time to end");
+        task.abort();
+        let _ = task.await;
+    }
 }
 
 /// SIGTERM, as service managers send it, or SIGINT, as Ctrl-C does.

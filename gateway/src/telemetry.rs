@@ -73,6 +73,10 @@ fn describe() {
         "live streams ended because their readers were slow"
     );
     describe_counter!("sentiment_gateway_rate_limited_total", "requests refused for coming too fast");
+    describe_counter!(
+        "sentiment_gateway_bodies_refused_total",
+        "requests refused because those in progress had too many bytes"
+    );
     describe_counter!("sentiment_gateway_kafka_records_total", "records of Kafka, by what became of them");
     describe_gauge!(
         "sentiment_gateway_kafka_lag",

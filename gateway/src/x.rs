@@ -240,17 +240,29 @@ impl Reader {
     }
 }
 
-/// Stores what was read, all of it, however long the database is away: until nobody reads any more and nothing waits.
+/// Stores what was read, however long the database is away: until nobody reads any more and nothing waits. All of it, but
+/// what the database refuses as it is.
 async fn store(pool: Pool, mut found: mpsc::UnboundedReceiver<Waiting>, unstored: Arc<AtomicUsize>) {
     let mut batch = Vec::with_capacity(TOGETHER);
     while found.recv_many(&mut batch, TOGETHER).await > 0 {
         let (messages, room): (Vec<Message>, Vec<_>) =
             batch.drain(..).map(|waiting| (waiting.message, waiting._room)).unzip();
         let mut wait = WAIT;
-        while let Err(problem) = ingest::store(&pool, SOURCE, &messages).await {
-            tracing::warn!(posts = messages.len(), "posts of X are not stored yet: {problem}");
+        let refused = loop {
+            match ingest::store_all_but_refused(&pool, SOURCE, &messages).await {
+                Ok((_, refused)) => break refused,
+                Err(problem) => {
+                    tracing::warn!(posts = messages.len(), "posts of X are not stored yet: {problem}")
+                }
+            }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(LAST_WAIT);
+        };
+        for (place, problem) in refused {
+            // X has the post still, by this id.
+            let (post, reason) = (messages[place].external_id.as_deref(), problem.refusal());
+            tracing::warn!(post, reason, "a post of X was left out");
+            metrics::counter!("sentiment_gateway_x_skipped_total", "reason" => "refused").increment(1);
         }
         unstored.fetch_sub(messages.len(), Ordering::Relaxed);
         drop(room);

@@ -225,23 +225,9 @@ impl Incoming {
 
     /// Stores a batch: messages in their table, what is none where rejected records go.
     async fn store(&self, batch: &Batch<'_>) -> Result<(), Failure> {
-        let mut rejected = batch.rejected.clone();
-        let whole = 0..batch.messages.len();
-        let (mut stored, mut ranges) = (0, vec![whole]);
-        while let Some(range) = ranges.pop() {
-            match ingest::store(&self.pool, "kafka", &batch.messages[range.clone()]).await {
-                Ok(answers) => stored += answers.len(),
-                // One of them is at fault: halves lead to it.
-                Err(problem) if problem.is_of_data() && range.len() > 1 => {
-                    let middle = range.start + range.len() / 2;
-                    ranges.extend([middle..range.end, range.start..middle]);
-                }
-                Err(problem) if problem.is_of_data() => {
-                    rejected.push((batch.places[range.start], problem.refusal()));
-                }
-                Err(problem) => return Err(problem.into()),
-            }
-        }
+        let (stored, refused) = ingest::store_all_but_refused(&self.pool, "kafka", &batch.messages).await?;
+        let refused = refused.into_iter().map(|(place, problem)| (batch.places[place], problem.refusal()));
+        let rejected: Vec<_> = batch.rejected.iter().cloned().chain(refused).collect();
         let letters: Vec<_> =
             rejected.iter().map(|(place, reason)| (&batch.records[*place], reason.as_str())).collect();
         self.rejects.file(&letters).await?;

@@ -92,3 +92,30 @@ fn a_gateway_that_is_killed_loses_and_doubles_nothing() {
     database.ask(Level::Fatal, "08006");
     database.ask(Level::Warning, "08006");
 }
+
+/// Sessions that do not answer, as when the way to the database is cut without a word, do not keep a gateway from ending.
+#[test]
+fn a_gateway_ends_without_the_database() {
+    let mut database = Database::new();
+    let mut gateway = Gateway::with(&database, &["--shutdown-timeout", "1s"]);
+    gateway.get("/v1/messages").ok();
+    // All but the one that listens.
+    let sessions = "SELECT pid::text FROM pg_stat_activity
+        WHERE application_name = 'sentiment-gateway' AND datname = current_database() AND query !~ '^LISTEN'";
+    let sessions: Vec<String> = database.rows(sessions).iter().map(|row| row.get(0)).collect();
+    let signal = |signal: &str| {
+        sentiment_tests::run_clean(std::process::Command::new("kill").arg(signal).args(&sessions));
+    };
+    signal("-STOP");
+    // What is to be looked for now is asked of one of them.
+    database.run("NOTIFY sentiment_messages");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    gateway.signal("-TERM");
+    assert!(gateway.ends(), "{}", gateway.log());
+    assert!(gateway.log().contains("the database did not answer in the time to end"), "{}", gateway.log());
+    signal("-CONT");
+    for level in [Level::Fatal, Level::Warning, Level::Error] {
+        database.ask(level, "08006");
+        database.ask(level, "57014");
+    }
+}

@@ -105,6 +105,40 @@ fn large_bodies_are_refused_before_they_are_read() {
     assert_eq!(stored(&mut database), 0);
 }
 
+/// Bodies that are there in part, and wait for their rest, take room from others, and give it back.
+#[test]
+fn all_bodies_together_have_a_limit() {
+    let database = Database::new();
+    let gateway = Gateway::with(&database, &["--max-body", "200000", "--max-bodies", "300000"]);
+    let slow: Vec<_> = (0..2)
+        .map(|_| {
+            let mut stream = TcpStream::connect(gateway.url.strip_prefix("http://").unwrap()).unwrap();
+            let head = format!(
+                "POST /v1/messages HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ncontent-type: application/json\r\n\
+                 content-length: 200000\r\n\r\n",
+                gateway.bearer()
+            );
+            stream.write_all(&[head.as_bytes(), &[b' '; 140_000]].concat()).unwrap();
+            stream
+        })
+        .collect();
+    let body = format!(r#"{{"source": "a", "body": "good"{}}}"#, " ".repeat(100_000));
+    let refused = (0..50)
+        .map(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            gateway.post_bytes("/v1/messages", "application/json", body.as_bytes())
+        })
+        .find(|answer| answer.status >= 300)
+        .expect("all were taken");
+    assert_eq!(refused.status, 503, "{refused:?}");
+    gateway.post("/v1/sentiment", &json!({"text": "good"})).ok();
+    drop(slow);
+    let started = std::time::Instant::now();
+    while gateway.post_bytes("/v1/messages", "application/json", body.as_bytes()).status >= 300 {
+        assert!(started.elapsed() < PATIENCE, "room is not given back");
+    }
+}
+
 #[test]
 fn slow_heads_and_bodies_are_cut_off() {
     let database = Database::new();

@@ -1,6 +1,6 @@
 //! The schema: made by whoever owns the database, once, however many try.
 
-use sentiment_tests::Database;
+use sentiment_tests::{Database, Level};
 
 use crate::harness::{program, run, run_clean};
 
@@ -46,6 +46,21 @@ fn a_database_in_another_encoding_is_refused() {
     let output = run(&database, &["migrate"]);
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("the gateway needs UTF8"));
+}
+
+#[test]
+fn what_is_in_the_way_is_told() {
+    let mut database = Database::new();
+    database.run("CREATE SCHEMA messages; CREATE TABLE messages.message (mine text)");
+    let output = run(&database, &["migrate"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && errors.contains("42P07") && errors.contains("\"message\""),
+        "{errors}"
+    );
+    database.ask(Level::Error, "42P07");
+    database.run("DROP TABLE messages.message");
+    run_clean(&database, &["migrate"]);
 }
 
 /// Times that nobody could show are refused, and mended where an older version of the schema took them.

@@ -359,6 +359,29 @@ fn the_stream_goes_on_while_the_database_is_away() {
     }
 }
 
+/// One that the operator's constraint refuses does not hold up those that come with it and after it.
+#[test]
+fn a_post_that_the_database_refuses_is_left_out() {
+    let mut database = migrated();
+    database.run(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = 'not this one'; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON messages.message FOR EACH ROW
+             WHEN (NEW.body LIKE '%forbidden%') EXECUTE FUNCTION refuse()",
+    );
+    let x = Service::start();
+    let refused = |id: usize| post(id, &format!("{CANARY} forbidden"));
+    let gateway = follow(&database, &x, &[]);
+    x.await_open();
+    x.publish(posts(1..20).chain([refused(20), refused(21)]).chain(posts(22..50)));
+    await_figure(&gateway, "sentiment_gateway_x_skipped_total{reason=\"refused\"}", 2.0);
+    x.publish(posts(50..60));
+    await_stored(&mut database, 57);
+    let line = gateway.await_log("a post of X was left out");
+    assert!(line.contains("post=\"20\"") && line.contains("23514"), "{line}");
+    database.ask(Level::Error, "23514");
+}
+
 #[test]
 fn what_was_read_is_stored_before_the_end() {
     let mut database = migrated();
