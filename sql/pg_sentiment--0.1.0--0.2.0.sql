@@ -102,9 +102,9 @@ CREATE VIEW sentiment.tables AS
     SELECT t.target, t.trigger, t.enabled, t.text_column, l.attname::text AS label_column, s.attname::text AS score_column,
         v.attname::text AS version_column, t.model, t.model_version, m.deployed_at
     FROM sentiment.scored_tables() AS t
-    LEFT JOIN pg_catalog.pg_attribute AS l ON l.attrelid = t.target AND l.attname = t.label_column AND NOT l.attisdropped
-    LEFT JOIN pg_catalog.pg_attribute AS s ON s.attrelid = t.target AND s.attname = t.score_column AND NOT s.attisdropped
-    LEFT JOIN pg_catalog.pg_attribute AS v ON v.attrelid = t.target AND v.attname = t.version_column AND NOT v.attisdropped
+    LEFT JOIN pg_catalog.pg_attribute AS l ON l.attrelid OPERATOR(pg_catalog.=) t.target AND l.attname = t.label_column AND NOT l.attisdropped
+    LEFT JOIN pg_catalog.pg_attribute AS s ON s.attrelid OPERATOR(pg_catalog.=) t.target AND s.attname = t.score_column AND NOT s.attisdropped
+    LEFT JOIN pg_catalog.pg_attribute AS v ON v.attrelid OPERATOR(pg_catalog.=) t.target AND v.attname = t.version_column AND NOT v.attisdropped
     LEFT JOIN sentiment.models AS m ON m.model = t.model;
 COMMENT ON VIEW sentiment.tables IS 'the tables whose rows are scored as they arrive, and the version that scores them now';
 
