@@ -147,7 +147,8 @@ pub(crate) struct TreesView<'a> {
 }
 
 impl<'a> TreesView<'a> {
-    /// The trees that fill `bytes`; `None` if they do not, or if a walk through them might not end in a leaf.
+    /// The trees that fill `bytes`; `None` if they do not, or if a walk through them might not end in a leaf. Each has nodes of
+    /// its own, one tree's behind another's: all walks together come by each node at most once.
     pub fn new(bytes: &'a [u8], classes: usize) -> Option<Self> {
         let (head, rest) = bytes.split_first_chunk::<16>()?;
         let (head, _) = head.as_chunks::<4>();
@@ -162,11 +163,16 @@ impl<'a> TreesView<'a> {
         }
         let (roots, nodes, shares) = (roots.as_chunks().0, nodes.as_chunks().0, rest.as_chunks().0);
         let view = Self { classes, features, roots, nodes, leaves: shares };
-        let whole = view.roots.iter().all(|root| (u32::from_le_bytes(*root) as usize) < nodes.len())
-            && (0..nodes.len()).all(|at| match view.node(at) {
-                (LEAF, leaf) => leaf < leaves,
-                (feature, right) => (feature as usize) < features && right > at + 1 && right < nodes.len(),
-            });
+        let starts = view.roots.iter().map(|root| u32::from_le_bytes(*root) as usize);
+        let ends = starts.clone().skip(1).chain([nodes.len()]);
+        let whole = starts.zip(ends).all(|(start, end)| {
+            start < end
+                && end <= nodes.len()
+                && (start..end).all(|at| match view.node(at) {
+                    (LEAF, leaf) => leaf < leaves,
+                    (feature, right) => (feature as usize) < features && right > at + 1 && right < end,
+                })
+        });
         whole.then_some(view)
     }
 

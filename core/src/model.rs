@@ -44,6 +44,7 @@ use crate::train::{NaiveBayes, OwnTerm, Totals};
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 const MAGIC: [u8; 8] = *b"\x89SENTI\r\n";
 const FORMAT_VERSION: u32 = 1;
@@ -56,6 +57,11 @@ const CHECKSUM: std::ops::Range<usize> = 24..28;
 const CLASSES: std::ops::RangeInclusive<usize> = 2..=64;
 /// The most bytes that a card is decoded to: 64 labels of 4 kB and room for the rest.
 const CARD_LIMIT: usize = 1 << 20;
+
+/// The most full buckets in a row that a search may have to look through. The fullest tables, four slots in five, have some ten.
+const LONGEST_RUN: usize = 1000;
+/// The most rows or terms that a card may speak of: no figure of it overflows.
+const MOST_COUNTED: u64 = 1 << 53;
 
 const FOREIGN_HINT: &str = "Give the bytes that export_sentiment() returned, unchanged.";
 const NEWER_HINT: &str =
@@ -142,6 +148,9 @@ impl<'a> Model<'a> {
         }
         if !is_json_object(&model.card.metrics) {
             return Err(damaged("its figures are unreadable"));
+        }
+        if model.table.longest_run() > LONGEST_RUN {
+            return Err(damaged("its table is too full to be searched"));
         }
         Ok(model)
     }
@@ -241,6 +250,13 @@ fn check(card: &Card, classes: usize) -> Result<()> {
     let lengths = [card.labels.len(), card.label_scores.len(), card.bias.len()];
     if lengths != [classes; 3] || card.shape_weights.len() != SHAPES * classes {
         return Err(damaged("its card does not fit its classes"));
+    }
+    let distinct: BTreeSet<&String> = card.labels.iter().filter(|label| !label.is_empty()).collect();
+    if distinct.len() != classes {
+        return Err(damaged("its labels are not distinct"));
+    }
+    if card.rows_train.max(card.terms) > MOST_COUNTED {
+        return Err(damaged("its card holds numbers that are out of range"));
     }
     if !learning_fits(&card.learning, classes) {
         return Err(damaged("its card does not fit its algorithm"));

@@ -19,7 +19,7 @@ use crate::text::{Text, Tokenized};
 use gather::Gathered;
 use logits::{add_shape, to_float};
 pub(crate) use logits::{length_scale, softmax};
-use overlay::Overlay;
+use overlay::{Laid, Overlay};
 pub(crate) use overlay::{OverlayEntry, each_entry};
 use walk::{Part, Tally, walk};
 
@@ -327,11 +327,10 @@ impl<'a> Predictor<'a> {
 
     /// Visits every known term of a text, and sums up what is not additive.
     fn walk(&self, text: &Tokenized, grams: &mut GramBuffer, visit: impl FnMut(Part<'_>)) -> Tally {
-        let base = &self.model.table;
-        let fetch = |hash| base.fetch(hash);
-        match self.overlay.as_ref().and_then(Overlay::table) {
-            None => walk(text, grams, fetch, |hash| base.get(hash), visit),
-            Some(over) => walk(text, grams, fetch, |hash| over.get(hash).or_else(|| base.get(hash)), visit),
+        let base = self.model.table;
+        match self.overlay.as_ref().and_then(|overlay| Some((overlay, overlay.table()?))) {
+            None => walk(text, grams, &base, visit),
+            Some((overlay, table)) => walk(text, grams, &Laid { overlay, table, base }, visit),
         }
     }
 
@@ -343,6 +342,11 @@ impl<'a> Predictor<'a> {
         mut visit: impl FnMut(u64, usize, usize),
     ) -> [f64; SHAPES] {
         self.walk(text, grams, |part| visit(part.hash, part.first, part.last)).shape.features()
+    }
+
+    /// Whether the user's own terms alone brought a term: they add to what its character n-grams say.
+    pub(crate) fn is_added(&self, hash: u64) -> bool {
+        self.overlay.as_ref().is_some_and(|overlay| overlay.is_added(hash))
     }
 
     /// What the character n-grams of a word weigh together, one a class.

@@ -199,13 +199,15 @@ impl Pupil<'_> {
         let shape = self.predictor.walk_known(text, grams, |hash, first, last| {
             let scale = [1.0, 0.7, 0.5][(last - first).min(2)];
             // The character n-grams of an unknown word are left to the word, which is learned below.
-            if last > first || hash == terms::unit(&text.tokens()[first]) {
+            // So is what the user's own terms alone know of one.
+            let is_unit = hash == terms::unit(&text.tokens()[first]) && !self.predictor.is_added(hash);
+            if last > first || is_unit {
                 terms.push((hash, scale * scale));
             }
         });
         for token in text.tokens().iter().filter(|token| terms::has_unit(token)) {
             let unit = terms::unit(token);
-            if !self.predictor.knows(unit) {
+            if !self.predictor.knows(unit) || self.predictor.is_added(unit) {
                 terms.push((unit, 1.0));
                 if terms::has_grams(token) {
                     starts.push((unit, self.predictor.by_grams(text.form(token), grams)));

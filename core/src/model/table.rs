@@ -170,6 +170,13 @@ impl<'a> Table<'a> {
         Some(Entry(record)).filter(|entry| !entry.is_hidden())
     }
 
+    /// Whether a known n-gram may begin with a term, hidden or not.
+    pub fn begins(&self, hash: u64) -> bool {
+        let record =
+            self.slot(hash).and_then(|slot| self.bytes.get(self.offset(slot)..)?.get(..self.layout.record));
+        record.is_some_and(|record| Entry(record).is_left())
+    }
+
     /// Where the record in a slot begins.
     #[inline]
     pub fn offset(&self, slot: usize) -> usize {
@@ -216,6 +223,20 @@ impl<'a> Table<'a> {
             }
         }
         None
+    }
+
+    /// The most full buckets in a row: a search for a term that is not there looks through all of them.
+    pub(super) fn longest_run(&self) -> usize {
+        let is_full =
+            |line: &[u8]| line.get(Layout::fingerprint(SLOTS - 1)).is_some_and(|last| last != [0; 4]);
+        let buckets = || self.bytes.chunks_exact(self.layout.bucket);
+        // The last bucket spills into the first.
+        let (mut longest, mut run) = (0, buckets().rev().take_while(|line| is_full(line)).count());
+        for line in buckets() {
+            run = if is_full(line) { run + 1 } else { 0 };
+            longest = longest.max(run);
+        }
+        longest
     }
 
     /// The number of slots, free ones too.

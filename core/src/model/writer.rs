@@ -1,6 +1,6 @@
 //! Writes a model's bytes.
 
-use super::table::{Layout, SLOTS, place, write_record};
+use super::table::{HIDDEN, Layout, SLOTS, place, write_record};
 use super::{CHECKSUM, Card, FORMAT_VERSION, HALVES, HEADER, MAGIC, Model, checksum};
 use crate::text::TOKENIZER_VERSION;
 use crate::train::Watch;
@@ -207,6 +207,11 @@ impl TableWriter {
     /// Writes a term, no more than there is room for and each once; the number of its slot.
     pub fn put(&mut self, term: &EntryDraft) -> usize {
         write_term(&mut self.bytes, self.buckets, self.layout, term)
+    }
+
+    /// Hides the term in a slot: of it nothing is known but whether a longer one begins with it.
+    pub fn hide(&mut self, slot: usize) {
+        self.bytes[slot / SLOTS * self.layout.bucket + self.layout.record(slot % SLOTS).start] = HIDDEN;
     }
 
     /// The table's bytes, and how many buckets it has.

@@ -1,8 +1,9 @@
 //! What lies over a model's table: terms learned since it was written, and the user's own.
 
+use super::walk::Known;
 use crate::Result;
 use crate::delta::Delta;
-use crate::model::{EntryDraft, LARGEST_WEIGHT, Learning, Model, Table, TableWriter};
+use crate::model::{Entry, EntryDraft, LARGEST_WEIGHT, Learning, Model, Table, TableWriter};
 use crate::train::{MAX_LABELS, NaiveBayes, OwnTerm, TermMap, Totals};
 
 /// A small table that is asked before the model's, and what else has changed.
@@ -20,6 +21,9 @@ pub(super) struct Overlay {
     pub rows: u64,
     /// Terms that the model's own table does not have.
     pub new_terms: u64,
+    /// Those of them that the user's own terms alone brought, sorted: what is known of them adds to what a word that is not
+    /// known is read by.
+    added: Vec<u64>,
 }
 
 impl Overlay {
@@ -37,22 +41,75 @@ impl Overlay {
         }
         let own = own_entries(model, own_terms);
         let mut table = TableWriter::new(delta.map_or(0, |delta| delta.terms.len()) + own.len(), classes);
-        let (mut new_terms, mut draft) = (0, EntryDraft::default());
+        let (mut new_terms, mut draft, mut added) = (0, EntryDraft::default(), Vec::new());
         each_entry(model, delta, &own, |hash, entry| {
-            new_terms += u64::from(!entry.known);
             entry.draft(hash, card.weight_unit, &mut draft);
-            table.put(&draft);
+            let slot = table.put(&draft);
+            match entry.origin {
+                Origin::Model => {}
+                Origin::Delta => new_terms += 1,
+                // That a longer term begins with it says nothing of the term itself.
+                Origin::User if draft.weights.iter().all(|weight| *weight == 0) => table.hide(slot),
+                Origin::User => {
+                    new_terms += 1;
+                    added.push(hash);
+                }
+            }
         });
+        added.sort_unstable();
         let (bytes, buckets) = table.finish();
         let bias = bias(model, delta);
         let rows = delta.map_or(0, |delta| delta.rows);
-        Ok(Some(Self { bytes, buckets, classes, bias, term_shift: shift, rows, new_terms }))
+        Ok(Some(Self { bytes, buckets, classes, bias, term_shift: shift, rows, new_terms, added }))
     }
 
     /// The terms.
     pub fn table(&self) -> Option<Table<'_>> {
         Table::new(&self.bytes, self.buckets, self.classes)
     }
+
+    /// Whether the user's own terms alone brought a term.
+    pub fn is_added(&self, hash: u64) -> bool {
+        self.added.binary_search(&hash).is_ok()
+    }
+}
+
+/// An overlay and the table that it lies over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Laid<'t> {
+    pub overlay: &'t Overlay,
+    pub table: Table<'t>,
+    pub base: Table<'t>,
+}
+
+impl<'t> Known<'t> for Laid<'t> {
+    fn fetch(&self, hash: u64) {
+        self.base.fetch(hash);
+    }
+
+    fn get(&self, hash: u64) -> Option<Entry<'t>> {
+        self.table.get(hash).or_else(|| self.base.get(hash))
+    }
+
+    fn begins(&self, hash: u64) -> bool {
+        self.table.begins(hash)
+    }
+
+    fn is_added(&self, hash: u64) -> bool {
+        self.overlay.is_added(hash)
+    }
+}
+
+/// Where a term comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The model's own table has it.
+    #[default]
+    Model,
+    /// It was learned since the model was written.
+    Delta,
+    /// It is the user's, or a beginning of one that is.
+    User,
 }
 
 /// A term's entry before it is rounded.
@@ -61,8 +118,7 @@ pub(crate) struct OverlayEntry {
     pub weights: Vec<f64>,
     pub lexicon_value: f64,
     pub left: bool,
-    /// Whether the model's own table has the term.
-    pub known: bool,
+    pub origin: Origin,
     sums: Vec<i64>,
 }
 
@@ -85,7 +141,7 @@ impl OverlayEntry {
         self.weights.extend(self.sums.iter().map(|&sum| sum as f64 * model.card.weight_unit));
         self.lexicon_value = entry.map_or(0.0, |entry| entry.lexicon_value());
         self.left = entry.is_some_and(|entry| entry.is_left());
-        self.known = entry.is_some();
+        self.origin = if entry.is_some() { Origin::Model } else { Origin::Delta };
     }
 
     /// Rounds it.
@@ -150,6 +206,9 @@ pub(crate) fn each_entry(
     for (&hash, own) in own {
         if delta.is_none_or(|delta| delta.terms.get(hash).is_none()) {
             entry.take(model, hash);
+            if entry.origin == Origin::Delta {
+                entry.origin = Origin::User;
+            }
             add(&mut entry, own);
             visit(hash, &entry);
         }

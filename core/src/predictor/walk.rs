@@ -1,7 +1,7 @@
 //! One term of a text after another, each looked up when it is its turn.
 
 use crate::hash;
-use crate::model::Entry;
+use crate::model::{Entry, Table};
 use crate::shape::Shape;
 use crate::terms::{self, GramBuffer};
 use crate::text::{TokenMarks, Tokenized};
@@ -15,15 +15,42 @@ pub(super) struct Tally {
     pub shape: Shape,
 }
 
-/// Visits every term of a text that `get` knows, having had `fetch` bring what is kept of many into the cache at once. Also
-/// what a refresh learns by.
+/// What is known of terms.
+pub(super) trait Known<'e> {
+    /// Brings what is kept of a term into the cache, for [`Known::get`].
+    fn fetch(&self, hash: u64);
+    /// The record of a term.
+    fn get(&self, hash: u64) -> Option<Entry<'e>>;
+    /// Whether a longer term may begin with one that is not known.
+    fn begins(&self, _hash: u64) -> bool {
+        false
+    }
+    /// Whether what is known of a term is to be added to what it would be read by if it were not known.
+    fn is_added(&self, _hash: u64) -> bool {
+        false
+    }
+}
+
+/// A table on its own.
+impl<'e> Known<'e> for Table<'e> {
+    fn fetch(&self, hash: u64) {
+        Table::fetch(self, hash);
+    }
+
+    fn get(&self, hash: u64) -> Option<Entry<'e>> {
+        Table::get(self, hash)
+    }
+}
+
+/// Visits every known term of a text, having what is kept of many brought into the cache at once. Also what a refresh learns by.
 pub(super) fn walk<'e>(
     text: &Tokenized,
     grams: &mut GramBuffer,
-    fetch: impl Fn(u64),
-    get: impl Fn(u64) -> Option<Entry<'e>>,
+    vocabulary: &impl Known<'e>,
     mut visit: impl FnMut(Part<'e>),
 ) -> Tally {
+    let get = |hash| vocabulary.get(hash);
+    let fetch = |hash| vocabulary.fetch(hash);
     let mut tally = Tally::default();
     let mut last = 0;
     for token in text.tokens() {
@@ -36,9 +63,11 @@ pub(super) fn walk<'e>(
     for (at, token) in text.tokens().iter().enumerate() {
         let unit = terms::unit(token);
         let entry = get(unit);
-        if let Some(entry) = entry.filter(|_| terms::has_unit(token)) {
+        let known = entry.filter(|_| terms::has_unit(token));
+        if let Some(entry) = known {
             visit(Part { entry, hash: unit, first: at, last: at });
-        } else if terms::has_grams(token) {
+        }
+        if (known.is_none() || vocabulary.is_added(unit)) && terms::has_grams(token) {
             let hashes = grams.read(text.form(token));
             hashes.iter().for_each(|&hash| fetch(hash));
             for &hash in hashes {
@@ -58,14 +87,17 @@ pub(super) fn walk<'e>(
             visit(Part { entry, hash, first: at - 2, last: at });
         }
         two = None;
-        if let Some(hash) = one.map(|left| hash::joint(left, token.hash))
-            && let Some(entry) = get(hash)
-        {
-            visit(Part { entry, hash, first: at - 1, last: at });
-            two = entry.is_left().then_some(hash);
+        let begins = |hash, entry: Option<Entry<'_>>| match entry {
+            Some(entry) => entry.is_left(),
+            None => vocabulary.begins(hash),
+        };
+        if let Some(hash) = one.map(|left| hash::joint(left, token.hash)) {
+            let entry = get(hash);
+            entry.into_iter().for_each(|entry| visit(Part { entry, hash, first: at - 1, last: at }));
+            two = begins(hash, entry).then_some(hash);
         }
         let plain = if token.marks.has(TokenMarks::NEGATED) { get(token.hash) } else { entry };
-        one = plain.filter(|entry| entry.is_left()).map(|_| token.hash);
+        one = begins(token.hash, plain).then_some(token.hash);
     }
     tally
 }

@@ -13,6 +13,10 @@ const VARIANCE: f64 = 0.1;
 /// Least slope of logits that say something. Where they say nothing, or the opposite, no class is to be shifted by them.
 const LEAST_SLOPE: f64 = 0.02;
 
+/// Greatest slope: logits that it would take more to tell classes apart are as good as the same, and what is left is noise. (A
+/// model's temperature is at least a millionth, [`temperature`] finds 0.018 at least.)
+const MOST_SLOPE: f64 = 1e4;
+
 /// The logarithm of the least probability that counts.
 const LEAST_LOG: f64 = -708.0;
 
@@ -38,7 +42,8 @@ impl Calibrator {
         check: Check<'_>,
     ) -> Result<Self> {
         let fitted = class_weights.map(|weights| offsets(logits, classes, weights, check)).transpose()?;
-        let Some((offsets, slope)) = fitted.filter(|(_, slope)| *slope >= LEAST_SLOPE) else {
+        let Some((offsets, slope)) = fitted.filter(|(_, slope)| (LEAST_SLOPE..=MOST_SLOPE).contains(slope))
+        else {
             let temperature = temperature(logits, classes, wide, check)?;
             return Ok(Self { offsets: vec![0.0; wide], temperature });
         };

@@ -4,7 +4,7 @@ use super::Algorithm;
 use super::lexicon::lexicon_value;
 use crate::hash;
 use crate::terms;
-use crate::text::{Text, Tokenized};
+use crate::text::{Text, Token, TokenMarks, Tokenized};
 use crate::{Error, ErrorKind, Predictor, Result};
 use serde::{Deserialize, Serialize};
 
@@ -85,7 +85,9 @@ impl OwnTerm {
 fn token_hashes(term: &str) -> Vec<u64> {
     let mut text = Tokenized::default();
     text.read(&Text::from(term));
-    text.tokens().iter().filter(|token| terms::has_unit(token)).map(|token| token.hash).collect()
+    // A hashtag is one word, whatever it is made up of.
+    let is_word = |token: &&Token| terms::has_unit(token) && !token.marks.has(TokenMarks::PART);
+    text.tokens().iter().filter(is_word).map(|token| token.hash).collect()
 }
 
 /// Whether a model can take terms of its user's own.

@@ -89,14 +89,100 @@ fn tamper(part: &mut [u8], base: bool, changes: &[(u16, u8)]) {
         let within = if at % 4 == 0 { part.len() } else { part.len().min(1024) };
         part[usize::from(at) % within] = byte;
     }
-    let mut hasher = crc32fast::Hasher::new();
     if base {
-        hasher.update(&part[..24]);
-        hasher.update(&part[28..]);
-        part[24..28].copy_from_slice(&hasher.finalize().to_le_bytes());
+        seal(part);
     } else {
+        let mut hasher = crc32fast::Hasher::new();
         hasher.update(&part[20..]);
         part[16..20].copy_from_slice(&hasher.finalize().to_le_bytes());
+    }
+}
+
+/// Makes a base's checksum right.
+fn seal(base: &mut [u8]) {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&base[..24]);
+    hasher.update(&base[28..]);
+    base[24..28].copy_from_slice(&hasher.finalize().to_le_bytes());
+}
+
+/// A base up to its table, or up to what follows that; its length, buckets and what follows are what is put behind.
+fn rebuilt(base: &[u8], head: usize, buckets: Option<usize>, rest: &[u8], tail: usize) -> Vec<u8> {
+    let mut bytes = [&base[..head], rest].concat();
+    let length = bytes.len() as u64;
+    bytes[16..24].copy_from_slice(&length.to_le_bytes());
+    if let Some(buckets) = buckets {
+        bytes[32..36].copy_from_slice(&u32::try_from(buckets).unwrap().to_le_bytes());
+    }
+    bytes[40..48].copy_from_slice(&(tail as u64).to_le_bytes());
+    bytes[52..56].fill(0);
+    seal(&mut bytes);
+    bytes
+}
+
+fn number(bytes: &[u8], at: usize) -> usize {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
+}
+
+fn refused(bytes: &[u8]) -> String {
+    Predictor::open(bytes).unwrap_err().message().to_owned()
+}
+
+/// A table without a free slot is searched to its end for each unknown word.
+#[test]
+fn a_table_that_is_too_full_is_refused() {
+    let linear = &MODELS[4][0];
+    let table = 64 + number(linear, 28).next_multiple_of(64);
+    let full = |buckets: usize, free: usize| {
+        let mut table_bytes = vec![1; 64 * buckets];
+        (0..buckets).step_by(free).for_each(|bucket| table_bytes[64 * bucket + 28..][..4].fill(0));
+        rebuilt(linear, table, Some(buckets), &table_bytes, 0)
+    };
+    assert!(Predictor::open(&full(4000, 900)).is_ok());
+    assert!(refused(&full(4000, 2000)).contains("too full"));
+    // The last bucket goes on in the first: free are the numbers 300 and 1000 of 1700.
+    let mut around = vec![1; 64 * 1700];
+    [300, 1000].iter().for_each(|bucket| around[64 * bucket + 28..][..4].fill(0));
+    assert!(Predictor::open(&rebuilt(linear, table, Some(1700), &around, 0)).is_ok());
+    around[64 * 1000 + 28..][..4].fill(1);
+    assert!(refused(&rebuilt(linear, table, Some(1700), &around, 0)).contains("too full"));
+}
+
+/// Trees that share nodes would be walked as often as there are roots, however large the whole.
+#[test]
+fn trees_that_share_nodes_are_refused() {
+    let forest = &MODELS[5][0];
+    let tail = number(forest, 40);
+    let start = forest.len() - tail;
+    assert_eq!(number(forest, start), 3, "trees");
+    let with_roots = |roots: [u32; 3]| {
+        let mut rest = forest[start..].to_vec();
+        for (at, root) in roots.iter().enumerate() {
+            rest[16 + 4 * at..][..4].copy_from_slice(&root.to_le_bytes());
+        }
+        rebuilt(forest, start, None, &rest, tail)
+    };
+    let roots = [0, 1, 2].map(|at| u32::try_from(number(forest, start + 16 + 4 * at)).unwrap());
+    assert!(Predictor::open(&with_roots(roots)).is_ok());
+    for wrong in [[0, 0, 0], [roots[0], roots[2], roots[1]], [roots[0], roots[1], roots[1]], [0, 1, 2]] {
+        Predictor::open(&with_roots(wrong)).unwrap_err();
+    }
+}
+
+/// Two classes of one name would be told apart by their numbers alone.
+#[test]
+fn labels_have_to_be_distinct() {
+    let base = &MODELS[0][0];
+    let labels = base.windows(15).position(|bytes| bytes == b"\x03bad\x04good\x05so so").unwrap();
+    let renamed = |names: &[u8; 15]| {
+        let mut base = base.clone();
+        base[labels..labels + 15].copy_from_slice(names);
+        seal(&mut base);
+        base
+    };
+    assert!(Predictor::open(&renamed(b"\x04good\x04fair\x04poor")).is_ok());
+    for wrong in [b"\x04good\x04fair\x04good", b"\x00\x06goodly\x06poorly"] {
+        assert!(refused(&renamed(wrong)).contains("distinct"));
     }
 }
 

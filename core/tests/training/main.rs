@@ -195,3 +195,38 @@ fn a_model_says_what_it_is_told_to_say() {
         }
     }
 }
+
+/// Rows that say next to nothing have held-out logits that are almost the same.
+#[test]
+fn whatever_is_trained_can_be_opened() {
+    let same: Vec<(String, &str)> = (0..6)
+        .map(|at| {
+            let (word, label) = [("good ", "positive"), ("bad ", "negative")][at % 2];
+            (word.repeat(2000 + 10 * at), label)
+        })
+        .collect();
+    let plain: Vec<(String, &str)> = (0..40)
+        .map(|at| {
+            [(format!("good day {at}"), "positive"), (format!("bad day {at}"), "negative")][at % 2].clone()
+        })
+        .collect();
+    for (rows, smoothing) in [(&same, 1.0), (&plain, 1e6), (&plain, 1e3), (&plain, 1e-6)] {
+        let options = options(Algorithm::NaiveBayes).with("smoothing", smoothing);
+        for seed in 0..20 {
+            let training = Training {
+                name: "",
+                version: 0,
+                options: &options,
+                lexicon: None,
+                own_terms: &[],
+                seed,
+                memory: MEMORY,
+                helpers: None,
+                grows: true,
+            };
+            let corpus = corpus(rows);
+            let trained = training.run(&corpus, &corpus.all(), &mut |_, _, _| Ok(())).unwrap();
+            Predictor::open(&trained.bytes).unwrap();
+        }
+    }
+}

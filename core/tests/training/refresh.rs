@@ -155,6 +155,57 @@ fn a_users_own_terms() {
     }
 }
 
+fn reviews() -> Vec<(String, &'static str)> {
+    let one = |at: usize| match at % 2 {
+        0 => (format!("it was wonderfully {}", word(at)), "positive"),
+        _ => (format!("it was terribly {}", word(at)), "negative"),
+    };
+    (0..200).map(one).collect()
+}
+
+/// What the user says of a term adds to what the model says of it, also where that reads a word by its letters, and says nothing
+/// of a word that a longer term begins with.
+#[test]
+fn a_users_own_terms_leave_the_rest_of_a_word() {
+    for options in learners() {
+        let base = trained(&options, &reviews());
+        let known = odds(&base, "wonderfull");
+        if options.algorithm() == Algorithm::LogisticRegression {
+            assert!(known < -0.1, "by its letters: {known}");
+        }
+        let with = |terms: &[(&str, f64)]| {
+            let own: Vec<(String, f64)> =
+                terms.iter().map(|(term, score)| ((*term).into(), *score)).collect();
+            taught(&base, &[], &own).1
+        };
+        for score in [1.0, -1.0] {
+            let parts = with(&[("wonderfull deal", score), ("wonderfull for me", score)]);
+            let now = odds(&parts, "wonderfull");
+            assert!((now - known).abs() < 1e-9, "{known} {now} {options:?}");
+            for term in ["wonderfull deal", "wonderfull for me"] {
+                let change = odds(&parts, term) - odds(&base, term);
+                assert!(change * score < -0.1, "{term} {score} {change} {options:?}");
+            }
+        }
+        let parts = with(&[("wonderfull", 0.1)]);
+        assert!(odds(&parts, "wonderfull") < known, "{options:?}");
+        // Learning goes on from both.
+        let lesson = ("wonderfull".to_owned(), "positive");
+        let own = [("wonderfull".to_owned(), 0.1)];
+        let (_, parts) = taught(&parts, &vec![lesson; 3], &own);
+        assert!(odds(&parts, "wonderfull") < known, "{options:?}");
+        assert!(odds(&taught(&parts, &[], &[]).1, "wonderfull") < known, "{options:?}");
+    }
+}
+
+#[test]
+fn a_hashtag_is_one_word_of_a_users_own() {
+    let base = trained(&options(Algorithm::LogisticRegression), &reviews());
+    check_term("#BigBadDay", 1.0).unwrap();
+    let (_, parts) = taught(&base, &[], &[("#BigBadDay".to_owned(), 1.0)]);
+    assert!(odds(&parts, "what a #bigbadday") < odds(&base, "what a #bigbadday") - 1.0);
+}
+
 #[test]
 fn a_forest_does_not_go_on_learning() {
     let base = trained(&options(Algorithm::RandomForest), &rows());
