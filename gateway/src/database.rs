@@ -209,6 +209,9 @@ impl Connect for Address {
 }
 
 /// Makes a session ready: objects are found in the catalog and in the extension's schema, wherever that is.
+///
+/// There, others may have put functions that fit better than the server's own: statements qualify those of the server's that
+/// take arguments of several types. (Of `unnest` with several arguments the server's own is meant by the grammar.)
 pub async fn set_up(client: &Client, statement_timeout_ms: u128) -> Result<(), tokio_postgres::Error> {
     client
         .batch_execute(&format!(

@@ -198,7 +198,7 @@ pub async fn after(pool: &Pool, cursor: Cursor, most: usize, bytes: usize) -> Re
     let read = format!(
         "SELECT {}, b.position
          FROM messages.batch AS b
-         CROSS JOIN LATERAL unnest(b.ids) AS r
+         CROSS JOIN LATERAL pg_catalog.unnest(b.ids) AS r
          JOIN messages.message AS m ON m.id >= lower(r) AND m.id < upper(r)
              AND m.id > CASE WHEN b.position = $1 THEN $2 ELSE lower(r) - 1 END
              AND m.received_at >= b.first_received AND m.received_at <= b.last_received

@@ -135,7 +135,8 @@ fn name(message: &Message) -> (&str, &str) {
 }
 
 async fn draw_ids(transaction: &Transaction<'_>, count: usize) -> Result<Vec<i64>, Failed> {
-    let draw = "SELECT nextval('messages.message_id') FROM generate_series(1, $1::bigint)";
+    let draw =
+        "SELECT pg_catalog.nextval('messages.message_id') FROM pg_catalog.generate_series(1, $1::bigint)";
     let draw = transaction.prepare_cached(draw).await?;
     let rows = transaction.query(&draw, &[&i64::try_from(count).unwrap_or(i64::MAX)]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())

@@ -166,7 +166,7 @@ async fn create(
     let scopes: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();
     let seconds = expires_in.map(|time| time.as_secs_f64());
     let create = "INSERT INTO messages.api_key (name, hash, scopes, expires_at)
-                  VALUES ($1, $2, $3, now() + make_interval(secs => $4))";
+                  VALUES ($1, $2, $3, now() + pg_catalog.make_interval(secs => $4))";
     pool.get().await?.execute(create, &[&name, &hash.as_slice(), &scopes, &seconds]).await?;
     writeln!(std::io::stdout(), "{secret}")?;
     Ok(())
@@ -181,7 +181,7 @@ async fn revoke(pool: &Pool, id: i64) -> Result<(), Failure> {
 }
 
 async fn list(pool: &Pool) -> Result<(), Failure> {
-    let list = "SELECT id, name, array_to_string(scopes, ','), created_at, expires_at, revoked_at
+    let list = "SELECT id, name, pg_catalog.array_to_string(scopes, ','), created_at, expires_at, revoked_at
                 FROM messages.api_key ORDER BY id";
     let rows = pool.get().await?.query(list, &[]).await?;
     let mut out = std::io::stdout().lock();

@@ -23,6 +23,7 @@ mod room;
 mod routes;
 mod scoring;
 mod serve;
+mod signals;
 mod telemetry;
 mod x;
 
@@ -31,6 +32,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use config::{Command, Settings};
+use signals::unless_told;
 
 fn main() -> ExitCode {
     let Settings { command, database, logging } = Settings::parse();
@@ -42,11 +44,13 @@ fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match command {
             Command::Serve(settings) => serve::run(*settings, &database).await,
-            Command::Migrate(settings) => migrate::run(&settings, &database).await,
-            Command::Key(command) => keys::run(command, &database).await,
-            Command::Load(settings) => load::run(settings, &database).await,
+            Command::Migrate(settings) => unless_told(migrate::run(&settings, &database)).await,
+            Command::Key(command) => unless_told(keys::run(command, &database)).await,
+            Command::Load(settings) => unless_told(load::run(settings, &database)).await,
         }
     });
+    // A thread may be reading from a pipe that nobody writes to.
+    runtime.shutdown_background();
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failed(&failure.to_string()),

@@ -33,18 +33,24 @@ async fn migrate(pool: &Pool, retention: &Retention) -> Result<(), Failure> {
         return Err(Failure::Other(format!("the database's encoding is {encoding}: the gateway needs UTF8")));
     }
     // Held by the session: migrations are transactions of their own.
-    let name = "hashtextextended('messages.migration', 0)";
-    client.batch_execute(&format!("SET statement_timeout = 0; SELECT pg_advisory_lock({name})")).await?;
+    let name = "pg_catalog.hashtextextended('messages.migration', 0)";
     client
-        .batch_execute("CREATE EXTENSION IF NOT EXISTS pg_sentiment; CREATE SCHEMA IF NOT EXISTS messages")
+        .batch_execute(&format!("SET statement_timeout = 0; SELECT pg_catalog.pg_advisory_lock({name})"))
         .await?;
+    client.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_sentiment").await?;
+    // IF NOT EXISTS would ask for the right to make it all the same.
+    let schema = "SELECT pg_catalog.to_regnamespace('messages') IS NOT NULL";
+    if !client.query_one(schema, &[]).await?.get::<_, bool>(0) {
+        client.batch_execute("CREATE SCHEMA messages").await?;
+    }
     set_up(&client, 0).await?;
-    let mut runner = embedded::migrations::runner();
+    // A newer gateway may have been here: while one version is replaced by another, both run.
+    let mut runner = embedded::migrations::runner().set_abort_missing(false);
     runner.set_migration_table_name(RECORD);
     let report = runner.run_async(&mut **client).await?;
     let applied = report.applied_migrations().len();
     let (made, dropped) = maintain(&client, retention).await?;
-    client.batch_execute(&format!("SELECT pg_advisory_unlock({name})")).await?;
+    client.batch_execute(&format!("SELECT pg_catalog.pg_advisory_unlock({name})")).await?;
     tracing::info!(
         applied,
         partitions_made = made,
@@ -57,7 +63,8 @@ async fn migrate(pool: &Pool, retention: &Retention) -> Result<(), Failure> {
 /// Whether the schema is what this program needs.
 pub async fn is_current(pool: &Pool) -> Result<bool, Failure> {
     let client = pool.get().await?;
-    let exists: bool = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&RECORD]).await?.get(0);
+    let exists: bool =
+        client.query_one("SELECT pg_catalog.to_regclass($1) IS NOT NULL", &[&RECORD]).await?.get(0);
     if !exists {
         return Ok(false);
     }
@@ -72,10 +79,9 @@ async fn maintain(
     retention: &Retention,
 ) -> Result<(i32, i32), tokio_postgres::Error> {
     let seconds = retention.retention.map(|keep| keep.as_secs_f64());
-    let maintain = "SELECT made, dropped FROM messages.maintain(make_interval(secs => $1))";
+    let maintain = "SELECT made, dropped FROM messages.maintain(pg_catalog.make_interval(secs => $1))";
     let row = client.query_one(maintain, &[&seconds]).await?;
-    let rejected =
-        "DELETE FROM messages.kafka_rejected WHERE rejected_at < now() - make_interval(secs => $1)";
+    let rejected = "DELETE FROM messages.kafka_rejected WHERE rejected_at < now() - pg_catalog.make_interval(secs => $1)";
     client.execute(rejected, &[&seconds]).await?;
     Ok((row.get(0), row.get(1)))
 }

@@ -120,7 +120,7 @@ fn take_together(batch: &mut Vec<Waiting>, model: Option<&str>) -> Vec<Waiting> 
 pub async fn score_all(pool: &Pool, texts: &[&str], model: Option<&str>) -> Result<Vec<Sentiment>, Problem> {
     let client = pool.get().await?;
     let score = "SELECT d.label, d.score, d.confidence, d.probabilities::text, d.coverage, d.truncated, d.model_version
-                 FROM unnest($1::text[]) WITH ORDINALITY AS t (body, ord)
+                 FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY AS t (body, ord)
                  LEFT JOIN LATERAL sentiment_detail(t.body, $2) AS d ON true
                  ORDER BY t.ord";
     let score = client.prepare_cached(score).await?;

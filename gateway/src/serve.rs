@@ -6,7 +6,6 @@ use std::time::Duration;
 use deadpool_postgres::Pool;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -20,6 +19,7 @@ use crate::request::Bounds;
 use crate::room::Room;
 use crate::routes::{self, Application, Parts};
 use crate::scoring::Scorer;
+use crate::signals::told_to_end;
 use crate::{kafka, listener, migrate, telemetry, x};
 
 /// Runs until it is told to end, then ends in order: no new connections, streams closed, requests in progress finished.
@@ -102,16 +102,4 @@ async fn end(mut task: JoinHandle<()>, patience: Duration) {
         task.abort();
         let _ = task.await;
     }
-}
-
-/// SIGTERM, as service managers send it, or SIGINT, as Ctrl-C does.
-fn told_to_end() -> Result<impl Future<Output = ()>, std::io::Error> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }

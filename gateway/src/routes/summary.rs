@@ -138,7 +138,8 @@ async fn count(
     client: &Object,
     parameters: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let count = "SELECT date_trunc($1, m.sent_at, 'UTC'), m.label, count(*), count(m.score), sum(m.score)
+    let count = "SELECT pg_catalog.date_trunc($1, m.sent_at, 'UTC'), m.label, pg_catalog.count(*), pg_catalog.count(m.score),
+                     pg_catalog.sum(m.score)
                  FROM messages.message AS m
                  WHERE m.sent_at >= $2 AND m.sent_at < $3 AND ($4::text IS NULL OR m.source = $4)
                  GROUP BY 1, 2 ORDER BY 1";

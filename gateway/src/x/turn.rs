@@ -57,7 +57,7 @@ async fn hold(address: &Address, ours: &watch::Sender<bool>) -> Result<(), Failu
 }
 
 async fn try_lock(client: &Client) -> Result<bool, tokio_postgres::Error> {
-    let lock = "SELECT pg_try_advisory_lock(hashtextextended('messages.x', 0))";
+    let lock = "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('messages.x', 0))";
     Ok(client.query_one(lock, &[]).await?.get(0))
 }
 

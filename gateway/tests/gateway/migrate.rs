@@ -1,8 +1,12 @@
 //! The schema: made by whoever owns the database, once, however many try.
 
-use sentiment_tests::{Database, Level};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use crate::harness::{program, run, run_clean};
+use sentiment_tests::{Database, Level};
+use serde_json::json;
+
+use crate::harness::{Gateway, program, run, run_clean};
 
 #[test]
 fn an_owner_without_other_rights_makes_it_and_serves() {
@@ -46,6 +50,69 @@ fn a_database_in_another_encoding_is_refused() {
     let output = run(&database, &["migrate"]);
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("the gateway needs UTF8"));
+}
+
+/// While a newer gateway takes the place of this one, both run.
+#[test]
+fn a_newer_schema_is_left_alone() {
+    let mut database = Database::new();
+    run_clean(&database, &["migrate"]);
+    database.run(
+        "INSERT INTO messages.migration SELECT version + 1, 'next', applied_on, '12345' FROM messages.migration
+         ORDER BY version DESC LIMIT 1",
+    );
+    run_clean(&database, &["migrate"]);
+    assert_eq!(Gateway::beside(&database, &[]).get("/readyz").status, 200);
+}
+
+/// A schema that somebody else has made for it is enough.
+#[test]
+fn a_role_that_may_make_no_schema_uses_one_that_is_there() {
+    let mut database = Database::new();
+    let make = "DO $$ BEGIN CREATE ROLE guest LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+        CREATE SCHEMA messages AUTHORIZATION guest; GRANT USAGE ON SCHEMA public TO guest";
+    database.run(make);
+    let output = program(&database, "guest").arg("migrate").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    database.run("DROP SCHEMA messages CASCADE; REVOKE ALL ON SCHEMA public FROM guest");
+}
+
+/// Functions of somebody else's, which fit better than the server's own, are not called by whoever migrates.
+#[test]
+fn functions_that_fit_better_are_not_taken() {
+    let mut database = Database::new();
+    database.run(
+        "CREATE FUNCTION public.trap() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'hijacked'; END $$;
+         CREATE FUNCTION hashtextextended(text, int) RETURNS bigint RETURN trap();
+         CREATE FUNCTION unnest(text[]) RETURNS SETOF text LANGUAGE sql AS 'SELECT trap()::text';
+         CREATE FUNCTION unnest(text[], text[]) RETURNS TABLE (a text, b text) LANGUAGE sql AS 'SELECT trap()::text, NULL';
+         CREATE FUNCTION generate_series(int, bigint) RETURNS SETOF bigint LANGUAGE sql AS 'SELECT trap()';
+         CREATE FUNCTION nextval(text) RETURNS bigint RETURN trap();
+         CREATE FUNCTION array_to_string(text[], text) RETURNS text RETURN trap();
+         CREATE AGGREGATE count(float8) (SFUNC = float8mi, STYPE = float8, INITCOND = '-1');",
+    );
+    let gateway = Gateway::start(&database);
+    gateway.post("/v1/messages", &json!({"source": "a", "external_id": "1", "body": "good"})).ok();
+    gateway.post("/v1/sentiment", &json!({"text": "good"})).ok();
+    assert_eq!(gateway.get("/v1/summary").ok()["buckets"][0]["count"], 1);
+    run_clean(&database, &["key", "list"]);
+}
+
+/// Told to end, as where it is the first process of a container, it does.
+#[test]
+fn it_ends_when_it_is_told_to() {
+    let database = Database::new();
+    let mut holder = database.connect("postgres");
+    holder.batch_execute("SELECT pg_advisory_lock(hashtextextended('messages.migration', 0))").unwrap();
+    let waits = program(&database, "postgres").arg("migrate").spawn().unwrap();
+    let mut load = program(&database, "postgres");
+    let loads = load.args(["load", "-", "--format", "csv"]).stdin(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    for (mut process, signal) in [(waits, "-TERM"), (loads, "-INT")] {
+        // Where a process does not listen to it, the system ends it: that is seen by its status.
+        sentiment_tests::run_clean(Command::new("kill").args([signal, &process.id().to_string()]));
+        assert_eq!(process.wait().unwrap().code(), Some(1), "{signal}");
+    }
 }
 
 #[test]
