@@ -47,10 +47,18 @@ CREATE FUNCTION sentiment.pinned_by(version text) RETURNS text
           AND position(convert_to('model=' || version, getdatabaseencoding()) || decode('00', 'hex') IN tgargs) > 0
         UNION ALL
         SELECT classid, objid FROM stored WHERE expression ~ (SELECT pattern FROM constant)
+        UNION ALL
+        SELECT 'pg_proc'::regclass, oid FROM pg_proc WHERE 'sentiment.default_model=' || version = ANY (proconfig)
+        UNION ALL
+        SELECT CASE WHEN setrole > 0 THEN 'pg_authid'::regclass ELSE 'pg_database'::regclass END,
+            CASE WHEN setrole > 0 THEN setrole ELSE setdatabase END
+        FROM pg_db_role_setting
+        WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+          AND 'sentiment.default_model=' || version = ANY (setconfig)
     ) AS named ORDER BY 1 LIMIT 1
 $$;
 COMMENT ON FUNCTION sentiment.pinned_by(text) IS
-    'an object that names this version: an index, a column, a constraint, a view, a policy, a trigger, a function with an SQL body';
+    'an object that names this version: an index, a column, a constraint, a view, a policy, a trigger, a function with an SQL body, a setting';
 
 GRANT EXECUTE ON FUNCTION sentiment.pinned_by(text), sentiment.is_pinned(text) TO PUBLIC;
 

@@ -5,7 +5,7 @@ use sentiment_core::drift::Profile;
 
 use crate::call::{Answer, Call, sql_functions};
 use crate::errors::Failure;
-use crate::models::Model;
+use crate::models::{AUTO, Model};
 use crate::result::Rows;
 use crate::source::Source;
 use crate::text;
@@ -17,6 +17,9 @@ fn drift_sentiment(call: &Call) -> Answer {
     let mut rows = Rows::begin(call)?;
     if call.datum(0).is_none() {
         return Err(Failure::null_argument("model"));
+    }
+    if call.text(0).is_some_and(|name| name.read(|name| name.to_str() == AUTO)) {
+        return Err(Failure::auto_has_no_version());
     }
     let model = Model::named(call.text(0))?;
     let source = Source::of_texts(call)?;

@@ -109,6 +109,12 @@ failures! {
         "A trigger runs before columns are generated: name a plain column, or generate the score with sentiment_score_at().";
     column_reused(column: &str): ERRCODE_INVALID_PARAMETER_VALUE,
         "column \"{column}\" is named twice", "The text, the label, the score and the version need a column each.";
+    column_filled(column: &str, table: &str): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        "column \"{column}\" of relation \"{table}\" holds values that were not scored",
+        "Name another column, or empty it first. With backfill => false only rows that come are scored.";
+    column_partitions(column: &str, table: &str): ERRCODE_FEATURE_NOT_SUPPORTED,
+        "relation \"{table}\" is partitioned by column \"{column}\"",
+        "A trigger cannot send a row to another partition: name another column.";
     value_too_long(column: &str, length: usize, limit: usize): ERRCODE_STRING_DATA_RIGHT_TRUNCATION,
         "column \"{column}\" holds {limit} characters, but {length} are to be written",
         "Make the column type text.";
@@ -133,6 +139,12 @@ failures! {
         "this database has no registry of models", "Run CREATE EXTENSION pg_sentiment.";
     registry_damaged(): ERRCODE_DATA_CORRUPTED,
         "the registry lacks a part of a model", "Its tables were changed by hand: train or import the model again.";
+    model_too_large(): ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        "the model would be larger than 500 MB, which dumps cannot hold",
+        "Train with fewer rows, or with options that keep fewer terms.";
+    too_many_terms(most: usize): ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        "the model has {most} terms of its users' own, and takes no more",
+        "Take terms back with set_sentiment_term(model, term, NULL).";
     deploy_unknown(): ERRCODE_INVALID_PARAMETER_VALUE,
         "deploy must be if_better, always or never", "if_better deploys what does better than the deployed version on the rows held out.";
     max_rows_not_positive(rows: i32): ERRCODE_INVALID_PARAMETER_VALUE,
@@ -152,6 +164,9 @@ failures! {
     version_not_kept(table: &str): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         "the sentiment trigger of relation {table} writes no version",
         "Call enable_sentiment() with a version_column, so that rows say which version scored them.";
+    trigger_conditional(trigger: &str, table: &str): ERRCODE_FEATURE_NOT_SUPPORTED,
+        "trigger \"{trigger}\" of relation \"{table}\" has a WHEN, which rows are not asked here",
+        "Have the trigger itself score rows again, by an UPDATE that sets the text column to itself.";
     transaction_open(): ERRCODE_ACTIVE_SQL_TRANSACTION,
         "rescore_sentiment() cannot run inside a transaction block, a function or a procedure with SET",
         "It commits after each batch: call it at the top level, with autocommit on.";

@@ -1,7 +1,7 @@
 //! What users tell a model: texts with their right labels, and words with a score of their own.
 
 use pgrx::{FromDatum, IntoDatum, pg_sys};
-use sentiment_core::train::{check_takes_terms, check_term};
+use sentiment_core::train::{MOST_OWN_TERMS, check_takes_terms, check_term, check_term_kind, term_key};
 
 use crate::call::{Answer, Call, sql_functions};
 use crate::errors::{Failure, Result, Shown};
@@ -165,17 +165,36 @@ fn set_sentiment_term(call: &Call) -> Answer {
         }
         if score.is_some() {
             check_takes_terms(Model::by_name(&version)?.card())?;
+            check_term_kind(&term)?;
         }
-        terms_changed(session, &model, true)?;
-        let parameters = [text_value(&model), text_value(&term)];
-        let Some(score) = score.and_then(IntoDatum::into_datum) else {
-            return session
-                .execute(c"DELETE FROM sentiment.term WHERE model = $1 AND term = $2", &parameters);
-        };
-        let upsert = c"INSERT INTO sentiment.term (model, term, score) VALUES ($1, $2, $3)
-            ON CONFLICT (model, term) DO UPDATE SET score = excluded.score";
-        let [model, term] = parameters;
-        session.execute(upsert, &[model, term, (pg_sys::FLOAT8OID, score)])
+        let score = score.and_then(IntoDatum::into_datum);
+        let known = own_terms(session, &model)?;
+        let same = forget_term(session, &model, &term, &known)?;
+        match score {
+            None if same == 0 => pgrx::notice!("the model has no score of its users' own for this term"),
+            None => {}
+            Some(_) if known.len() - same >= MOST_OWN_TERMS => {
+                return Err(Failure::too_many_terms(MOST_OWN_TERMS));
+            }
+            Some(score) => {
+                let insert = c"INSERT INTO sentiment.term (model, term, score) VALUES ($1, $2, $3)";
+                let parameters = [text_value(&model), text_value(&term), (pg_sys::FLOAT8OID, score)];
+                session.execute(insert, &parameters)?;
+            }
+        }
+        terms_changed(session, &model, true)
     })?;
     Ok(None)
+}
+
+/// Takes back what was said of a term, in whatever spelling that is read alike; in how many.
+fn forget_term(session: &Session, model: &str, term: &str, known: &[(String, f64)]) -> Result<usize> {
+    let key = term_key(term);
+    let same: Vec<&String> =
+        known.iter().map(|(known, _)| known).filter(|known| term_key(known) == key).collect();
+    for term in &same {
+        let delete = c"DELETE FROM sentiment.term WHERE model = $1 AND term = $2";
+        session.execute(delete, &[text_value(model), text_value(term)])?;
+    }
+    Ok(same.len())
 }

@@ -81,6 +81,9 @@ fn drop_sentiment(call: &Call) -> Answer {
 /// `export_sentiment(model, version)`: the bytes of a version.
 fn export_sentiment(call: &Call) -> Answer {
     let model = model_argument(call, 0)?;
+    if model == models::AUTO {
+        return Err(Failure::auto_has_no_version());
+    }
     let reference = match call.value::<i32>(1) {
         Some(number) => format!("{model}@{number}"),
         None => model.clone(),

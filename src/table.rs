@@ -56,21 +56,37 @@ impl Table {
         self.column(name).ok_or_else(|| Failure::column_missing(&text::string(name), &self.name()))
     }
 
+    /// The names of all triggers, whatever they call.
+    pub fn trigger_names(self) -> Vec<CString> {
+        // SAFETY: as in `all_triggers`.
+        self.all_triggers()
+            .iter()
+            .map(|trigger| unsafe { CStr::from_ptr(trigger.tgname) }.to_owned())
+            .collect()
+    }
+
     /// The triggers that call `function`.
     pub fn triggers(self, function: pg_sys::Oid) -> Vec<Trigger> {
-        // SAFETY: `new` was promised an open relation; it has either no trigger list, or `numtriggers` triggers with names.
-        unsafe {
-            let Some(list) = (*self.relation).trigdesc.as_ref() else { return Vec::new() };
-            let triggers =
-                std::slice::from_raw_parts(list.triggers, usize::try_from(list.numtriggers).unwrap_or(0));
-            let ours = triggers.iter().filter(|trigger| trigger.tgfoid == function);
-            ours.map(|trigger| Trigger {
+        let ours = self.all_triggers().iter().filter(|trigger| trigger.tgfoid == function);
+        // SAFETY: as in `all_triggers`.
+        let trigger = |trigger: &pg_sys::Trigger| unsafe {
+            Trigger {
                 name: CStr::from_ptr(trigger.tgname).to_owned(),
                 arguments: trigger_arguments(trigger).map(CStr::to_owned).collect(),
                 always: trigger.tgenabled.cast_unsigned() == pg_sys::TRIGGER_FIRES_ALWAYS,
                 conditional: !trigger.tgqual.is_null(),
+            }
+        };
+        ours.map(trigger).collect()
+    }
+
+    /// What the server keeps of the triggers while the relation is open.
+    fn all_triggers<'a>(self) -> &'a [pg_sys::Trigger] {
+        // SAFETY: `new` was promised an open relation; it has either no trigger list, or `numtriggers` triggers with names.
+        unsafe {
+            (*self.relation).trigdesc.as_ref().map_or(&[], |list| {
+                std::slice::from_raw_parts(list.triggers, usize::try_from(list.numtriggers).unwrap_or(0))
             })
-            .collect()
         }
     }
 }

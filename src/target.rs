@@ -27,17 +27,21 @@ fn enable_sentiment(call: &Call) -> Answer {
     let backfill: bool = call.required(6, "backfill")?;
     let model = arguments.model()?;
     target.require_owner();
-    let (missing, scorers) = target.look(pg_sys::AccessExclusiveLock.cast_signed(), |table| {
-        Ok((target.missing_columns(&arguments, table)?, target.scorers(table)))
+    let (missing, scorers, taken) = target.look(pg_sys::AccessExclusiveLock.cast_signed(), |table| {
+        Ok((target.missing_columns(&arguments, table)?, target.scorers(table), table.trigger_names()))
     })?;
     // The policy for errors cannot be asked for here: that of a trigger which is replaced stays.
     let known = scorers.iter().filter_map(|scorer| scorer.arguments.as_ref().ok());
     let on_error = known.filter(|known| known.collides(&arguments)).find_map(|replaced| replaced.on_error);
     let arguments = Arguments { on_error, ..arguments };
     let scored = Session::run(Access::Write, |session| {
+        if backfill {
+            target.require_unfilled(session, &arguments, &missing, &scorers)?;
+        }
         target.add_columns(session, &missing)?;
         let wiring = target.look(pg_sys::NoLock.cast_signed(), |table| Wiring::new(arguments, table))?;
-        target.replace_trigger(session, call.schema(), &scorers, &wiring.arguments)?;
+        target.require_unpartitioned(session, &wiring)?;
+        target.replace_trigger(session, call.schema(), (&scorers, taken), &wiring.arguments)?;
         let scoring = Scoring::new(wiring, model)?;
         if backfill { scoring.score_all(session, call.schema(), target.oid) } else { Ok(0) }
     })?;
@@ -191,8 +195,14 @@ impl Target {
     /// How the table's triggers score it: at least one of them does.
     pub fn wirings(&self) -> Result<Vec<Wiring>> {
         self.look(pg_sys::AccessShareLock.cast_signed(), |table| {
-            let scorers = self.some_scorers(table)?;
-            scorers.into_iter().map(|scorer| Wiring::new(scorer.arguments?, table)).collect()
+            let wiring = |scorer: Scorer| {
+                if scorer.trigger.conditional {
+                    let name = text::string(&scorer.trigger.name);
+                    return Err(Failure::trigger_conditional(&name, &table.name()));
+                }
+                Wiring::new(scorer.arguments?, table)
+            };
+            self.some_scorers(table)?.into_iter().map(wiring).collect()
         })
     }
 
@@ -206,6 +216,54 @@ impl Target {
             }
             _ => Ok(missing),
         }
+    }
+
+    /// Makes sure that scoring the rows that are there overwrites nothing but sentiment: a column of somebody's labels may have
+    /// the name of one of ours.
+    fn require_unfilled(
+        &self,
+        session: &Session,
+        arguments: &Arguments,
+        missing: &[(Output, CString)],
+        scorers: &[Scorer],
+    ) -> Result<()> {
+        let is_new = |name: &CStr| missing.iter().any(|(_, missing)| missing.as_c_str() == name);
+        let is_ours = |name: &CStr| {
+            scorers.iter().flat_map(|scorer| &scorer.columns).any(|column| column.as_c_str() == name)
+        };
+        let version =
+            arguments.outputs.iter().find(|(output, name)| *output == Output::Version && !is_new(name));
+        // What names the version that it comes from was scored.
+        let unscored = version
+            .map_or_else(CString::default, |(_, name)| compose(" AND % IS NULL", &[&identifier(name)]));
+        for (output, name) in &arguments.outputs {
+            if *output == Output::Version || is_new(name) || is_ours(name) {
+                continue;
+            }
+            let query = compose(
+                "SELECT EXISTS (SELECT FROM % WHERE % IS NOT NULL%)",
+                &[&sql::relation(self.oid)?, &identifier(name), &unscored],
+            );
+            if session.query(&query, &[], |[filled]| filled.is_some_and(|filled| filled.value() != 0))? {
+                let table = self.look(pg_sys::NoLock.cast_signed(), |table| Ok(table.name()))?;
+                return Err(Failure::column_filled(&text::string(name), &table));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that no column which is written decides into which partition a row goes.
+    fn require_unpartitioned(&self, session: &Session, wiring: &Wiring) -> Result<()> {
+        let query = c"SELECT EXISTS (SELECT FROM pg_catalog.pg_partitioned_table
+            WHERE partrelid OPERATOR(pg_catalog.=) $1 AND $2::pg_catalog.int2 OPERATOR(pg_catalog.=) ANY (partattrs::pg_catalog.int2[]))";
+        for (_, column) in &wiring.outputs {
+            let parameters = [(pg_sys::OIDOID, self.oid.into()), (pg_sys::INT4OID, column.number.into())];
+            if session.query(query, &parameters, |[found]| found.is_some_and(|found| found.value() != 0))? {
+                let table = self.look(pg_sys::NoLock.cast_signed(), |table| Ok(table.name()))?;
+                return Err(Failure::column_partitions(&text::string(&column.name), &table));
+            }
+        }
+        Ok(())
     }
 
     fn add_columns(&self, session: &Session, missing: &[(Output, CString)]) -> Result<()> {
@@ -247,17 +305,18 @@ impl Target {
         &self,
         session: &Session,
         schema: &CStr,
-        scorers: &[Scorer],
+        (scorers, mut taken): (&[Scorer], Vec<CString>),
         wanted: &Arguments,
     ) -> Result<()> {
         let in_the_way =
             |scorer: &&Scorer| scorer.arguments.as_ref().map_or(true, |known| known.collides(wanted));
-        let (replaced, kept): (Vec<&Scorer>, Vec<_>) = scorers.iter().partition(in_the_way);
+        let replaced: Vec<&Scorer> = scorers.iter().filter(in_the_way).collect();
         for scorer in &replaced {
             self.drop_trigger(session, scorer)?;
+            taken.retain(|name| *name != scorer.trigger.name);
             scorer.say_what_is_lost(wanted);
         }
-        let name = identifier(&free_name(&kept));
+        let name = identifier(&free_name(&taken));
         let statement = compose(
             "CREATE TRIGGER % BEFORE INSERT OR UPDATE OF % ON % FOR EACH ROW EXECUTE FUNCTION %.sentiment_trigger(%)",
             &[
@@ -288,6 +347,17 @@ impl Scorer {
                 ))
             );
         }
+        if let Ok(arguments) = &self.arguments
+            && arguments.text != wanted.text
+        {
+            let column = text::string(&arguments.text);
+            pgrx::notice!(
+                "{}",
+                text::printable(format!(
+                    "column \"{column}\" is not read any more: its trigger was replaced"
+                ))
+            );
+        }
         if self.trigger.conditional {
             let name = text::string(&self.trigger.name);
             pgrx::notice!(
@@ -300,9 +370,9 @@ impl Scorer {
     }
 }
 
-/// A name for a trigger beside those that stay.
-fn free_name(kept: &[&Scorer]) -> CString {
+/// A name for a trigger beside those that have a name already.
+fn free_name(taken: &[CString]) -> CString {
     let numbered = (2..).map(|number: usize| compose(&format!("%_{number}"), &[TRIGGER_NAME]));
     let mut names = std::iter::once(TRIGGER_NAME.to_owned()).chain(numbered);
-    names.find(|name| kept.iter().all(|scorer| scorer.trigger.name != *name)).unwrap_or_default()
+    names.find(|name| !taken.contains(name)).unwrap_or_default()
 }

@@ -32,7 +32,10 @@ pub use lexicon::Lexicon;
 pub use metrics::{Calibration, ClassFigures, Confusion, Evaluation};
 pub use mixture::Mixture;
 pub use options::{Domain, OPTIONS, OptionSpec, Options};
-pub use own_terms::{MOST_OWN_TERMS, check as check_term, check_model as check_takes_terms};
+pub use own_terms::{
+    MOST_OWN_TERMS, check as check_term, check_kind as check_term_kind, check_model as check_takes_terms,
+    key as term_key,
+};
 pub use threads::Helpers;
 pub use units::{UnitReader, Units};
 pub use watch::Watch;

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use pgrx::{IntoDatum, pg_sys};
+use pgrx::{IntoDatum, PgSubXactCallbackEvent, PgXactCallbackEvent, pg_sys};
 use sentiment_core::Predictor;
 
 use super::{lookup, statement};
@@ -95,8 +95,14 @@ pub struct NewVersion<'v> {
     pub caller: &'v str,
 }
 
+/// The most bytes of a part: dumps and COPY write it in hexadecimal digits, and no text of the server's is over a gigabyte.
+const PART_BYTES: usize = 500_000_000;
+
 /// Stores parts that are not there yet; the numbers of all.
 fn store_parts(session: &Session, parts: &[Part<'_>]) -> Result<Vec<i64>> {
+    if parts.iter().any(|part| matches!(part, Part::New(bytes) if bytes.len() > PART_BYTES)) {
+        return Err(Failure::model_too_large());
+    }
     let insert = c"INSERT INTO sentiment.part (payload) VALUES ($1) RETURNING id::bigint";
     let id = |part: &Part<'_>| match part {
         Part::Known(id) => Ok(*id),
@@ -105,9 +111,21 @@ fn store_parts(session: &Session, parts: &[Part<'_>]) -> Result<Vec<i64>> {
     parts.iter().map(id).collect()
 }
 
+/// Sees to it that no plan of this session answers from a version that is stored now and rolled back later: functions of one
+/// version are constant to the planner, and the next version has the same number. No other session can have planned with it.
+fn forget_plans_on_abort() {
+    // SAFETY: marks plans as invalid, and does nothing else; the server does so itself whenever a catalog changes.
+    let forget = || unsafe { pg_sys::ResetPlanCache() };
+    pgrx::register_xact_callback(PgXactCallbackEvent::Abort, forget);
+    // Whether what was prepared is committed, another session decides.
+    pgrx::register_xact_callback(PgXactCallbackEvent::Prepare, forget);
+    pgrx::register_subxact_callback(PgSubXactCallbackEvent::AbortSub, move |_, _| forget());
+}
+
 /// Stores a version of a locked model; its number.
 pub fn store(session: &Session, version: NewVersion<'_>, card: &Predictor<'_>) -> Result<i32> {
     let parts = store_parts(session, &version.parts)?;
+    forget_plans_on_abort();
     let parts = parts.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
     let labels: Vec<String> = card.labels().iter().map(|label| json::string(label)).collect();
     let insert = c"WITH numbered AS (
@@ -152,6 +170,7 @@ pub struct RefreshedVersion<'v> {
 /// Stores a refreshed version of a locked model; its number. What is not given is as in the version before.
 pub fn store_refreshed(session: &Session, version: &RefreshedVersion<'_>) -> Result<i32> {
     let parts = store_parts(session, &version.parts)?;
+    forget_plans_on_abort();
     let parts = parts.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
     let insert = c"WITH numbered AS (
             UPDATE sentiment.model SET last_version = last_version + 1 WHERE name = $1 RETURNING last_version)

@@ -105,15 +105,55 @@ const CALLS: [&str; 35] = [
     "SELECT public.disable_sentiment('public.messages', true)",
 ];
 
+/// Operators between types that the server has none for: where the extension's scripts compare such types, these fit best, and
+/// stay in what the scripts make, whoever calls it.
+const TRAPS: &str = "
+    DO $do$ DECLARE
+        types text[] := '{oid,regclass,regproc,regtype,regnamespace,text,varchar,bpchar,name,\"\\\"char\\\"\",bool,int2,int4,int8,float4,float8,numeric,
+            timestamptz,interval,json,jsonb,bytea,text[],int8[]}';
+        l text; r text; operator text;
+    BEGIN
+        FOREACH l IN ARRAY types LOOP FOREACH r IN ARRAY types LOOP
+            EXECUTE format('CREATE FUNCTION public.trap(%s, %s) RETURNS bool LANGUAGE plpgsql AS
+                $$ BEGIN RAISE EXCEPTION ''hijacked''; END $$', l, r);
+            FOREACH operator IN ARRAY '{=,<>,<,>,<=,>=,||,+,-,~,@>}'::text[] LOOP
+                CONTINUE WHEN to_regoperator(format('pg_catalog.%s(%s,%s)', operator, l, r)) IS NOT NULL;
+                EXECUTE format('CREATE OPERATOR public.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = public.trap)', operator, l, r);
+            END LOOP;
+        END LOOP; END LOOP;
+    END $do$";
+
+#[test]
+fn operators_that_the_server_lacks_are_not_taken_from_elsewhere() {
+    for create in [
+        "CREATE EXTENSION pg_sentiment",
+        "CREATE EXTENSION pg_sentiment VERSION '0.1.0'; ALTER EXTENSION pg_sentiment UPDATE",
+    ] {
+        let mut database = Database::owned_by("postgres");
+        database.run(TRAPS);
+        let traps: i64 = database
+            .value("SELECT count(*) FROM pg_operator WHERE oprnamespace = 'public'::regnamespace::oid");
+        assert!(traps > 4_000, "{traps}");
+        assert_eq!(database.failure("SELECT 1::oid = 'pg_class'::regclass").message, "hijacked");
+        database.run(create);
+        database.run(SETTING);
+        for call in CALLS {
+            database.run(call);
+        }
+    }
+}
+
+/// What the calls are about.
+const SETTING: &str = "
+    CREATE TABLE texts AS SELECT CASE WHEN n % 2 = 0 THEN 'sunny' ELSE 'rainy' END || ' day ' || n::text AS body,
+        CASE WHEN n % 2 = 0 THEN 'positive' ELSE 'negative' END AS label FROM generate_series(1, 100) AS n;
+    CREATE TABLE messages (id int, body text);
+    INSERT INTO messages SELECT n, 'a sunny day' FROM generate_series(1, 10) AS n";
+
 #[test]
 fn every_function_keeps_to_its_own() {
     let mut database = Database::new();
-    database.run(
-        "CREATE TABLE texts AS SELECT CASE WHEN n % 2 = 0 THEN 'sunny' ELSE 'rainy' END || ' day ' || n AS body,
-             CASE WHEN n % 2 = 0 THEN 'positive' ELSE 'negative' END AS label FROM generate_series(1, 100) AS n;
-         CREATE TABLE messages (id int, body text);
-         INSERT INTO messages SELECT n, 'a sunny day' FROM generate_series(1, 10) AS n",
-    );
+    database.run(SETTING);
     // Each function that there is, or a view over it.
     let all = "SELECT proname::text FROM pg_proc JOIN pg_depend ON objid = pg_proc.oid AND classid = 'pg_proc'::regclass
                WHERE deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_sentiment')

@@ -11,7 +11,7 @@ const TEXTS: &str = "
     FROM generate_series(1, 100) AS n";
 
 /// Each way to name a version, what an error calls the object that does, and what removes it.
-const PINS: [(&str, &str, &str); 21] = [
+const PINS: [(&str, &str, &str); 22] = [
     ("CREATE INDEX pin ON texts (sentiment_at(body, $v$%$v$))", "index public.pin", "DROP INDEX pin"),
     (
         "CREATE INDEX pin ON texts (label) WHERE sentiment_score_at(body, $v$%$v$) > 0",
@@ -107,6 +107,11 @@ const PINS: [(&str, &str, &str); 21] = [
         "function public.pin(text)",
         "DROP FUNCTION pin",
     ),
+    (
+        "CREATE FUNCTION pin(body text) RETURNS text LANGUAGE sql SET sentiment.default_model = $v$%$v$ AS 'SELECT sentiment(body)'",
+        "function public.pin(text)",
+        "DROP FUNCTION pin",
+    ),
 ];
 
 /// Two versions of a model, the newer one deployed: it is the object alone that keeps the other.
@@ -151,6 +156,31 @@ fn each_object_says_so() {
             drop_version(&mut database, &version).unwrap_or_else(|error| panic!("{pin}: {error:?}"));
         }
     }
+}
+
+/// What a database or a role is set to is named as well.
+#[test]
+fn settings_of_databases_and_roles_count() {
+    let mut database = Database::new();
+    database.run(TEXTS);
+    let version = train(&mut database, "mood", "{}");
+    let name = database.name().to_owned();
+    for (who, object) in [
+        (format!("DATABASE {name}"), format!("database {name}")),
+        (format!("ROLE postgres IN DATABASE {name}"), "role postgres".to_owned()),
+    ] {
+        database.run(&format!("ALTER {who} SET sentiment.default_model = '{version}'"));
+        let (state, message) = drop_version(&mut database, &version).unwrap_err();
+        assert_eq!(state, "2BP01");
+        assert!(message.ends_with(&format!("is named by {object}")), "{message}");
+        database.ask(Level::Error, "2BP01");
+        database.run(&format!("ALTER {who} RESET sentiment.default_model"));
+    }
+    // Those of other databases are not meant.
+    database.run(&format!("ALTER DATABASE template0 SET sentiment.default_model = '{version}'"));
+    let dropped = drop_version(&mut database, &version);
+    database.run("ALTER DATABASE template0 RESET sentiment.default_model");
+    dropped.unwrap();
 }
 
 /// Whoever asks waits for nobody's table, and asks also where the extension's schema has got another name.

@@ -68,6 +68,32 @@ fn a_subtransaction_that_aborts() {
 }
 
 /// A change that is prepared shows nowhere until it is committed, by whatever session; a restart between makes no difference.
+/// Functions of one version are constant to the planner; the next version has the number of one that was rolled back.
+#[test]
+fn plans_forget_a_version_that_was_rolled_back() {
+    let mut database = Database::new();
+    database.run(
+        "CREATE TABLE texts AS SELECT CASE WHEN n % 2 = 0 THEN 'sunny' ELSE 'rainy' END || ' day ' || n AS body,
+             CASE WHEN n % 2 = 0 THEN 'good' ELSE 'bad' END AS label FROM generate_series(1, 100) AS n;
+         CREATE VIEW others AS SELECT body, upper(label) AS label FROM texts;
+         CREATE FUNCTION planned() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN sentiment_at('sunny', 'm@1'); END $$",
+    );
+    let train = |from: &str| format!("SELECT train_sentiment('m', '{from}', 'body', 'label', 'naive_bayes')");
+    let (first, second) = (train("texts"), train("others"));
+    database.run(&format!(
+        "BEGIN; {first}; PREPARE planned AS SELECT sentiment_at('sunny', 'm@1'); EXECUTE planned; SELECT planned(); ROLLBACK"
+    ));
+    database.refuses("42704", "EXECUTE planned");
+    database.refuses("42704", "SELECT planned()");
+    database.run(&format!(
+        "BEGIN; SAVEPOINT a; {first}; EXECUTE planned; SELECT planned(); ROLLBACK TO a; {second}"
+    ));
+    assert_eq!(database.value::<String>("EXECUTE planned"), "GOOD");
+    assert_eq!(database.value::<String>("SELECT planned()"), "GOOD");
+    database.run("COMMIT");
+    assert_eq!(database.value::<String>("EXECUTE planned"), "GOOD");
+}
+
 #[test]
 fn two_phase_commit() {
     let server = Server::start(&["max_prepared_transactions=5"]);

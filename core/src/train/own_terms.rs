@@ -3,8 +3,9 @@
 use super::Algorithm;
 use super::lexicon::lexicon_value;
 use crate::hash;
+use crate::network;
 use crate::terms;
-use crate::text::{Text, Token, TokenMarks, Tokenized};
+use crate::text::{Text, Token, TokenKind, TokenMarks, Tokenized};
 use crate::{Error, ErrorKind, Predictor, Result};
 use serde::{Deserialize, Serialize};
 
@@ -38,13 +39,9 @@ impl OwnTerm {
     pub fn new(term: &str, score: f64) -> Result<Self> {
         check(term, score)?;
         let hashes = token_hashes(term);
-        let mut lefts = Vec::new();
-        let mut joint = hashes.first().copied().unwrap_or_default();
-        for &next in hashes.iter().skip(1) {
-            lefts.push(joint);
-            joint = hash::joint(joint, next);
-        }
-        Ok(Self { hash: joint, single: hashes.len() == 1, lefts, score: score as f32 })
+        let mut lefts = joints(&hashes);
+        let hash = lefts.pop().unwrap_or_default();
+        Ok(Self { hash, single: hashes.len() == 1, lefts, score: score as f32 })
     }
 
     /// Reads all terms of a user's.
@@ -82,9 +79,28 @@ impl OwnTerm {
     }
 }
 
-fn token_hashes(term: &str) -> Vec<u64> {
+/// What a term is to the tokenizer: the same for all spellings that it reads alike, such as `Fine` and `FINE`.
+pub fn key(term: &str) -> u64 {
+    joints(&token_hashes(term)).pop().unwrap_or_default()
+}
+
+/// The terms of the first token, of the first two, and so on.
+fn joints(hashes: &[u64]) -> Vec<u64> {
+    let mut joints = Vec::new();
+    for &next in hashes {
+        joints.push(joints.last().map_or(next, |&before| hash::joint(before, next)));
+    }
+    joints
+}
+
+fn read(term: &str) -> Tokenized {
     let mut text = Tokenized::default();
     text.read(&Text::from(term));
+    text
+}
+
+fn token_hashes(term: &str) -> Vec<u64> {
+    let text = read(term);
     // A hashtag is one word, whatever it is made up of.
     let is_word = |token: &&Token| terms::has_unit(token) && !token.marks.has(TokenMarks::PART);
     text.tokens().iter().filter(is_word).map(|token| token.hash).collect()
@@ -93,10 +109,14 @@ fn token_hashes(term: &str) -> Vec<u64> {
 /// Whether a model can take terms of its user's own.
 ///
 /// # Errors
-/// `Unsupported` for a forest, `Parameter` if no label has a value that they could speak for.
+/// `Unsupported` for a forest and for a network, `Parameter` if no label has a value that they could speak for.
 pub fn check_model(model: &Predictor<'_>) -> Result<()> {
     if model.algorithm() == Algorithm::RandomForest.name() {
         return Err(forest_takes_none());
+    }
+    if model.algorithm() == network::ALGORITHM {
+        let message = "a convolutional network does not go on learning, and takes no terms of your own";
+        return Err(Error::new(ErrorKind::Unsupported, message, "Train another algorithm under this name."));
     }
     check_values((0..model.labels().len()).map(|label| model.label_score(label)))
 }
@@ -119,6 +139,19 @@ fn check_values(label_scores: impl IntoIterator<Item = Option<f64>>) -> Result<(
         "the model's labels have no values that a term could speak for",
         "Train with the option label_scores, or take the terms back with set_sentiment_term(model, term, NULL).",
     ))
+}
+
+/// Whether a term means itself: names of users, web addresses and numbers are each read as any other of their kind.
+///
+/// # Errors
+/// `Parameter` if it does not.
+pub fn check_kind(term: &str) -> Result<()> {
+    let is_any = |token: &Token| matches!(token.kind, TokenKind::User | TokenKind::Url | TokenKind::Number);
+    if read(term).tokens().iter().any(is_any) {
+        let message = "a term must hold no name of a user, no web address and no number";
+        return Err(Error::new(ErrorKind::Parameter, message, "Each is read as any other of its kind."));
+    }
+    Ok(())
 }
 
 /// Whether a term and its score will do.

@@ -42,6 +42,38 @@ CREATE TRIGGER strict BEFORE INSERT ON strict FOR EACH ROW EXECUTE FUNCTION sent
 SELECT enable_sentiment('strict', 'body', label_column => 'mood', score_column => NULL, version_column => NULL);
 SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'strict'::regclass;
 
+-- what somebody else has written there is not overwritten, unless it says which version it is from
+CREATE TABLE labelled (id int, body text, sentiment text);
+INSERT INTO labelled VALUES (1, 'meh', 'sarcastic'), (2, 'great, another Monday', 'negative');
+SELECT enable_sentiment('labelled', 'body');
+SELECT enable_sentiment('labelled', 'body', version_column => NULL);
+SELECT enable_sentiment('labelled', 'body', backfill => false);
+TABLE labelled ORDER BY id;
+SELECT disable_sentiment('labelled');
+SELECT enable_sentiment('labelled', 'body');
+UPDATE labelled SET sentiment = NULL;
+SELECT enable_sentiment('labelled', 'body');
+SELECT disable_sentiment('labelled');
+SELECT enable_sentiment('labelled', 'body');
+
+-- another text column
+CREATE TABLE posts (title text, body text);
+SELECT enable_sentiment('posts', 'title');
+SELECT enable_sentiment('posts', 'body');
+
+-- somebody else's trigger has the name
+CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TABLE named (body text);
+CREATE TRIGGER pg_sentiment BEFORE INSERT ON named FOR EACH ROW EXECUTE FUNCTION nothing();
+SELECT enable_sentiment('named', 'body');
+SELECT enable_sentiment('named', 'body');
+SELECT tgname FROM pg_trigger WHERE tgrelid = 'named'::regclass ORDER BY 1;
+
+-- a trigger cannot move rows between partitions
+CREATE TABLE parted (body text, sentiment text, sentiment_score float8, sentiment_version text) PARTITION BY LIST (sentiment);
+SELECT enable_sentiment('parted', 'body');
+SELECT enable_sentiment('parted', 'body', label_column => 'mood');
+
 -- so does where it fires; a WHEN is told of, for the new trigger has none
 CREATE TABLE picked (body text, sentiment text);
 CREATE TRIGGER picked BEFORE INSERT ON picked FOR EACH ROW WHEN (NEW.body <> '') EXECUTE FUNCTION sentiment_trigger('body');

@@ -46,3 +46,12 @@ BEGIN;
 UPDATE messages SET sentiment_version = NULL WHERE id <= 10;
 CALL rescore_sentiment('messages');
 ROLLBACK;
+
+-- rows that a trigger's WHEN leaves out are not for others to score
+CREATE TABLE tongues (lang text, body text, sentiment text, sentiment_version text);
+CREATE TRIGGER english BEFORE INSERT OR UPDATE OF body ON tongues FOR EACH ROW WHEN (NEW.lang = 'en') EXECUTE FUNCTION sentiment_trigger('body');
+INSERT INTO tongues VALUES ('en', 'I love it'), ('de', 'ich liebe es');
+SELECT stale_sentiment('tongues');
+CALL rescore_sentiment('tongues');
+UPDATE tongues SET body = body;
+SELECT lang, sentiment, sentiment_version FROM tongues ORDER BY lang;

@@ -32,6 +32,13 @@ SELECT model_version FROM refresh_sentiment('nb');
 SELECT sentiment('stellar', 'nb'), sentiment_score('stellar', 'nb') - sentiment_score('stellar', 'nb@3') > 0.5 AS moved;
 SELECT refresh_sentiment('forest');
 
+-- Spellings that are read alike are one term.
+SELECT set_sentiment_term('nb', 'zork', 1), set_sentiment_term('nb', 'ZORK', -1), set_sentiment_term('nb', '#ZorkDay', 1);
+SELECT term, score FROM sentiment.term WHERE model = 'nb' ORDER BY term COLLATE "C";
+SELECT set_sentiment_term('nb', 'Zork', NULL), set_sentiment_term('nb', '#zorkday', NULL);
+SELECT set_sentiment_term('nb', 'Zork', NULL);
+SELECT term, score FROM sentiment.term WHERE model = 'nb';
+
 -- What is misspelt is refused when it is filed.
 SELECT learn_sentiment('nbb', 'foggy', 'negative');
 SELECT learn_sentiment('nb', 'foggy', 'negativ');
@@ -42,6 +49,9 @@ SELECT set_sentiment_term('forest', 'lit', 1);
 SELECT set_sentiment_term('forest', 'lit', NULL);
 SELECT count(*) FROM train_sentiment('weather', 'texts', 'body', 'weather', 'naive_bayes');
 SELECT set_sentiment_term('weather', 'lit', 1);
+SELECT import_sentiment('network', export_sentiment('english'));
+SELECT set_sentiment_term('network', 'lit', 1);
+SELECT drop_sentiment('network');
 
 -- The rows say which labels there are: feedback of others is left out.
 SELECT learn_sentiment('weather', 'foggy', 'rainy'), learn_sentiment('weather', 'misty', 'sunny');
@@ -119,6 +129,11 @@ SELECT deploy_sentiment('nb', NULL);
 SELECT refresh_sentiment('nb', 0);
 SELECT set_sentiment_term('nb', 'four words are one too many', 1);
 SELECT set_sentiment_term('nb', 'fine', 2);
+SELECT set_sentiment_term('nb', '@bob', 1);
+SELECT set_sentiment_term('nb', 'see www.example.org', 1);
+SELECT set_sentiment_term('nb', '42', 1);
+SELECT export_sentiment('auto');
+SELECT * FROM drift_sentiment('auto', 'texts', 'body');
 SELECT import_sentiment('x', '\x00');
 SELECT import_sentiment('x', export_sentiment('nb', 4) || '\x00');
 SELECT import_sentiment('x', substr(export_sentiment('nb', 1), 1, 500));
