@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use postgres::Client;
-use sentiment_tests::Database;
+use sentiment_tests::{Database, Level};
 
 /// Everybody has it; those to whom it was granted and the owner; the owner alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -260,6 +260,7 @@ fn who_may_do_what() {
     every_member_has_its_rights(&mut cast);
     every_function_keeps_to_them(&mut cast);
     row_security_is_honoured(&mut cast);
+    models_can_be_kept_to_some(&mut cast);
     cast.database.ask_errors_so_far();
     cast.end();
 }
@@ -360,4 +361,34 @@ fn row_security_is_honoured(cast: &mut Cast) {
         .unwrap();
     let scored: i64 = owner.query_one("SELECT enable_sentiment('letters', 'body')", &[]).unwrap().get(0);
     assert_eq!(scored, 150);
+}
+
+/// What SECURITY.md takes from PUBLIC is all that answers with a model.
+fn models_can_be_kept_to_some(cast: &mut Cast) {
+    let security = std::fs::read_to_string(sentiment_tests::repository().join("SECURITY.md")).unwrap();
+    let revoke = security[security.find("REVOKE EXECUTE").unwrap()..].split("```").next().unwrap();
+    // The owner cannot: it warns, and nothing is taken.
+    cast.as_role("rights_owner").batch_execute(revoke).unwrap();
+    cast.database.ask(Level::Warning, "01006");
+    let mut nobody = cast.as_role("rights_nobody");
+    assert_eq!(outcome(&mut nobody, "SELECT sentiment('so happy', 'm')"), "ok");
+    cast.database.run(revoke);
+    cast.database.run("CREATE TABLE own (body text, label text); ALTER TABLE own OWNER TO rights_nobody");
+    for (name, call, _) in CALLS.iter().filter(|(name, call, wanted)| {
+        MEMBERS.contains(&(name, Everybody))
+            && wanted[0] == "ok"
+            && !name.contains('.')
+            && !call.contains("stale_sentiment")
+    }) {
+        assert_eq!(outcome(&mut nobody, call), "42501", "{call}, of {name}");
+    }
+    for call in [
+        "SELECT enable_sentiment('own', 'body', 'm')",
+        "CREATE TRIGGER score BEFORE INSERT ON own FOR EACH ROW EXECUTE FUNCTION sentiment_trigger('body', 'label=label', 'model=m')",
+        "SELECT * FROM evaluate_sentiment('m', 'own', 'body', 'label')",
+        "SELECT * FROM confusion_sentiment('m', 'own', 'body', 'label')",
+        "SELECT * FROM drift_sentiment('m', 'own', 'body')",
+    ] {
+        assert_eq!(outcome(&mut nobody, call), "42501", "{call}");
+    }
 }
