@@ -201,6 +201,26 @@ fn custom_format_in_parallel_as_database_owner() {
     setup.connect("postgres").batch_execute("DROP ROLE restore_owner").unwrap();
 }
 
+fn readme() -> String {
+    std::fs::read_to_string(sentiment_tests::repository().join("README.md")).unwrap()
+}
+
+/// pg_restore by the README's four steps.
+fn restore_as_the_readme_says(source: &Database<'_>, copy: &Database<'_>, options: &[&str]) {
+    let file = format!("{}/{}.dump", env!("CARGO_TARGET_TMPDIR"), source.name());
+    let mut dump = source.server().program("pg_dump", source.name(), "postgres");
+    run_clean(dump.args(["--format=custom", "--file", &file]));
+    let readme = readme();
+    let steps: Vec<_> =
+        readme.lines().filter_map(|line| line.strip_prefix("pg_restore --dbname=app ")).collect();
+    assert_eq!(steps.len(), 4);
+    for step in steps {
+        let mut restore = copy.server().program("pg_restore", copy.name(), "postgres");
+        restore.args(["--exit-on-error", "--dbname", copy.name()]).args(options);
+        run_clean(restore.args(step.split(' ').filter(|option| option.starts_with("--"))).arg(&file));
+    }
+}
+
 /// What is computed while rows are restored needs its model then, and pg_dump writes tables in the order of their schemas' names:
 /// the README says how to have the models first.
 #[test]
@@ -216,22 +236,81 @@ fn what_trained_versions_compute_comes_after_them() {
          INSERT INTO generated VALUES ('sunny'), ('rainy'), (NULL);
          INSERT INTO checked SELECT body FROM generated; INSERT INTO partitioned SELECT body FROM generated",
     );
-    let file = format!("{}/{}.dump", env!("CARGO_TARGET_TMPDIR"), source.name());
-    let mut dump = source.server().program("pg_dump", source.name(), "postgres");
-    run_clean(dump.args(["--format=custom", "--file", &file]));
-    let readme = std::fs::read_to_string(sentiment_tests::repository().join("README.md")).unwrap();
-    let steps: Vec<_> =
-        readme.lines().filter_map(|line| line.strip_prefix("pg_restore --dbname=app ")).collect();
-    assert_eq!(steps.len(), 4);
-    for step in steps {
-        let mut restore = copy.server().program("pg_restore", copy.name(), "postgres");
-        restore.args(["--exit-on-error", "--dbname", copy.name()]);
-        run_clean(restore.args(step.split(' ').filter(|option| option.starts_with("--"))).arg(&file));
-    }
+    restore_as_the_readme_says(&source, &copy, &[]);
     let computed = "SELECT (SELECT string_agg(g::text, ' ' ORDER BY g) FROM generated AS g) || (SELECT count(*) FROM checked)
         || (SELECT string_agg(body, ' ') FROM bad_days)";
     assert_eq!(copy.value::<String>(computed), "(rainy,negative) (sunny,positive) (,)3rainy");
     assert_restored(&mut source, &mut copy);
+}
+
+/// In parallel an index is built as soon as its table is filled, which may be before the models are there.
+#[test]
+fn indexes_on_trained_versions_in_parallel() {
+    let (mut source, mut copy) = (Database::new(), Database::owned_by("postgres"));
+    source.run(OBJECTS);
+    source.run(
+        "CREATE TABLE indexed AS SELECT body FROM examples; CREATE INDEX indexed_mood ON indexed (sentiment_at(body, 'mood@1'))",
+    );
+    restore_as_the_readme_says(&source, &copy, &["--jobs=2"]);
+    let valid = "SELECT count(*) FROM pg_index WHERE indexrelid = 'indexed_mood'::regclass AND indisvalid";
+    assert_eq!(copy.value::<i64>(valid), 1);
+    assert_restored(&mut source, &mut copy);
+}
+
+/// Rows that are loaded by themselves keep the sentiment that they have, with triggers disabled.
+#[test]
+fn data_after_schema() {
+    let (mut source, mut copy) = (Database::new(), Database::owned_by("postgres"));
+    source.run(OBJECTS);
+    for options in [&["--schema-only"][..], &["--data-only", "--disable-triggers"]] {
+        let mut dump = source.server().program("pg_dump", source.name(), "postgres");
+        let dump = run_clean(dump.args(options));
+        let mut psql = copy.server().program("psql", copy.name(), "postgres");
+        psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]).stdout(Stdio::null());
+        let mut psql = psql.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        psql.stdin.take().unwrap().write_all(dump.as_bytes()).unwrap();
+        let output = psql.wait_with_output().unwrap();
+        let warnings = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && warnings.is_empty(), "{options:?}: {warnings}");
+    }
+    copy.run("REFRESH MATERIALIZED VIEW labels");
+    assert_restored(&mut source, &mut copy);
+}
+
+/// Who comes to own the extension's registry by the README's statements has all that the owner had, also after a dump.
+#[test]
+fn another_owner() {
+    let setup = Database::new();
+    let roles = "dump_before, dump_after, dump_helper";
+    setup
+        .connect("postgres")
+        .batch_execute(
+            "CREATE ROLE dump_before LOGIN; CREATE ROLE dump_after LOGIN; CREATE ROLE dump_helper LOGIN",
+        )
+        .unwrap();
+    {
+        let (mut source, mut copy) = (Database::owned_by("dump_before"), Database::owned_by("dump_after"));
+        source.run("ALTER SCHEMA public OWNER TO dump_before");
+        copy.run("ALTER SCHEMA public OWNER TO dump_after");
+        source.connect("dump_before").batch_execute("CREATE EXTENSION pg_sentiment").unwrap();
+        let privileges: String = source.value(PRIVILEGES);
+        let readme = readme();
+        let at = readme.find("REASSIGN OWNED BY app").unwrap();
+        let statements = readme[at..].split("```").next().unwrap();
+        let statements = statements.replace("new_app", "dump_after").replace(r"\mapp", r"\mdump_before");
+        source.run(&statements.replace("BY app ", "BY dump_before "));
+        source.run("DROP OWNED BY dump_before");
+        let privileges = privileges.replace("dump_before", "dump_after");
+        assert_eq!(source.value::<String>(PRIVILEGES), privileges);
+        let grant = "GRANT EXECUTE ON FUNCTION learn_sentiment TO dump_helper";
+        source.connect("dump_after").batch_execute(grant).unwrap();
+        let dump = run_clean(&mut source.server().program("pg_dump", source.name(), "postgres"));
+        let revoked = dump.lines().any(|line| line.starts_with("REVOKE") && line.contains("sentiment"));
+        assert!(!revoked && !dump.contains("dump_before"), "{dump}");
+        dump_and_restore(&source, &copy, "dump_after");
+        assert_eq!(copy.value::<String>(PRIVILEGES), source.value::<String>(PRIVILEGES));
+    }
+    setup.connect("postgres").batch_execute(&format!("DROP ROLE {roles}")).unwrap();
 }
 
 /// A whole server with its roles, what they were granted, and a model of each database.
