@@ -117,3 +117,37 @@ fn looking_and_scoring_write_nothing() {
     assert!(database.value::<bool>("SELECT pg_current_xact_id_if_assigned() IS NULL"));
     database.run("COMMIT");
 }
+
+/// The README's alert for stale rows goes on where some tables can no longer be scored, or cannot be read.
+#[test]
+fn alert_for_stale_rows() {
+    let readme = std::fs::read_to_string(sentiment_tests::repository().join("README.md")).unwrap();
+    let alert = &readme[readme.find("SELECT target, stale FROM (").unwrap()..];
+    let alert = alert.split(';').next().unwrap();
+    let mut database = Database::new();
+    database.run(
+        "CREATE TABLE labelled AS SELECT n || ' sunny' AS body, (n % 2)::text AS label FROM generate_series(1, 40) AS n;
+         SELECT train_sentiment('gone', 'labelled', 'body', 'label', 'naive_bayes');
+         CREATE TABLE fine (body text, other text);
+         SELECT enable_sentiment('fine', 'body');
+         SELECT enable_sentiment('fine', 'other', 'auto', 'other_label', 'other_score', 'other_version');
+         INSERT INTO fine SELECT 'so happy' FROM generate_series(1, 1500);
+         UPDATE fine SET sentiment_version = 'english@1';
+         CREATE TABLE modelless (body text);
+         SELECT enable_sentiment('modelless', 'body', 'gone');
+         SELECT drop_sentiment('gone');
+         CREATE TABLE renamed (body text);
+         SELECT enable_sentiment('renamed', 'body');
+         ALTER TABLE renamed RENAME body TO message;
+         CREATE TABLE versionless (body text, other text);
+         SELECT enable_sentiment('versionless', 'body');
+         SELECT enable_sentiment('versionless', 'other', NULL, 'other_label', 'other_score', NULL);
+         CREATE TABLE meaningless (body text, sentiment text);
+         CREATE TRIGGER score BEFORE INSERT ON meaningless FOR EACH ROW EXECUTE FUNCTION sentiment_trigger('body', 'nonsense')",
+    );
+    let mut other = database.connect("postgres");
+    other.batch_execute("CREATE TEMP TABLE passing (body text); SELECT enable_sentiment('passing', 'body'); INSERT INTO passing VALUES ('so sad')").unwrap();
+    let alerts = database.rows(&format!("SELECT target::text, stale FROM ({alert}) AS a"));
+    let alerts: Vec<(String, i64)> = alerts.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(alerts, [("fine".to_owned(), 1500)]);
+}
