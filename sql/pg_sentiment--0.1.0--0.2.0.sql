@@ -123,6 +123,8 @@ DO $$ BEGIN
          WHERE oid OPERATOR(pg_catalog.=) 'sentiment.models'::pg_catalog.regclass));
 END $$;
 GRANT SELECT ON sentiment.tables TO PUBLIC;
+-- The views call them with the rights of whoever reads, also where functions are closed by default.
+GRANT EXECUTE ON FUNCTION sentiment.session_texts(), sentiment.scored_tables() TO PUBLIC;
 
 CREATE FUNCTION sentiment.registry_changed() RETURNS trigger LANGUAGE C AS 'MODULE_PATHNAME', 'registry_changed';
 REVOKE ALL ON FUNCTION sentiment.registry_changed() FROM PUBLIC;

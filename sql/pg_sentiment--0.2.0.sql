@@ -438,6 +438,8 @@ ALTER VIEW sentiment.training_progress OWNER TO @extowner@;
 -- What these two say is in the catalogs for all to see, and who comes to own the registry later calls them too.
 GRANT EXECUTE ON FUNCTION sentiment.pinned_by(text), sentiment.is_pinned(text) TO PUBLIC, @extowner@;
 GRANT EXECUTE ON FUNCTION sentiment.registry_changed() TO @extowner@;
+-- The views call them with the rights of whoever reads, also where functions are closed by default.
+GRANT EXECUTE ON FUNCTION sentiment.session_texts(), sentiment.scored_tables() TO PUBLIC;
 GRANT USAGE ON SCHEMA sentiment TO PUBLIC;
 GRANT SELECT ON sentiment.models, sentiment.tables, sentiment.versions, sentiment.deployments, sentiment.cache,
     sentiment.training_progress TO PUBLIC;

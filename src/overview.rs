@@ -9,8 +9,9 @@ use crate::models;
 use crate::result::{Columns, Rows};
 use crate::settings;
 use crate::sql::{Access, Session};
+use crate::table::is_readable;
 use crate::text;
-use crate::wiring::{Arguments, Output};
+use crate::wiring::{Arguments, DEFAULT_COLUMNS, Output};
 
 sql_functions!(session_texts, scored_tables);
 
@@ -63,16 +64,26 @@ fn scored_tables(call: &Call) -> Answer {
     Ok(None)
 }
 
-/// Whether the columns that a trigger names are in its table: somebody may have renamed or dropped them, and then it refuses rows.
+/// Whether the columns that a trigger names are in its table and can be read and written: somebody may have renamed or dropped
+/// them, or given them another type, and then it refuses rows. Asked of the catalogs alone, without a lock on the table.
 fn fits(table: Option<pg_sys::Datum>, arguments: &Arguments) -> bool {
     // SAFETY: the query's first column is an oid.
     let table = table.and_then(|table| unsafe { pg_sys::Oid::from_datum(table, false) });
-    // SAFETY: looks in the catalogs.
-    let is_there =
-        |name: &CStr| unsafe { pg_sys::get_attnum(table.unwrap_or(pg_sys::InvalidOid), name.as_ptr()) > 0 };
-    let mut written = arguments.columns();
-    let written = if arguments.outputs.is_empty() { written.any(is_there) } else { written.all(is_there) };
-    written && is_there(&arguments.text)
+    let table = table.unwrap_or(pg_sys::InvalidOid);
+    // SAFETY: both look in the catalogs.
+    let type_of = |name: &CStr| unsafe {
+        let number = pg_sys::get_attnum(table, name.as_ptr());
+        (number > 0).then(|| pg_sys::get_atttype(table, number))
+    };
+    let is_written = |(output, name): (Output, &CStr)| {
+        type_of(name).is_some_and(|data_type| output.types().0.contains(&data_type))
+    };
+    let written = if arguments.outputs.is_empty() {
+        DEFAULT_COLUMNS.into_iter().any(is_written)
+    } else {
+        arguments.outputs.iter().all(|(output, name)| is_written((*output, name.as_c_str())))
+    };
+    written && type_of(&arguments.text).is_some_and(is_readable)
 }
 
 /// Text column, output columns, model and version of a trigger.

@@ -114,6 +114,15 @@ pub unsafe fn trigger_arguments<'a>(trigger: &pg_sys::Trigger) -> impl Iterator<
     (0..count).map(move |index| unsafe { CStr::from_ptr(*arguments.add(index)) })
 }
 
+/// Whether texts can be read from values of a type in place.
+pub fn is_readable(data_type: pg_sys::Oid) -> bool {
+    // SAFETY: both look the type up in the catalogs.
+    unsafe {
+        pg_sys::getBaseType(data_type) == pg_sys::BPCHAROID
+            || pg_sys::IsBinaryCoercible(data_type, pg_sys::TEXTOID)
+    }
+}
+
 /// A column of a table.
 #[derive(Clone, Debug)]
 pub struct Column {
@@ -156,12 +165,7 @@ impl Column {
 
     /// Makes sure that texts can be read from it in place.
     pub fn readable(self) -> Result<Self> {
-        // SAFETY: both look the type up in the catalogs.
-        let like_text = unsafe {
-            pg_sys::getBaseType(self.data_type) == pg_sys::BPCHAROID
-                || pg_sys::IsBinaryCoercible(self.data_type, pg_sys::TEXTOID)
-        };
-        if like_text {
+        if is_readable(self.data_type) {
             Ok(self)
         } else {
             Err(Failure::column_not_text(&text::string(&self.name), &self.type_name()))

@@ -21,7 +21,7 @@ pub type Arguments = arguments::Arguments<OnError>;
 
 impl Output {
     /// The types of column that it is written to, and how they are called in a message.
-    fn types(self) -> ([pg_sys::Oid; 2], &'static str) {
+    pub fn types(self) -> ([pg_sys::Oid; 2], &'static str) {
         match self {
             Self::Label | Self::Version => ([pg_sys::TEXTOID, pg_sys::VARCHAROID], "text"),
             Self::Score => ([pg_sys::FLOAT8OID, pg_sys::FLOAT4OID], "double precision"),

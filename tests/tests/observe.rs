@@ -139,6 +139,11 @@ fn alert_for_stale_rows() {
          CREATE TABLE renamed (body text);
          SELECT enable_sentiment('renamed', 'body');
          ALTER TABLE renamed RENAME body TO message;
+         CREATE TABLE retyped (body text);
+         SELECT enable_sentiment('retyped', 'body');
+         ALTER TABLE retyped ALTER sentiment_score TYPE numeric;
+         CREATE TABLE picked (body text, sentiment text, sentiment_version text);
+         CREATE TRIGGER score BEFORE INSERT ON picked FOR EACH ROW WHEN (NEW.body <> '') EXECUTE FUNCTION sentiment_trigger('body');
          CREATE TABLE versionless (body text, other text);
          SELECT enable_sentiment('versionless', 'body');
          SELECT enable_sentiment('versionless', 'other', NULL, 'other_label', 'other_score', NULL);
@@ -147,6 +152,9 @@ fn alert_for_stale_rows() {
     );
     let mut other = database.connect("postgres");
     other.batch_execute("CREATE TEMP TABLE passing (body text); SELECT enable_sentiment('passing', 'body'); INSERT INTO passing VALUES ('so sad')").unwrap();
+    assert!(
+        !database.value::<bool>("SELECT enabled FROM sentiment.tables WHERE target = 'retyped'::regclass")
+    );
     let alerts = database.rows(&format!("SELECT target::text, stale FROM ({alert}) AS a"));
     let alerts: Vec<(String, i64)> = alerts.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(alerts, [("fine".to_owned(), 1500)]);
