@@ -31,14 +31,7 @@ build: ## build the extension for the PostgreSQL of PG_CONFIG
 	cargo build --release --locked --features "$$feature"
 
 install: ## install what was built into that PostgreSQL; honours DESTDIR
-	@test -f $(target)/release/libpg_sentiment.so || { echo "nothing is built yet: run make first" >&2; exit 1; }
-	library="$(DESTDIR)$$(scripts/pg_config --pkglibdir)"
-	extension="$(DESTDIR)$$(scripts/pg_config --sharedir)/extension"
-	install -d "$$library" "$$extension"
-	# Unlinked first, never written over: a running server has the old library mapped.
-	rm -f "$$library/pg_sentiment.so"
-	install -s -m 755 $(target)/release/libpg_sentiment.so "$$library/pg_sentiment.so"
-	install -m 644 pg_sentiment.control sql/pg_sentiment--*.sql "$$extension"
+	@DESTDIR="$(DESTDIR)" scripts/install
 
 package: ## pack what was built into a tarball that a DBA can unpack
 	scripts/package

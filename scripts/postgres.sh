@@ -111,3 +111,23 @@ remove_reachable() {
     [[ ! -L $1 ]] || rm -rf -- "$(readlink -- "$1")"
     rm -rf -- "$1"
 }
+
+# Puts a file under a name: put_file MODE FROM TO. Nobody ever sees half of it, for it is made beside that name, with
+# its mode, and renamed; and what a running server has mapped of an older one stays. SELinux labels TO.XXXXXX as it does a
+# library TO, and PostgreSQL takes it for neither a control file nor a script.
+put_file() (
+    new=$(mktemp -- "$3.XXXXXX")
+    trap 'rm -f -- "$new"' EXIT
+    install -m "$1" -- "$2" "$new" && mv -f -- "$new" "$3"
+)
+
+# Puts the extension in place: put_extension LIBRARY SOURCES PKGLIBDIR EXTENSIONDIR. The library comes first, for it
+# serves what older scripts made too; the control file, which names the newest script, last.
+put_extension() {
+    local script
+    put_file 755 "$1" "$3/pg_sentiment.so"
+    for script in "$2"/sql/pg_sentiment--*.sql; do
+        put_file 644 "$script" "$4/${script##*/}"
+    done
+    put_file 644 "$2/pg_sentiment.control" "$4/pg_sentiment.control"
+}
