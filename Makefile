@@ -29,6 +29,8 @@ endef
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
 	cargo build --release --locked --features "$$feature"
+	. scripts/postgres.sh
+	record_built "$$PGRX_PG_CONFIG_PATH"
 
 install: ## install what was built into that PostgreSQL; honours DESTDIR
 	@DESTDIR="$(DESTDIR)" scripts/install

@@ -131,3 +131,26 @@ put_extension() {
     done
     put_file 644 "$2/pg_sentiment.control" "$4/pg_sentiment.control"
 }
+
+# Writes down for which PostgreSQL the library was built just now, and of which bytes that is true: cargo, called without make,
+# would put others there.
+record_built() {
+    local library=$target/release/libpg_sentiment.so
+    say "$(sha256sum <"$library" | cut -d ' ' -f 1) $(major_of "$1") $1" >"$library.built"
+}
+
+# Prints what keeps the library from being used with the PostgreSQL of this pg_config; nothing if it was built for it. With
+# --or-unknown, nothing either if nobody wrote down what it was built for.
+not_built_for() {
+    local library=$target/release/libpg_sentiment.so sum='' major='' by=''
+    if [[ ! -f $library ]]; then
+        say "$library is not built yet: run make"
+        return
+    fi
+    [[ ! -f $library.built ]] || read -r sum major by <"$library.built" || true
+    if [[ $sum != "$(sha256sum <"$library" | cut -d ' ' -f 1)" ]]; then
+        [[ ${2:-} == --or-unknown ]] || say "for which PostgreSQL $library was built is not known: run make"
+    elif [[ $major != "$(major_of "$1")" ]]; then
+        say "$library was built for PostgreSQL $major ($by), and $1 is of $(major_of "$1"): name the same PG_CONFIG, or run make for this one"
+    fi
+}
