@@ -24,7 +24,7 @@ feature=pg_sentiment/pg$$(scripts/pg_config --major)
 export PGRX_PG_CONFIG_PATH
 endef
 
-.PHONY: build install package deb demo demo-stop demo-gateway test test-gateway test-package test-docker test-kubernetes check-majors test-matrix test-crash test-pg-upgrade test-soak test-sanitized lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check bench-gateway requirements prefix clean help
+.PHONY: all build install uninstall package deb demo demo-stop demo-gateway test test-gateway test-package test-docker test-kubernetes check-majors test-matrix test-crash test-pg-upgrade test-soak test-sanitized lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check bench-gateway requirements prefix clean help
 
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
@@ -32,8 +32,14 @@ build: ## build the extension for the PostgreSQL of PG_CONFIG
 	. scripts/postgres.sh
 	record_built "$$PGRX_PG_CONFIG_PATH"
 
+# By this name PGXN's client asks for it.
+all: build
+
 install: ## install what was built into that PostgreSQL; honours DESTDIR
 	@DESTDIR="$(DESTDIR)" scripts/install
+
+uninstall: ## remove what install put there; honours DESTDIR
+	@DESTDIR="$(DESTDIR)" scripts/install --remove
 
 package: ## pack what was built into a tarball that a DBA can unpack
 	scripts/package
