@@ -53,14 +53,14 @@ test-package: ## build both in a Debian tree (CODENAMES, default trixie), instal
 	done
 
 demo: requirements build prefix ## score sample messages on a throw-away server, which is left running
-	demo/run $(target)/demo
+	demo/run "$(target)/demo"
 
 demo-stop: ## stop that server and remove it
-	scripts/server remove $(target)/demo
+	scripts/server remove "$(target)/demo"
 
 demo-gateway: requirements build prefix ## the same with the gateway: its page open, messages flowing; until Ctrl-C
 	cargo build --release --locked -p sentiment-gateway
-	demo/gateway $(target)/demo-gateway
+	demo/gateway "$(target)/demo-gateway"
 
 test: requirements lint ## lints and all tests; CI runs deny and fuzz besides
 	cargo test --locked -p sentiment-core -p sentiment-models -p sentiment-bench
@@ -88,7 +88,7 @@ test-docker: ## build the images and compose.yaml, run them and ask them; needs 
 	scripts/test-docker
 
 test-kubernetes: ## check deploy/kubernetes against the schemas of Kubernetes and of SCHEMAS (../shared/schemas), and names against each other
-	@SCHEMAS=$(SCHEMAS) scripts/check-kubernetes
+	@SCHEMAS="$(SCHEMAS)" scripts/check-kubernetes
 
 test-crash: requirements build prefix ## kill sessions and the server at random moments, ROUNDS (100) times; SEED repeats a run
 	ROUNDS=$(or $(ROUNDS),100) cargo test --locked -p sentiment-tests --test crash -- --nocapture
@@ -120,8 +120,8 @@ models-check: ## train it again and compare it with the one in the tree, byte fo
 		echo "skipped: models-check, for there is no $(DATA)/en"
 		exit 0
 	fi
-	mkdir -p $(target)/models
-	cargo run --release --locked -p sentiment-models -- "$(DATA)" $(target)/models
+	mkdir -p "$(target)/models"
+	cargo run --release --locked -p sentiment-models -- "$(DATA)" "$(target)/models"
 	for file in models/*-*.bin models/*-*.md; do
 		cmp "$$file" "$(target)/models/$${file##*/}"
 	done
@@ -134,7 +134,7 @@ test-sanitized: ## the core's tests under the address sanitizer
 	host=$$(rustc -vV | sed -n 's/^host: //p')
 	# (A test asks for more memory than any machine has.)
 	ASAN_OPTIONS=allocator_may_return_null=1 RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address \
-		cargo test --locked -p sentiment-core --target "$$host" --target-dir $(target)/sanitized
+		cargo test --locked -p sentiment-core --target "$$host" --target-dir "$(target)/sanitized"
 
 fuzz: ## fuzz whatever reads what is not trusted, SECONDS_EACH (60) each; before a release SECONDS_EACH=3600
 	@SECONDS_EACH=$(SECONDS_EACH) scripts/fuzz
@@ -150,7 +150,7 @@ sbom: ## write the extension's bill of materials, target/pg_sentiment.cdx.json (
 
 bench: requirements build prefix ## what all costs, beside its peers; ROWS, ROUNDS, FULL=1, ONLY=groups, UPDATE=1
 	cargo build --release --locked -p sentiment-bench
-	$(target)/release/sentiment-bench
+	"$(target)/release/sentiment-bench"
 
 bench-render: ## write the README's figures again from benches/results.json
 	cargo run --release --locked -p sentiment-bench -- render
@@ -160,11 +160,11 @@ bench-check: ## compare instruction counts with the committed ones; UPDATE=1 wri
 		apt-get install -y -qq --no-install-recommends valgrind >/dev/null || true
 	fi
 	cargo build --release --locked -p sentiment-bench
-	$(target)/release/sentiment-bench check
+	"$(target)/release/sentiment-bench" check
 
 bench-gateway: requirements build prefix ## what the gateway does in a second, beside Flask and scikit-learn, and what faults cost; DURATION, ROUNDS
 	cargo build --release --locked -p sentiment-gateway --bins --example broker
-	gateway/bench/run $(target)/bench-gateway
+	gateway/bench/run "$(target)/bench-gateway"
 	cargo test --locked --quiet -p sentiment-gateway --test gateway -- faults:: x::the_stream_goes_on
 
 requirements: ## install what the machine lacks (apt-get), or name it
@@ -176,7 +176,7 @@ prefix:
 
 clean: demo-stop ## remove everything that was built
 	scripts/prefix --remove
-	benches/peers --remove $(target)/bench/python
+	benches/peers --remove "$(target)/bench/python"
 	cargo clean
 
 help:
