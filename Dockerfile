@@ -24,12 +24,14 @@ ENV PATH=/usr/local/cargo/bin:$PATH CARGO_HOME=/usr/local/cargo RUSTUP_HOME=/usr
 WORKDIR /src
 COPY . .
 ENV PG_CONFIG=/usr/lib/postgresql/$PG_MAJOR/bin/pg_config
+# What the server's user reads at the first start gets its mode here: the checkout may have been made under any umask.
 RUN make build install DESTDIR=/out \
     && mkdir -p /extension/lib /extension/share/extension /extension/licenses \
     && cp /out/usr/lib/postgresql/*/lib/* /extension/lib \
     && cp /out/usr/share/postgresql/*/extension/* /extension/share/extension \
     && scripts/licences > /extension/licenses/pg_sentiment \
-    && install -D -m 644 /extension/licenses/pg_sentiment /out/usr/share/doc/pg_sentiment/copyright
+    && install -D -m 644 /extension/licenses/pg_sentiment /out/usr/share/doc/pg_sentiment/copyright \
+    && install -D -m 644 packaging/docker/create-extension.sql /out/docker-entrypoint-initdb.d/10-pg_sentiment.sql
 
 # Mounted at /extensions/pg_sentiment by CloudNativePG, which adds share to extension_control_path and lib to dynamic_library_path.
 FROM scratch AS extension
@@ -38,7 +40,6 @@ COPY --from=build /extension /
 # Everything else is the base's: user, entry point, volume, port.
 FROM ${BASE} AS server
 COPY --from=build /out /
-COPY packaging/docker/create-extension.sql /docker-entrypoint-initdb.d/10-pg_sentiment.sql
 # Over TCP, on which the server that the entry point starts for its own scripts does not listen.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=6 \
     CMD pg_isready --quiet --host=127.0.0.1 --username="${POSTGRES_USER:-postgres}" || exit 1

@@ -1,4 +1,3 @@
--- Run once, in the database that the image makes (POSTGRES_DB). template1 has it too, so that databases made later do.
-CREATE EXTENSION IF NOT EXISTS pg_sentiment;
-\connect template1
+-- Run once, in the database that the image makes (POSTGRES_DB). Not in template1: in a database that another role makes from that, the
+-- extension would be the superuser's, and its owner could neither train in it, nor drop it, nor restore a dump.
 CREATE EXTENSION IF NOT EXISTS pg_sentiment;
