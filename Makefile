@@ -47,7 +47,7 @@ package: ## pack what was built into a tarball that a DBA can unpack
 deb: ## make the Debian package postgresql-MAJOR-pg-sentiment of what was built, and check it with lintian
 	scripts/deb
 
-test-package: ## build both in a Debian tree (CODENAMES, default trixie), install, use and remove them there; as root
+test-package: ## build both in a Debian tree (CODENAMES, default trixie), install, use and remove them there, and what make installs; as root
 	for codename in $(or $(CODENAMES),trixie); do
 		scripts/matrix "$$codename" make build package deb '&&' scripts/check-packages
 	done
