@@ -118,6 +118,8 @@ remove_reachable() {
 put_file() (
     new=$(mktemp -- "$3.XXXXXX")
     trap 'rm -f -- "$new"' EXIT
+    # Only once install has ended: it would go on, and leave the file behind.
+    trap 'exit 130' INT TERM
     install -m "$1" -- "$2" "$new" && mv -f -- "$new" "$3"
 )
 
