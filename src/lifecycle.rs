@@ -6,9 +6,10 @@ use sentiment_core::{Predictor, bundle, memory};
 use crate::call::{Answer, Call, sql_functions};
 use crate::errors::{Failure, Result, Shown};
 use crate::models::{self, Model};
+use crate::overview;
 use crate::registry::store::{self, NewVersion, Part};
 use crate::registry::{as_owner, caller};
-use crate::sql::Access;
+use crate::sql::{Access, Session};
 use crate::target::refuse_read_only;
 use crate::text;
 
@@ -64,7 +65,10 @@ fn drop_sentiment(call: &Call) -> Answer {
     let number: Option<i32> = call.value(1);
     as_owner(Access::Write, |session| {
         let known = store::lock_known(session, &model)?;
-        let Some(number) = number else { return store::drop_model(session, &model) };
+        let Some(number) = number else {
+            store::drop_model(session, &model)?;
+            return tell_of_triggers(session, &model);
+        };
         let version = format!("{model}@{number}");
         if known.current == Some(number) {
             return Err(Failure::version_deployed(&version));
@@ -76,6 +80,19 @@ fn drop_sentiment(call: &Call) -> Answer {
         Err(Failure::unknown_version(Shown(&model), Shown(&number.to_string())))
     })?;
     Ok(None)
+}
+
+/// Tells whoever dropped a model which tables it scored: their rows are stored without sentiment from now on.
+fn tell_of_triggers(session: &Session, model: &str) -> Result<()> {
+    let tables = overview::scored_by(session, model)?;
+    if !tables.is_empty() {
+        let notice = format!(
+            "triggers still name the model, and rows are stored without sentiment: {}",
+            tables.join(", ")
+        );
+        pgrx::notice!("{}", text::printable(notice));
+    }
+    Ok(())
 }
 
 /// `export_sentiment(model, version)`: the bytes of a version.

@@ -5,10 +5,11 @@ use std::ffi::CStr;
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 
 use crate::call::{Answer, Call, sql_functions};
+use crate::errors::Result;
 use crate::models;
 use crate::result::{Columns, Rows};
 use crate::settings;
-use crate::sql::{Access, Session};
+use crate::sql::{self, Access, Session};
 use crate::table::is_readable;
 use crate::text;
 use crate::wiring::{Arguments, DEFAULT_COLUMNS, Output};
@@ -46,13 +47,7 @@ fn scored_tables(call: &Call) -> Answer {
     let mut rows = Rows::begin(call)?;
     Session::run(Access::Read, |session| {
         session.each(TRIGGERS, &[], BATCH, |[target, trigger, enabled, arguments]| {
-            // SAFETY: the query's last column is a bytea.
-            let bytes: Vec<u8> =
-                arguments.and_then(|datum| unsafe { Vec::from_datum(datum, false) }).unwrap_or_default();
-            let written = bytes
-                .split_inclusive(|&byte| byte == 0)
-                .filter_map(|one| CStr::from_bytes_with_nul(one).ok());
-            let arguments = Arguments::of(written).ok();
+            let arguments = read(arguments);
             let fits = arguments.as_ref().is_some_and(|arguments| fits(target, arguments));
             let enabled = (fits && enabled.is_some_and(|enabled| enabled.value() != 0)).into_datum();
             let [text, label, score, version, model, current] =
@@ -62,6 +57,33 @@ fn scored_tables(call: &Call) -> Answer {
         })
     })?;
     Ok(None)
+}
+
+/// The tables that a model scores, by a trigger that names it without a version; quoted, sorted.
+pub fn scored_by(session: &Session, model: &str) -> Result<Vec<String>> {
+    let model = text::c_string(model);
+    let mut tables = Vec::new();
+    session.each(TRIGGERS, &[], BATCH, |[target, _, _, arguments]| {
+        let names_it =
+            read(arguments).is_some_and(|arguments| arguments.model.is_some_and(|named| named == model));
+        // SAFETY: the query's first column is an oid.
+        let table = target.and_then(|target| unsafe { pg_sys::Oid::from_datum(target, false) });
+        tables.extend(table.filter(|_| names_it).and_then(|table| sql::relation(table).ok()));
+        Ok(())
+    })?;
+    let mut tables: Vec<String> = tables.iter().map(|table| text::string(table).into_owned()).collect();
+    tables.sort_unstable();
+    tables.dedup();
+    Ok(tables)
+}
+
+/// The arguments of a trigger, as the catalog has them; `None` where they make no sense.
+fn read(arguments: Option<pg_sys::Datum>) -> Option<Arguments> {
+    // SAFETY: the query's last column is a bytea.
+    let bytes: Vec<u8> = arguments.and_then(|datum| unsafe { Vec::from_datum(datum, false) })?;
+    let written =
+        bytes.split_inclusive(|&byte| byte == 0).filter_map(|one| CStr::from_bytes_with_nul(one).ok());
+    Arguments::of(written).ok()
 }
 
 /// Whether the columns that a trigger names are in its table and can be read and written: somebody may have renamed or dropped

@@ -55,3 +55,14 @@ SELECT stale_sentiment('tongues');
 CALL rescore_sentiment('tongues');
 UPDATE tongues SET body = body;
 SELECT lang, sentiment, sentiment_version FROM tongues ORDER BY lang;
+
+-- who drops a model is told what it scored
+CREATE TABLE texts AS SELECT CASE WHEN n % 2 = 0 THEN 'sunny' ELSE 'rainy' END || ' day ' || n AS body,
+    CASE WHEN n % 2 = 0 THEN 'positive' ELSE 'negative' END AS label FROM generate_series(1, 100) AS n;
+SELECT model_version FROM train_sentiment('mood', 'texts', 'body', 'label', 'naive_bayes');
+CREATE SCHEMA "other one";
+CREATE TABLE "other one".moody (body text);
+SELECT enable_sentiment('"other one".moody', 'body', 'mood'), enable_sentiment('texts', 'body', 'mood', backfill => false);
+SELECT drop_sentiment('mood');
+SELECT model_version FROM train_sentiment('lonely', 'texts', 'body', 'label', 'naive_bayes');
+SELECT drop_sentiment('lonely');
