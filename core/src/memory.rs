@@ -5,7 +5,8 @@
 //! return a null pointer learns from [`may_be_refused`] when it need not.
 
 use std::cell::Cell;
-use std::collections::TryReserveError;
+use std::collections::{HashMap, TryReserveError};
+use std::hash::{BuildHasher, Hash};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -40,6 +41,30 @@ pub fn copy(bytes: &[u8]) -> Result<Vec<u8>> {
     ask(|| copy.try_reserve_exact(bytes.len()))?;
     copy.extend_from_slice(bytes);
     Ok(copy)
+}
+
+/// Makes a vector one for so many in all.
+///
+/// # Errors
+/// `Memory` where there is no memory for it.
+pub(crate) fn resize<T>(vec: &mut Vec<T>, capacity: usize) -> Result<()> {
+    ask(|| vec.try_reserve_exact(capacity.saturating_sub(vec.len())))
+}
+
+/// As [`resize`], for a string of so many bytes.
+///
+/// # Errors
+/// `Memory` where there is no memory for it.
+pub(crate) fn resize_string(string: &mut String, capacity: usize) -> Result<()> {
+    ask(|| string.try_reserve_exact(capacity.saturating_sub(string.len())))
+}
+
+/// Makes sure that a map takes one more.
+///
+/// # Errors
+/// `Memory` where there is no memory for it.
+pub(crate) fn widen<K: Eq + Hash, V, S: BuildHasher>(map: &mut HashMap<K, V, S>) -> Result<()> {
+    ask(|| map.try_reserve(1))
 }
 
 /// Makes sure that so many bytes could be had now.

@@ -166,6 +166,8 @@ impl Training<'_> {
     /// `Parameter` for labels without rows, `Memory` where the memory does not do, `Limit` for a model beyond 4 GiB, and
     /// what `watch` returns.
     pub fn run(&self, corpus: &Corpus, chosen: &[u32], watch: &mut dyn Watch) -> Result<Trained> {
+        let memory = Memory(self.memory);
+        memory.takes("the texts", corpus.size(), chosen.len() * size_of::<Example<'_>>())?;
         let examples = corpus.examples(chosen);
         let labels = corpus.labels();
         let label_scores = self.options.label_scores(&labels)?;
@@ -175,7 +177,6 @@ impl Training<'_> {
         let shipped = (self.options.word("lexicon") == "english").then(shipped::lexicon);
         let empty = Lexicon::default();
         let lexicon = self.lexicon.or(shipped);
-        let memory = Memory(self.memory);
         let held = corpus.size() + examples.capacity() * size_of::<Example<'_>>();
         let (vocabulary, rows) = rows::read(&examples, self.kept(), lexicon, held, memory, watch)?;
         let lexicon = lexicon.unwrap_or(&empty);

@@ -71,9 +71,11 @@ impl Corpus {
         }
         let label = self.label(label)?;
         let key = self.tokenized.tokens().iter().fold(0, |left, token| hash::joint(left, token.hash));
+        self.growth.vec(&mut self.bytes, text.len())?;
+        self.growth.vec(&mut self.rows, 1)?;
         self.bytes.extend_from_slice(text);
         self.rows.push(Row { end: self.bytes.len(), key, label });
-        self.growth.to(self.size())
+        Ok(())
     }
 
     /// Counts rows that cannot be trained on: their text or label is missing.

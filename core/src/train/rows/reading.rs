@@ -6,10 +6,11 @@ use crate::predictor::length_scale;
 use crate::shape::{SHAPES, Shape};
 use crate::terms::{self, GramBuffer};
 use crate::train::lexicon::{Lexicon, lexicon_value};
-use crate::train::memory::map_size;
+use crate::train::memory::{Growth, map_size};
 use crate::train::vocabulary::counting::{Counter, Sketch};
 use crate::train::vocabulary::{Kept, NO_TERM, Reader, TermMap, TermSort, Vocabulary, is_negated, number};
 use crate::train::{Example, Memory, Watch};
+use std::collections::hash_map::Entry;
 
 /// Texts between two looks at whoever watches: a look costs as much as a few words do.
 pub(in crate::train) const TEXTS: usize = 8;
@@ -32,18 +33,18 @@ pub(in crate::train) fn read(
     memory.takes("a sketch of the terms", held, sketched)?;
     let (mut sketch, held) = (Sketch::with_places(sketched), held + sketched);
     sketch.fill(examples, kept, held, memory, watch)?;
-    let mut draft = Draft::new(Counter::new(sketch, kept), kept, lexicon, examples.len());
-    let (mut reader, mut growth) = (Reader::default(), memory.growth("the rows", held));
+    let counter = Counter::new(sketch, kept);
+    let (mut reader, mut growth) = (Reader::default(), memory.growth("the rows", held + counter.size()));
+    let mut draft = Draft::new(counter, kept, lexicon, examples.len(), &mut growth)?;
     for (at, example) in examples.iter().enumerate() {
         if at % TEXTS == 0 {
             watch.step("reading texts", at, examples.len())?;
         }
         reader.read(example.text);
-        draft.add(&reader);
-        growth.to(draft.size())?;
+        draft.add(&reader, &mut growth)?;
     }
     memory.takes("the terms' numbers", held, draft.size() + draft.counter.numbering())?;
-    draft.finish(&mut || watch.step("sorting terms", 0, 1))
+    draft.finish(growth, &mut || watch.step("sorting terms", 0, 1))
 }
 
 /// Rows while their terms are counted.
@@ -55,7 +56,7 @@ struct Draft<'l> {
     rows: Rows,
     /// The number of each word that a row names, and of each that none does.
     named: TermMap<u32>,
-    others: TermMap<u32>,
+    others: TermMap<()>,
     /// The forms of those that none does: they are taken apart at the end, for they count nothing.
     forms: String,
     form_ends: Vec<(u64, usize)>,
@@ -67,12 +68,18 @@ struct Draft<'l> {
 }
 
 impl<'l> Draft<'l> {
-    fn new(counter: Counter, kept: Kept, lexicon: Option<&'l Lexicon>, texts: usize) -> Self {
+    fn new(
+        counter: Counter,
+        kept: Kept,
+        lexicon: Option<&'l Lexicon>,
+        texts: usize,
+        growth: &mut Growth,
+    ) -> Result<Self> {
         let mut rows = Rows::default();
-        rows.ends.reserve_exact(texts);
-        rows.lengths.reserve_exact(texts);
-        rows.shapes.reserve_exact(lexicon.map_or(0, |_| texts));
-        Self {
+        growth.vec(&mut rows.ends, texts)?;
+        growth.vec(&mut rows.lengths, texts)?;
+        growth.vec(&mut rows.shapes, lexicon.map_or(0, |_| texts))?;
+        Ok(Self {
             counter,
             kept,
             lexicon,
@@ -84,11 +91,11 @@ impl<'l> Draft<'l> {
             lefts: Vec::new(),
             grams: GramBuffer::default(),
             terms: Vec::new(),
-        }
+        })
     }
 
     /// Counts the terms of a text and takes them down.
-    fn add(&mut self, reader: &Reader) {
+    fn add(&mut self, reader: &Reader, growth: &mut Growth) -> Result<()> {
         self.counter.begin();
         // No branch on what the sketch says: nobody can foresee it.
         let mut kept = 0;
@@ -101,22 +108,27 @@ impl<'l> Draft<'l> {
         // What the terms of a text ask for lies far apart: all of it is on its way before the first is waited for.
         self.terms.iter().for_each(|(hash, ..)| self.counter.fetch(*hash));
         self.terms.iter().for_each(|(hash, ..)| self.counter.fetch_count(*hash));
-        for &(hash, sort, left) in &self.terms {
-            let place = self.counter.place(hash, sort);
-            self.counter.count(place);
-            self.rows.ids.push(place);
-            if self.lefts.len() <= place as usize {
-                self.lefts.resize(place as usize + 1, 0);
-                self.lefts[place as usize] = left;
+        growth.vec(&mut self.rows.ids, kept + reader.tokenized().tokens().len())?;
+        for terms in self.terms.chunks(STRIDE) {
+            self.counter.reserve(terms.len(), growth)?;
+            let more = self.counter.places() + terms.len() - self.lefts.len();
+            growth.vec(&mut self.lefts, more)?;
+            for &(hash, sort, left) in terms {
+                let place = self.counter.place(hash, sort);
+                self.counter.count(place);
+                self.rows.ids.push(place);
+                if self.lefts.len() <= place as usize {
+                    self.lefts.resize(place as usize + 1, 0);
+                    self.lefts[place as usize] = left;
+                }
             }
         }
         for token in reader.words() {
             let hash = token.hash;
             if self.kept.chars && terms::has_grams(token) {
-                self.add_word(hash, || reader.form(token));
-            } else if !self.named.contains_key(&hash) && self.others.insert(hash, 0).is_none() {
-                self.forms.push_str(if self.kept.chars { reader.form(token) } else { "" });
-                self.form_ends.push((hash, self.forms.len()));
+                self.add_word(hash, || reader.form(token), growth)?;
+            } else if !self.named.contains_key(&hash) {
+                self.add_other(hash, || reader.form(token), growth)?;
             }
         }
         self.rows.ends.push(self.rows.ids.len());
@@ -124,18 +136,45 @@ impl<'l> Draft<'l> {
         if let Some(lexicon) = self.lexicon {
             self.rows.shapes.push(shape(reader, lexicon));
         }
+        Ok(())
     }
 
     /// Counts the character n-grams of a word and takes the word down.
-    fn add_word<'f>(&mut self, hash: u64, form: impl FnOnce() -> &'f str) {
+    fn add_word<'f>(&mut self, hash: u64, form: impl FnOnce() -> &'f str, growth: &mut Growth) -> Result<()> {
         let (counter, rows) = (&mut self.counter, &mut self.rows);
-        let word = *self.named.entry(hash).or_insert_with(|| {
-            let sort = TermSort::Gram;
-            let place = |&gram: &u64| counter.may_keep(gram, sort).then(|| counter.place(gram, sort));
-            number(rows.words.add(hash, self.grams.read(form()).iter().filter_map(place)))
-        });
+        growth.map(&mut self.named)?;
+        let word = match self.named.entry(hash) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                let (sort, grams) = (TermSort::Gram, self.grams.read(form()));
+                counter.reserve(grams.len(), growth)?;
+                rows.words.reserve(grams.len(), growth)?;
+                let place = |&gram: &u64| counter.may_keep(gram, sort).then(|| counter.place(gram, sort));
+                *new.insert(number(rows.words.add(hash, grams.iter().filter_map(place))))
+            }
+        };
         rows.words.grams(word as usize).iter().for_each(|&place| counter.count(place));
         rows.ids.push(NO_TERM - 1 - word);
+        Ok(())
+    }
+
+    /// Takes a word down that no row names, once.
+    fn add_other<'f>(
+        &mut self,
+        hash: u64,
+        form: impl FnOnce() -> &'f str,
+        growth: &mut Growth,
+    ) -> Result<()> {
+        growth.map(&mut self.others)?;
+        if self.others.insert(hash, ()).is_some() {
+            return Ok(());
+        }
+        let form = if self.kept.chars { form() } else { "" };
+        growth.string(&mut self.forms, form.len())?;
+        growth.vec(&mut self.form_ends, 1)?;
+        self.forms.push_str(form);
+        self.form_ends.push((hash, self.forms.len()));
+        Ok(())
     }
 
     /// Bytes in use, the sketch's aside.
@@ -150,7 +189,12 @@ impl<'l> Draft<'l> {
     }
 
     /// The terms that are kept, and the rows with their numbers.
-    fn finish(mut self, check: &mut dyn FnMut() -> Result<()>) -> Result<(Vocabulary, Rows)> {
+    fn finish(
+        mut self,
+        mut growth: Growth,
+        check: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<(Vocabulary, Rows)> {
+        let before = self.size();
         (self.named, self.others) = Default::default();
         let counts = self.counter.finish();
         let (vocabulary, numbers) = Vocabulary::of(&counts, self.kept, check)?;
@@ -171,12 +215,17 @@ impl<'l> Draft<'l> {
             let place = (*number as usize).checked_sub(joined.start);
             place.and_then(|place| rows.lefts.get_mut(place)).into_iter().for_each(|to| *to = *left);
         }
+        drop((numbers, self.lefts));
+        let left = self.forms.capacity() + self.form_ends.capacity() * 16;
+        growth.becomes(before, vocabulary.size() + rows.size() + left);
+        rows.others.expect(self.form_ends.len(), &mut growth)?;
         let mut start = 0;
         for (at, (hash, end)) in self.form_ends.into_iter().enumerate() {
             if at % STRIDE == 0 {
                 check()?;
             }
             let grams = if start == end { &[] } else { self.grams.read(&self.forms[start..end]) };
+            rows.others.reserve(grams.len(), &mut growth)?;
             rows.others.add(hash, grams.iter().filter_map(|gram| vocabulary.id(*gram, TermSort::Gram)));
             start = end;
         }

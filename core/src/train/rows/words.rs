@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::train::cache::fetch_lines;
+use crate::train::memory::Growth;
 
 /// N-grams that are copied at a time: hardly a word has more, so that no step depends on how many there are.
 const CHUNK: usize = 32;
@@ -62,6 +63,19 @@ impl Words {
             }
         }
         at + length
+    }
+
+    /// Makes room for so many words, their n-grams aside.
+    pub fn expect(&mut self, words: usize, growth: &mut Growth) -> Result<()> {
+        growth.vec(&mut self.hashes, words)?;
+        growth.vec(&mut self.ends, words)
+    }
+
+    /// Makes room for a word that has so many n-grams.
+    pub fn reserve(&mut self, grams: usize, growth: &mut Growth) -> Result<()> {
+        growth.vec(&mut self.grams, grams)?;
+        growth.vec(&mut self.hashes, 1)?;
+        growth.vec(&mut self.ends, 1)
     }
 
     /// Adds a word; its number.

@@ -4,9 +4,10 @@ use super::{Kept, NO_TERM, Reader, TermMap, TermSort, number};
 use crate::Result;
 use crate::terms::{self, GramBuffer};
 use crate::train::cache::fetch;
-use crate::train::memory::map_size;
+use crate::train::memory::Growth;
 use crate::train::rows::TEXTS;
 use crate::train::{Example, Memory, Watch};
+use std::collections::hash_map::Entry;
 
 /// Counts that may be too high, never too low (a count-min sketch with one row, Cormode and Muthukrishnan 2005).
 #[derive(Default)]
@@ -61,15 +62,21 @@ impl Sketch {
                 continue;
             }
             for token in reader.read_by_grams() {
-                let place = *places.entry(token.hash).or_insert_with(|| {
-                    forms.push_str(reader.form(token));
-                    words.push((forms.len(), 0));
-                    number(words.len() - 1)
-                });
+                growth.map(&mut places)?;
+                let place = match places.entry(token.hash) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(new) => {
+                        let form = reader.form(token);
+                        growth.string(&mut forms, form.len())?;
+                        growth.vec(&mut words, 1)?;
+                        forms.push_str(form);
+                        words.push((forms.len(), 0));
+                        *new.insert(number(words.len() - 1))
+                    }
+                };
                 let times = &mut words[place as usize].1;
                 *times = times.saturating_add(1);
             }
-            growth.to(forms.capacity() + words.capacity() * 16 + map_size(&places))?;
         }
         drop(places);
         let (mut start, mut grams) = (0, GramBuffer::default());
@@ -183,7 +190,23 @@ impl Counter {
         fetch(self.counts.list.get(place as usize));
     }
 
-    /// Where a term is counted that may be kept.
+    /// How many terms have a place.
+    pub fn places(&self) -> usize {
+        self.counts.list.len()
+    }
+
+    /// Makes room for so many more terms.
+    #[inline]
+    pub fn reserve(&mut self, more: usize, growth: &mut Growth) -> Result<()> {
+        growth.vec(&mut self.counts.list, more)?;
+        growth.vec(&mut self.counts.sorts, more)?;
+        while 2 * (self.counts.list.len() + more) > self.slots.len() {
+            self.grow(growth)?;
+        }
+        Ok(())
+    }
+
+    /// Where a term is counted that may be kept. There is room for it.
     pub fn place(&mut self, hash: u64, sort: TermSort) -> u32 {
         let mut slot = self.slot(hash);
         loop {
@@ -203,17 +226,16 @@ impl Counter {
         self.slots[slot] = place;
         self.counts.list.push(Count { hash, texts: 0, last: 0 });
         self.counts.sorts.push(sort);
-        if 2 * self.counts.list.len() > self.slots.len() {
-            self.grow();
-        }
         place
     }
 
     /// Makes twice as many slots. The old ones are gone before: the counts know all hashes.
-    fn grow(&mut self) {
+    #[cold]
+    fn grow(&mut self, growth: &mut Growth) -> Result<()> {
         let slots = 2 * self.slots.len();
-        self.slots = Vec::new();
-        self.slots = vec![NO_TERM; slots];
+        growth.free(&mut self.slots);
+        growth.vec(&mut self.slots, slots)?;
+        self.slots.resize(slots, NO_TERM);
         for place in 0..self.counts.list.len() {
             let mut slot = self.slot(self.counts.list[place].hash);
             while self.slots[slot] != NO_TERM {
@@ -221,6 +243,7 @@ impl Counter {
             }
             self.slots[slot] = number(place);
         }
+        Ok(())
     }
 
     /// Bytes that it takes to number the terms when all are counted: a number a place, the hash of each term that is kept,
