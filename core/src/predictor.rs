@@ -31,7 +31,8 @@ pub struct Scratch {
     sums: Vec<i64>,
     probabilities: Vec<f64>,
     present: Present,
-    seen: Vec<usize>,
+    /// Records by their address and length.
+    seen: Vec<(usize, usize)>,
     network: network::Buffers,
     gathered: Gathered,
     /// What the last text came to, its probabilities apart.
@@ -239,16 +240,16 @@ impl<'a> Predictor<'a> {
                 parts += u32::from(part.entry.weighs());
                 part.entry.add_to(sums);
             }),
-            Counting::Present => self.walk(text, grams, |part| {
-                // Which record it is, its place says.
-                seen.push(part.entry.record().as_ptr().addr());
-                if !seen[..seen.len() - 1].contains(&seen[seen.len() - 1]) {
-                    parts += u32::from(part.entry.weighs());
-                    part.entry.add_to(sums);
-                } else {
-                    seen.pop();
+            Counting::Present => {
+                let tally = self.walk(text, grams, |part| seen.push(place(part.entry)));
+                seen.sort_unstable();
+                seen.dedup();
+                for entry in seen.iter().filter_map(|place| self.entry_at(*place)) {
+                    parts += u32::from(entry.weighs());
+                    entry.add_to(sums);
                 }
-            }),
+                tally
+            }
         };
         let length = self.length(text.tokens().len());
         let unit = card.weight_unit * length;
@@ -361,9 +362,24 @@ impl<'a> Predictor<'a> {
         self.entry(hash).is_some()
     }
 
+    /// The record at a place, in the model's table or the one that lies over it.
+    fn entry_at(&self, (address, length): (usize, usize)) -> Option<Entry<'_>> {
+        let over = self.overlay.as_ref().and_then(Overlay::table);
+        [Some(self.model.table), over].into_iter().flatten().find_map(|table| {
+            let (bytes, _) = table.parts();
+            let start = address.checked_sub(bytes.as_ptr().addr())?;
+            bytes.get(start..)?.get(..length).map(Entry::of)
+        })
+    }
+
     /// The record of a term.
     fn entry(&self, hash: u64) -> Option<Entry<'_>> {
         let over = self.overlay.as_ref().and_then(Overlay::table);
         over.and_then(|over| over.get(hash)).or_else(|| self.model.table.get(hash))
     }
+}
+
+/// Where a record stands: its address and length. That says which record it is.
+fn place(entry: Entry<'_>) -> (usize, usize) {
+    (entry.record().as_ptr().addr(), entry.record().len())
 }

@@ -1,12 +1,12 @@
 //! Why a text got its label, and what the tokenizer saw of it.
 
-use super::{Part, Predictor, Scratch, to_float};
+use super::{Part, Predictor, Scratch, place, to_float};
 use crate::forest::{self, Present};
 use crate::model::Counting;
 use crate::shape::{SOURCES, Source};
 use crate::terms;
 use crate::text::{Text, Token, TokenKind, TokenMarks};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One term's part in the margin between the label and the runner-up.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,12 +57,11 @@ impl Predictor<'_> {
         // The character n-grams of an unknown word are one reason: the word.
         let mut parts: BTreeMap<(usize, usize), f64> = BTreeMap::new();
         let mut sums = vec![0; classes];
-        let mut seen = Vec::new();
-        let tally = self.walk(&scratch.text, &mut scratch.grams, |Part { entry, hash, first, last }| {
-            if card.counting == Counting::Present && seen.contains(&hash) {
+        let mut seen = BTreeSet::new();
+        let tally = self.walk(&scratch.text, &mut scratch.grams, |Part { entry, first, last, .. }| {
+            if card.counting == Counting::Present && !seen.insert(place(entry)) {
                 return;
             }
-            seen.push(hash);
             sums.fill(0);
             entry.add_to(&mut sums);
             let shift = if entry.weighs() { shift } else { 0.0 };
