@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::{ClientWrapper as Client, Pool};
+use tokio_postgres::Row;
 
 use crate::config::{self, Retention};
 use crate::database::{Address, Failure, set_up};
@@ -49,7 +50,8 @@ async fn migrate(pool: &Pool, retention: &Retention) -> Result<(), Failure> {
     runner.set_migration_table_name(RECORD);
     let report = runner.run_async(&mut **client).await?;
     let applied = report.applied_migrations().len();
-    let (made, dropped) = maintain(&client, retention).await?;
+    let (made, dropped) = maintain(&mut client, retention).await?;
+    check_rights(&client).await?;
     client.batch_execute(&format!("SELECT pg_catalog.pg_advisory_unlock({name})")).await?;
     tracing::info!(
         applied,
@@ -74,23 +76,62 @@ pub async fn is_current(pool: &Pool) -> Result<bool, Failure> {
     Ok(applied.get::<_, Option<i32>>(0).map(i64::from) >= newest.map(i64::from))
 }
 
-async fn maintain(
-    client: &tokio_postgres::Client,
-    retention: &Retention,
-) -> Result<(i32, i32), tokio_postgres::Error> {
-    let seconds = retention.retention.map(|keep| keep.as_secs_f64());
+/// What a role needs that trains and teaches models. The extension's owner has it.
+const FUNCTIONS: [&str; 5] =
+    ["train_sentiment", "learn_sentiment", "refresh_sentiment", "deploy_sentiment", "rollback_sentiment"];
+
+/// Warns of functions that this role may not call: without them the gateway serves, but trains and learns nothing.
+async fn check_rights(client: &Client) -> Result<(), tokio_postgres::Error> {
+    let missing = "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(n.nspname) || '.' || p.proname::text, ', ' ORDER BY p.proname),
+                       pg_catalog.quote_ident(current_user)
+                   FROM pg_catalog.pg_proc AS p
+                   JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+                   JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid
+                       AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e'
+                   JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'pg_sentiment'
+                   WHERE p.proname = ANY ($1) AND NOT pg_catalog.has_function_privilege(p.oid, 'EXECUTE')";
+    let row = client.query_one(missing, &[&FUNCTIONS.as_slice()]).await?;
+    let (functions, role): (Option<String>, String) = (row.get(0), row.get(1));
+    if let Some(functions) = functions {
+        tracing::warn!(
+            "models cannot be trained or taught: have the owner of the extension run GRANT EXECUTE ON FUNCTION {functions} TO {role}"
+        );
+    }
+    Ok(())
+}
+
+/// Makes partitions, then drops old ones, then deletes what else is old: each is done for good before the next, which may fail or
+/// take long. Returns how many partitions were made and dropped.
+async fn maintain(client: &mut Client, retention: &Retention) -> Result<(i32, i32), tokio_postgres::Error> {
+    let keep = retention.retention.map(|keep| keep.as_secs_f64());
     let maintain = "SELECT made, dropped FROM messages.maintain(pg_catalog.make_interval(secs => $1))";
-    let row = client.query_one(maintain, &[&seconds]).await?;
-    let rejected = "DELETE FROM messages.kafka_rejected WHERE rejected_at < now() - pg_catalog.make_interval(secs => $1)";
-    client.execute(rejected, &[&seconds]).await?;
-    Ok((row.get(0), row.get(1)))
+    let made = untimed(client, maintain, None).await?.get(0);
+    let dropped = match keep {
+        Some(_) => untimed(client, maintain, keep).await?.get(1),
+        None => 0,
+    };
+    untimed(client, "SELECT messages.forget(pg_catalog.make_interval(secs => $1))", keep).await?;
+    Ok((made, dropped))
+}
+
+/// Runs a statement that takes as long as there are rows: one that is ended by a time-out would be so for ever.
+async fn untimed(
+    client: &mut Client,
+    statement: &str,
+    keep: Option<f64>,
+) -> Result<Row, tokio_postgres::Error> {
+    let transaction = client.transaction().await?;
+    transaction.batch_execute("SET LOCAL statement_timeout = 0").await?;
+    let row = transaction.query_one(statement, &[&keep]).await?;
+    transaction.commit().await?;
+    Ok(row)
 }
 
 /// Keeps partitions made ahead and dropped in time, for ever; several instances do no harm.
 pub async fn keep_partitions(pool: Pool, retention: Retention) {
     loop {
         let done = match pool.get().await {
-            Ok(client) => maintain(&client, &retention).await.map_err(Failure::from),
+            Ok(mut client) => maintain(&mut client, &retention).await.map_err(Failure::from),
             Err(error) => Err(error.into()),
         };
         match done {

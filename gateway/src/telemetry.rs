@@ -89,7 +89,7 @@ fn describe() {
     );
     describe_gauge!(
         "sentiment_gateway_kafka_behind",
-        "committed statements whose messages are not in Kafka yet"
+        "committed statements, or parts of large ones, whose messages are not in Kafka yet"
     );
     describe_gauge!("sentiment_gateway_x_connected", "whether this gateway reads the stream of X");
     describe_counter!("sentiment_gateway_x_received_total", "lines of X's stream that are not empty");

@@ -86,16 +86,16 @@ pub async fn learn(
         (Some(text), None) => {
             check_body(&text, "text")?;
             let learn = client.prepare_cached("SELECT learn_sentiment($1, $2, $3)").await?;
-            client.execute(&learn, &[&feedback.model, &text, &feedback.label]).await?
+            client.execute(&learn, &[&feedback.model, &text, &feedback.label]).await
         }
         (None, Some(id)) => {
             let learn = "SELECT learn_sentiment($1, m.body, $3) FROM messages.message AS m WHERE m.id = $2";
             let learn = client.prepare_cached(learn).await?;
-            client.execute(&learn, &[&feedback.model, &id, &feedback.label]).await?
+            client.execute(&learn, &[&feedback.model, &id, &feedback.label]).await
         }
         _ => return Err(Problem::unusable("either text or message is needed")),
     };
-    match learned {
+    match learned.map_err(Problem::of_model)? {
         0 => Err(Problem::new(StatusCode::NOT_FOUND, "there is no such message").at("message")),
         _ => Ok(StatusCode::NO_CONTENT),
     }

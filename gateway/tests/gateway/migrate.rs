@@ -6,7 +6,7 @@ use std::time::Duration;
 use sentiment_tests::{Database, Level};
 use serde_json::json;
 
-use crate::harness::{Gateway, program, run, run_clean};
+use crate::harness::{Gateway, PATIENCE, program, run, run_clean};
 
 #[test]
 fn an_owner_without_other_rights_makes_it_and_serves() {
@@ -230,4 +230,56 @@ fn partitions_come_and_go_by_days() {
     assert_eq!(database.value::<i64>(old), 1, "nothing is dropped unless asked");
     run_clean(&database, &["migrate", "--retention", "30d"]);
     assert_eq!(database.value::<i64>(old), 0);
+}
+
+/// Partitions are there whatever becomes of what is old, and that takes as long as it takes.
+#[test]
+fn what_is_old_is_deleted_however_long_it_takes() {
+    let mut database = Database::new();
+    run_clean(&database, &["migrate"]);
+    database.run(
+        "INSERT INTO messages.message (source, external_id, body, received_at) VALUES
+             ('a', 'old', 'good', now() - interval '40 days');
+         CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(2); RETURN old; END $$;
+         CREATE TRIGGER wait BEFORE DELETE ON messages.external_id FOR EACH ROW EXECUTE FUNCTION wait()",
+    );
+    let gateway = Gateway::beside(&database, &["--retention", "30d", "--statement-timeout", "1s"]);
+    let left = "SELECT count(*) FROM messages.external_id";
+    let started = std::time::Instant::now();
+    while database.value::<i64>(left) > 0 {
+        assert!(started.elapsed() < PATIENCE / 6, "it is kept: {}", gateway.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop(gateway);
+    let next = "SELECT to_regclass('messages.message_' || to_char(now() AT TIME ZONE 'UTC' + interval '7 days', 'YYYYMMDD'))::text";
+    let partition: String = database.value(next);
+    database.run(&format!(
+        "ALTER TABLE messages.message DETACH PARTITION {partition}; DROP TABLE {partition};
+         INSERT INTO messages.message (source, external_id, body, received_at) VALUES
+             ('a', 'older', 'good', now() - interval '40 days');
+         CREATE OR REPLACE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE SQLSTATE 'ZZ001'; END $$"
+    ));
+    assert!(!run(&database, &["migrate", "--retention", "30d"]).status.success());
+    assert_eq!(database.value::<String>(next), partition);
+    database.ask(Level::Error, "ZZ001");
+}
+
+/// Else it would serve, and refuse for ever to train.
+#[test]
+fn rights_that_are_missing_are_named() {
+    let mut any = Database::new();
+    any.run("DO $$ BEGIN CREATE ROLE tenant LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$");
+    let mut database = Database::owned_by("tenant");
+    database.run("DROP EXTENSION IF EXISTS pg_sentiment; CREATE EXTENSION pg_sentiment SCHEMA public");
+    let warning = || {
+        let output = program(&database, "tenant").arg("migrate").output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{errors}");
+        let (_, grant) = errors.lines().find(|line| line.contains("WARN"))?.split_once("run GRANT")?;
+        Some(format!("GRANT{grant}"))
+    };
+    let grant = warning().unwrap();
+    assert!(grant.contains("public.train_sentiment") && grant.ends_with("TO tenant"), "{grant}");
+    database.connect("postgres").batch_execute(&grant).unwrap();
+    assert_eq!(warning(), None);
 }

@@ -128,6 +128,8 @@ fn what_the_operator_has_to_mend_is_told_apart() {
     assert_eq!(weak.post("/v1/messages", &message).refused(503)["sqlstate"], "42501");
     let training = json!({"source": "public.tickets", "text_column": "body", "label_column": "label"});
     assert_eq!(weak.post("/v1/models/tickets/train", &training).refused(403)["sqlstate"], "42501");
+    let feedback = json!({"model": "tickets", "text": CANARY, "label": "billing"});
+    assert_eq!(weak.post("/v1/feedback", &feedback).refused(403)["sqlstate"], "42501");
     database.ask_errors_so_far();
 }
 

@@ -295,3 +295,31 @@ fn streams_have_a_limit_and_end_with_the_gateway() {
     assert!(stream.next().is_none());
     assert!(gateway.ends());
 }
+
+/// Else each page would sort all that is left of the statement.
+#[test]
+fn a_statement_of_many_rows_is_read_in_portions_and_in_its_order() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    database.run(
+        "INSERT INTO messages.message (source, body) SELECT 'a', 'before';
+         INSERT INTO messages.message (id, source, body) SELECT 10000 - n * 2, 'a', n::text FROM generate_series(1, 4500) AS n;
+         INSERT INTO messages.message (source, body) SELECT 'a', 'after'",
+    );
+    let (mut last, mut seen) = ("0-0".to_owned(), Vec::new());
+    for count in [1000, 1001, 500, 2001] {
+        let mut stream = Stream::open(&gateway, "", Some(&last));
+        for event in std::iter::from_fn(|| stream.next()).take(count) {
+            seen.push(event.message["body"].as_str().unwrap().to_owned());
+            last = event.id;
+        }
+    }
+    let many = (1..=4500).rev().map(|n: usize| n.to_string());
+    let expected: Vec<String> =
+        std::iter::once("before".to_owned()).chain(many).chain(["after".to_owned()]).collect();
+    assert_eq!(seen, expected);
+    let most: i64 = database.value(
+        "SELECT max(count) FROM messages.batch, LATERAL (SELECT count(*) FROM messages.message WHERE ids @> id) AS own",
+    );
+    assert_eq!(most, 2000);
+}
