@@ -5,11 +5,12 @@
 //! first reads from the table what came after it.
 
 mod reader;
+mod readers;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +29,7 @@ use crate::message::Instant;
 use crate::problem::Problem;
 
 pub use reader::{Filter, Reader};
+use readers::Readers;
 
 /// The most messages that are read at once, and about the most bytes of them.
 const PAGE: usize = 200;
@@ -150,8 +152,7 @@ pub struct Page {
 pub struct Feed {
     pool: Pool,
     pages: broadcast::Sender<Arc<Page>>,
-    readers: Arc<AtomicUsize>,
-    most_readers: usize,
+    readers: Readers,
     /// Whether it hears of what is committed.
     hears: Arc<AtomicBool>,
     /// The position that it went back to when last the database had lost what readers had seen.
@@ -171,9 +172,9 @@ impl Feed {
         // From here on nothing is passed over, also if the first reader is there before the first look.
         let head = Cursor::after(number(&pool).await?);
         let (pages, _) = broadcast::channel(BACKLOG);
-        let (readers, hears) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(true)));
+        let (readers, hears) = (Readers::new(most_readers), Arc::new(AtomicBool::new(true)));
         let back = watch::Sender::new(i64::MAX);
-        let feed = Feed { pool, pages, readers, most_readers, hears, back, ending };
+        let feed = Feed { pool, pages, readers, hears, back, ending };
         let listening = tokio::spawn(listen(address, feed.clone(), keys, head));
         Ok((feed, listening))
     }
@@ -185,11 +186,8 @@ impl Feed {
 
     /// A reader of what comes from now on, or of what came after a cursor, for as long as its lease.
     pub fn read(&self, filter: Filter, after: Option<Cursor>, lease: Lease) -> Result<Reader, Problem> {
-        if self.readers.fetch_add(1, Ordering::Relaxed) >= self.most_readers {
-            self.readers.fetch_sub(1, Ordering::Relaxed);
-            return Err(Problem::unavailable("the gateway has as many live streams as it may have"));
-        }
-        Ok(Reader::new(self.clone(), filter, after, lease))
+        let seat = self.readers.seat(lease.key())?;
+        Ok(Reader::new(self.clone(), filter, after, lease, seat))
     }
 }
 

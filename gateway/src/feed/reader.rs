@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +10,7 @@ use futures_util::Stream;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 
+use super::readers::Seat;
 use super::{Cursor, Event, Feed, Page, Shown, highest, page};
 use crate::keys::Lease;
 
@@ -55,10 +55,11 @@ pub struct Reader {
     back: watch::Receiver<i64>,
     stage: Stage,
     ready: VecDeque<Bytes>,
+    _seat: Seat,
 }
 
 impl Reader {
-    pub(super) fn new(feed: Feed, filter: Filter, after: Option<Cursor>, lease: Lease) -> Reader {
+    pub(super) fn new(feed: Feed, filter: Filter, after: Option<Cursor>, lease: Lease, seat: Seat) -> Reader {
         metrics::gauge!("sentiment_gateway_streams").increment(1);
         let stage = match after {
             Some(_) => Stage::Back,
@@ -67,7 +68,7 @@ impl Reader {
         // The first bytes tell the client that it is connected, and how soon to come back.
         let ready = VecDeque::from([Bytes::from_static(b"retry: 1000\n\n")]);
         let back = feed.back.subscribe();
-        Reader { feed, filter, cursor: after, lease, back, stage, ready }
+        Reader { feed, filter, cursor: after, lease, back, stage, ready, _seat: seat }
     }
 
     /// The stream of events. It ends when the gateway or its lease does, when its reader falls too far behind, and when the
@@ -159,7 +160,6 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.feed.readers.fetch_sub(1, Ordering::Relaxed);
         metrics::gauge!("sentiment_gateway_streams").decrement(1);
     }
 }

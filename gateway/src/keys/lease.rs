@@ -16,6 +16,7 @@ const LOOK: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub struct Lease {
     over: CancellationToken,
+    key: Option<i64>,
     /// Nothing watches what needs no key.
     _watch: Option<AbortOnDropHandle<()>>,
 }
@@ -23,19 +24,24 @@ pub struct Lease {
 impl Lease {
     /// For what needs no key.
     pub fn for_ever() -> Lease {
-        Lease { over: CancellationToken::new(), _watch: None }
+        Lease { over: CancellationToken::new(), key: None, _watch: None }
     }
 
     /// For what a key was needed for.
     pub(super) fn of(keys: Keys, caller: Caller, scope: Scope) -> Lease {
-        let over = CancellationToken::new();
+        let (over, key) = (CancellationToken::new(), Some(caller.key.id));
         let guard = over.clone().drop_guard();
         let watch = tokio::spawn(async move {
             // Also if this breaks off.
             let _over = guard;
             outlast(&keys, caller, scope).await;
         });
-        Lease { over, _watch: Some(AbortOnDropHandle::new(watch)) }
+        Lease { over, key, _watch: Some(AbortOnDropHandle::new(watch)) }
+    }
+
+    /// The key whose holder it is.
+    pub fn key(&self) -> Option<i64> {
+        self.key
     }
 
     /// Is cancelled once it is over.

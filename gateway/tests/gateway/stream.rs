@@ -323,3 +323,13 @@ fn a_statement_of_many_rows_is_read_in_portions_and_in_its_order() {
     );
     assert_eq!(most, 2000);
 }
+
+#[test]
+fn a_key_has_a_quarter_of_the_streams() {
+    let database = Database::new();
+    let mut gateway = Gateway::with(&database, &["--max-streams", "8"]);
+    let _streams = [Stream::open(&gateway, "", None), Stream::open(&gateway, "", None)];
+    gateway.get("/v1/stream").refused(503);
+    gateway.key = run_clean(&database, &["key", "create", "other"]).trim().to_owned();
+    Stream::open(&gateway, "", None);
+}
