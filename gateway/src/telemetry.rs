@@ -132,6 +132,8 @@ impl Observation {
         let ms = elapsed.as_secs_f64() * 1000.0;
         match status {
             500.. => tracing::warn!(method, route, status, ms, "request failed"),
+            // Anyone can have them without end.
+            401 | 429 => tracing::debug!(method, route, status, ms, "request refused"),
             400.. => tracing::info!(method, route, status, ms, "request refused"),
             _ => tracing::debug!(method, route, status, ms, "request"),
         }

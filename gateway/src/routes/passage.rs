@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use tower::Service;
@@ -24,7 +24,7 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
 ];
 
-/// Around a route: refuses a path that cannot be read, observes, survives panics, and adds [`HEADERS`].
+/// Around a route: refuses what cannot be read, observes, survives panics, and adds [`HEADERS`].
 #[derive(Clone, Debug)]
 pub struct Passage<S>(pub S);
 
@@ -43,12 +43,14 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let observation = Observation::begin(&request);
-        // No route would say so in problem+json.
-        let answer = is_utf8(request.uri().path()).then(|| self.0.call(request));
+        let answer = match refuse(&request) {
+            Some(refusal) => Err(refusal),
+            None => Ok(self.0.call(request)),
+        };
         Box::pin(async move {
             let mut response = match answer {
-                None => Problem::malformed("the path is not UTF-8").into_response(),
-                Some(answer) => match AssertUnwindSafe(answer).catch_unwind().await {
+                Err(refusal) => refusal,
+                Ok(answer) => match AssertUnwindSafe(answer).catch_unwind().await {
                     Ok(answered) => answered?,
                     Err(_) => Problem::internal().into_response(),
                 },
@@ -60,4 +62,18 @@ where
             Ok(response)
         })
     }
+}
+
+/// What no route would say as well: that a path cannot be read, or that a body is packed.
+fn refuse(request: &Request) -> Option<Response> {
+    if !is_utf8(request.uri().path()) {
+        return Some(Problem::malformed("the path is not UTF-8").into_response());
+    }
+    let mut codings = request.headers().get_all(header::CONTENT_ENCODING).iter();
+    if codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return None;
+    }
+    let refusal =
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body has to come without a Content-Encoding");
+    Some(([(header::ACCEPT_ENCODING, "identity")], refusal).into_response())
 }

@@ -140,6 +140,37 @@ fn all_bodies_together_have_a_limit() {
 }
 
 #[test]
+fn packed_bodies_are_refused_as_such() {
+    let database = Database::new();
+    let gateway = Gateway::start(&database);
+    let send = |coding: &str| {
+        let request = agent().post(format!("{}/v1/sentiment", gateway.url));
+        let request = request.header("authorization", gateway.bearer()).header("content-encoding", coding);
+        request.content_type("application/json").send(r#"{"text":"good"}"#).unwrap()
+    };
+    let packed = send("gzip");
+    assert_eq!(packed.headers()["accept-encoding"], "identity");
+    Answer::from(packed).refused(415);
+    Answer::from(send("identity")).ok();
+    let other = gateway.post_bytes("/v1/sentiment", "text/plain", b"{}");
+    other.refused(415);
+}
+
+/// Anyone can have these without end.
+#[test]
+fn what_strangers_are_refused_is_no_news() {
+    let database = Database::new();
+    let gateway = Gateway::with(&database, &["--rate-limit", "1"]);
+    let ask = || agent().get(format!("{}/v1/models", gateway.url)).call().unwrap().status();
+    let statuses = [ask(), ask()];
+    assert!(statuses[0] == 401 && statuses[1] == 429, "{statuses:?}");
+    for status in ["status=401", "status=429"] {
+        let line = gateway.await_log(status);
+        assert!(line.contains("DEBUG"), "{line}");
+    }
+}
+
+#[test]
 fn slow_heads_and_bodies_are_cut_off() {
     let database = Database::new();
     let gateway = Gateway::with(&database, &["--header-timeout", "1s", "--body-timeout", "1s"]);
