@@ -10,7 +10,7 @@ use axum::response::Response;
 
 use crate::config::Scope;
 use crate::keys::{Caller, Keys, Lease};
-use crate::limits::{Client, Rate};
+use crate::limits::{Client, Network, Rate};
 use crate::problem::Problem;
 
 /// What decides on requests.
@@ -37,6 +37,11 @@ impl Gate {
         caller.map_or_else(Lease::for_ever, |caller| self.keys.lease(caller, scope))
     }
 
+    /// Counts what shows nothing good: a guess at a key, or at a signature.
+    pub fn count_stranger(&self, address: IpAddr) -> Result<(), Problem> {
+        self.rate.count(Client::Stranger(Network::of(address)))
+    }
+
     /// Who calls: nobody, where no key is given or needed.
     async fn check(
         &self,
@@ -45,10 +50,11 @@ impl Gate {
         scope: Scope,
     ) -> Result<Option<Caller>, Problem> {
         let Some(given) = headers.get(header::AUTHORIZATION) else {
-            self.rate.count(Client::Address(address))?;
             if self.is_public(scope) {
+                self.rate.count(Client::Visitor(Network::of(address)))?;
                 return Ok(None);
             }
+            self.count_stranger(address)?;
             return Err(unauthorised("a key is needed: Authorization: Bearer sgk_..."));
         };
         let secret = given.to_str().ok().and_then(|given| {
@@ -59,7 +65,7 @@ impl Gate {
         // Guesses count against whoever guesses, before the database is asked.
         let guess = hash.is_none_or(|hash| self.keys.may_be_guessed(&hash));
         if guess {
-            self.rate.count(Client::Address(address))?;
+            self.count_stranger(address)?;
         }
         let caller = match hash {
             Some(hash) => self.keys.find(hash).await?,
@@ -67,7 +73,7 @@ impl Gate {
         };
         let Some(caller) = caller else {
             if !guess {
-                self.rate.count(Client::Address(address))?;
+                self.count_stranger(address)?;
             }
             return Err(unauthorised("this key is not known, or was revoked"));
         };
@@ -98,17 +104,6 @@ pub async fn require(
     if let Some(caller) = gate.check(request.headers(), peer.ip(), scope).await? {
         request.extensions_mut().insert(caller);
     }
-    Ok(next.run(request).await)
-}
-
-/// Lets a request through that is signed in another way, at the rate of its address.
-pub async fn limit(
-    State(gate): State<Arc<Gate>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    gate.rate.count(Client::Address(peer.ip()))?;
     Ok(next.run(request).await)
 }
 

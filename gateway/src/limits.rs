@@ -1,6 +1,6 @@
 //! How often a client may ask.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +10,26 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::problem::Problem;
 
-/// Who asks: the holder of a key, or an address.
+/// Who asks: the holder of a key, whoever needs none, or whoever has shown nothing good. The last have a rate of their own:
+/// behind a proxy, strangers share an address with all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Client {
     Key(i64),
-    Address(IpAddr),
+    Visitor(Network),
+    Stranger(Network),
+}
+
+/// What one client has of the addresses: one of IPv4, and 64 bits' worth of IPv6, which are given to each household.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Network(IpAddr);
+
+impl Network {
+    pub fn of(address: IpAddr) -> Network {
+        Network(match address.to_canonical() {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+            address => address,
+        })
+    }
 }
 
 /// The number of requests a second that each client may make, all of a second's at once if it likes.
@@ -49,5 +64,19 @@ impl Rate {
             let status = axum::http::StatusCode::TOO_MANY_REQUESTS;
             Problem::new(status, "requests come faster than the gateway's rate limit").retry_after(wait)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_household_are_one_client() {
+        let network = |address: &str| Network::of(address.parse().unwrap());
+        assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:2:ffff::7"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+        assert_ne!(network("::ffff:192.0.2.1"), network("192.0.2.2"));
     }
 }

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use crate::config::Limits;
-use crate::object::Object;
+use crate::object::{Few, OVER, Object};
 use crate::problem::Problem;
 use crate::room::Share;
 
@@ -19,55 +19,60 @@ use crate::room::Share;
 #[derive(Clone, Debug)]
 pub struct Bounds(pub Arc<Limits>);
 
-/// A body of JSON: one object.
+/// A body of JSON: one object, of at most so many bytes.
 #[derive(Debug)]
-pub struct Json<T>(pub T);
+pub struct Json<T, const MOST: usize = { usize::MAX }>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+impl<S: Send + Sync, T: DeserializeOwned, const MOST: usize> FromRequest<S> for Json<T, MOST> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &S) -> Result<Json<T>, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Json<T, MOST>, Problem> {
         need_type(request.headers(), "application/json")?;
-        let bytes = read(request).await?;
+        let bytes = read(request, MOST).await?;
         parse(&bytes).map(|Object(value)| Json(value))
     }
 }
 
-/// One or many of something, as JSON has it: an object or an array.
+/// One or many of something, as JSON has it: an object, or an array of at most so many.
 #[derive(Debug)]
-pub enum OneOrMany<T> {
+pub enum OneOrMany<T, const MOST: usize> {
     One(T),
     Many(Vec<T>),
 }
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OneOrMany<T> {
+impl<S: Send + Sync, T: DeserializeOwned, const MOST: usize> FromRequest<S> for OneOrMany<T, MOST> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &S) -> Result<OneOrMany<T>, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<OneOrMany<T, MOST>, Problem> {
         need_type(request.headers(), "application/json")?;
-        let bytes = read(request).await?;
+        let bytes = read(request, usize::MAX).await?;
         // Which of the two is seen from the first character, so that errors tell of one kind only.
         match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
             Some(b'[') => {
-                let many: Vec<Object<T>> = parse(&bytes)?;
-                Ok(OneOrMany::Many(many.into_iter().map(|Object(one)| one).collect()))
+                let many: Few<Object<T>, MOST> = parse(&bytes).map_err(too_many)?;
+                Ok(OneOrMany::Many(many.0.into_iter().map(|Object(one)| one).collect()))
             }
             _ => parse(&bytes).map(|Object(one)| OneOrMany::One(one)),
         }
     }
 }
 
-/// A form, its fields in order.
-#[derive(Debug)]
-pub struct Form(pub Vec<(String, String)>);
-
-impl<S: Send + Sync> FromRequest<S> for Form {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, _: &S) -> Result<Form, Problem> {
-        need_type(request.headers(), "application/x-www-form-urlencoded")?;
-        let bytes = read(request).await?;
-        Ok(Form(form_urlencoded::parse(&bytes).into_owned().collect()))
+/// Reads a form of at most so many bytes and fields: its fields in order.
+pub async fn form(
+    request: Request,
+    most_bytes: usize,
+    most_fields: usize,
+) -> Result<Vec<(String, String)>, Problem> {
+    need_type(request.headers(), "application/x-www-form-urlencoded")?;
+    let bytes = read(request, most_bytes).await?;
+    let mut fields = form_urlencoded::parse(&bytes).into_owned();
+    let form = fields.by_ref().take(most_fields).collect();
+    match fields.next() {
+        None => Ok(form),
+        Some(_) => {
+            let detail = format!("the form has over {most_fields} fields");
+            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail))
+        }
     }
 }
 
@@ -86,6 +91,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
             .map(|axum::extract::Query(parameters)| Query(parameters))
             // The words name parameters; values are told by their kind alone.
             .map_err(|_| Problem::malformed("a parameter is unknown, given twice, or not of its type"))
+    }
+}
+
+/// More than there may be is not what is wrong with it, but how large it is.
+fn too_many(problem: Problem) -> Problem {
+    match problem.detail() {
+        detail if detail.starts_with(OVER) => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail),
+        _ => problem,
     }
 }
 
@@ -118,24 +131,25 @@ fn need_type(headers: &HeaderMap, needed: &'static str) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("the body has to be {needed}")))
 }
 
-/// Reads the body: not more than the limits, and not for longer.
-async fn read(request: Request) -> Result<Bytes, Problem> {
+/// Reads the body: at most so many bytes, not more than the limits, and not for longer.
+async fn read(request: Request, most: usize) -> Result<Bytes, Problem> {
     let extensions = request.extensions();
     let (Some(Bounds(limits)), Some(share)) =
         (extensions.get::<Bounds>().cloned(), extensions.get::<Share>().cloned())
     else {
         return Err(Problem::internal());
     };
+    let most = limits.max_body.min(most);
     let too_large = || {
-        let detail = format!("the body has over {} bytes", limits.max_body);
+        let detail = format!("the body has over {most} bytes");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     };
     let announced =
         request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: u64| length > limits.max_body as u64) {
+    if announced.is_some_and(|length: u64| length > most as u64) {
         return Err(too_large());
     }
-    let body = Limited::new(request.into_body(), limits.max_body);
+    let body = Limited::new(request.into_body(), most);
     match tokio::time::timeout(limits.body_timeout, collect(body, &share)).await {
         Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
         Ok(Err(Broken::NoRoom(problem))) => Err(problem),

@@ -20,7 +20,7 @@ use crate::message::{BATCH, Message, NO_INSTANT, check_text, parse_instant};
 use crate::problem::Problem;
 use crate::request::{OneOrMany, Query};
 
-/// About the most bytes of the texts of a page.
+/// About the most bytes of a page.
 const BYTES: usize = 4 << 20;
 
 /// A message, or a batch of at most 10,000
@@ -54,7 +54,7 @@ pub enum StoredOrBatch {
 )]
 pub async fn store(
     State(application): State<Application>,
-    given: OneOrMany<Message>,
+    given: OneOrMany<Message, BATCH>,
 ) -> Result<Answer<StoredOrBatch>, Problem> {
     match given {
         OneOrMany::One(message) => {
@@ -63,10 +63,6 @@ pub async fn store(
             stored.pop().map(|stored| Answer(StoredOrBatch::One(stored))).ok_or_else(Problem::internal)
         }
         OneOrMany::Many(batch) => {
-            if batch.len() > BATCH {
-                let detail = format!("over {BATCH} messages: send several requests");
-                return Err(Problem::new(axum::http::StatusCode::PAYLOAD_TOO_LARGE, detail));
-            }
             for (place, message) in batch.iter().enumerate() {
                 message.check(&format!("[{place}]"))?;
             }
@@ -181,7 +177,7 @@ async fn read(
     let mut next = None;
     while let Some(row) = rows.try_next().await? {
         let message = Shown::new(&row)?;
-        bytes += message.body.len();
+        bytes += json_length(&message);
         let place = Place { sent_at: message.sent_at, id: message.id };
         messages.push(message);
         if bytes >= BYTES || i64::try_from(messages.len()).is_ok_and(|count| count == limit) {
@@ -190,6 +186,27 @@ async fn read(
         }
     }
     Ok(Page { messages, next })
+}
+
+/// How many bytes a message has as JSON, where a character may have six.
+fn json_length(message: &Shown) -> usize {
+    let mut length = Length(0);
+    let _ = serde_json::to_writer(&mut length, message);
+    length.0
+}
+
+/// Counts what is written.
+struct Length(usize);
+
+impl std::io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads a parameter that is a time.

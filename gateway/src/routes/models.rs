@@ -14,6 +14,9 @@ use crate::message::check_name;
 use crate::problem::Problem;
 use crate::request::Json;
 
+/// The most bytes of what a training is asked for with: its options take far more memory than they have bytes.
+const TRAINING: usize = 64 << 10;
+
 /// A model, as the view `sentiment.models` has it
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Model {
@@ -163,7 +166,7 @@ pub struct Trained {
 pub async fn train(
     State(application): State<Application>,
     Path(model): Path<String>,
-    Json(training): Json<Training>,
+    Json(training): Json<Training, TRAINING>,
 ) -> Result<Answer<Trained>, Problem> {
     let Training { source, text_column, label_column, algorithm, options, test_fraction, seed, deploy } =
         training;

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::Application;
 use crate::message::{check_body, check_text};
+use crate::object::Few;
 use crate::problem::Problem;
 use crate::request::Json;
 use crate::scoring::{Sentiment, refused, score_all};
@@ -21,7 +22,7 @@ pub struct Texts {
     #[serde(default)]
     text: Option<String>,
     #[serde(default)]
-    texts: Option<Vec<String>>,
+    texts: Option<Few<String, TEXTS>>,
     #[serde(default)]
     model: Option<String>,
 }
@@ -93,12 +94,7 @@ pub async fn score(
             check_body(&text, "text")?;
             application.scorer.score(text, given.model).await.map(|scored| Answer(OneOrSeveral::One(scored)))
         }
-        (None, Some(texts)) => {
-            if texts.len() > TEXTS {
-                return Err(
-                    Problem::unusable(format!("over {TEXTS} texts: send several requests")).at("texts")
-                );
-            }
+        (None, Some(Few(texts))) => {
             for (place, text) in texts.iter().enumerate() {
                 check_body(text, &format!("texts[{place}]"))?;
             }

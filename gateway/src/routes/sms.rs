@@ -1,7 +1,9 @@
 //! Text messages, as Twilio sends them on.
 
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,10 +14,16 @@ use super::Application;
 use crate::ingest;
 use crate::message::Message;
 use crate::problem::Problem;
-use crate::request::Form;
+use crate::request::form;
 
 /// The source of messages that come this way.
 const SOURCE: &str = "sms";
+/// The most bytes and fields of a webhook: Twilio's have some dozens of fields, and a text of 1,600 characters. They are read
+/// before it is known who sent them.
+const MOST_BYTES: usize = 64 << 10;
+const MOST_FIELDS: usize = 200;
+/// The bytes of a signature.
+const SIGNATURE: usize = 20;
 
 /// Receive a text message
 ///
@@ -32,20 +40,21 @@ const SOURCE: &str = "sms";
 )]
 pub async fn receive(
     State(application): State<Application>,
-    uri: Uri,
-    headers: HeaderMap,
-    Form(fields): Form,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
 ) -> Result<Response, Problem> {
     let sms = &application.sms;
     let (Some(token), Some(public)) = (&sms.sms_auth_token, &sms.public_url) else {
         return Err(Problem::internal());
     };
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let url = format!("{}{path}", public.trim_end_matches('/'));
-    let given = headers.get("x-twilio-signature").and_then(|given| STANDARD.decode(given.as_bytes()).ok());
-    if !given.is_some_and(|given| is_signed(token, &url, &fields, &given)) {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "the signature is missing or wrong"));
-    }
+    let fields = match signed_fields(token, public, request).await {
+        Ok(fields) => fields,
+        // Who signs is not held up by others at the same address.
+        Err(problem) => {
+            application.gate.count_stranger(peer.ip())?;
+            return Err(problem);
+        }
+    };
     let field = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.clone());
     let sid = field("MessageSid").or_else(|| field("SmsMessageSid"));
     let message = Message {
@@ -58,6 +67,22 @@ pub async fn receive(
     message.check("")?;
     ingest::store(&application.pool, "sms", &[message]).await?;
     Ok(([(header::CONTENT_TYPE, "text/xml; charset=utf-8")], twiml(sms.sms_reply.as_deref())).into_response())
+}
+
+/// The fields of a webhook that is signed. One without the form of a signature is not read.
+async fn signed_fields(
+    token: &str,
+    public: &str,
+    request: Request,
+) -> Result<Vec<(String, String)>, Problem> {
+    let unsigned = || Problem::new(StatusCode::FORBIDDEN, "the signature is missing or wrong");
+    let given = request.headers().get("x-twilio-signature");
+    let given = given.and_then(|given| STANDARD.decode(given.as_bytes()).ok());
+    let given = given.filter(|given| given.len() == SIGNATURE).ok_or_else(unsigned)?;
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let url = format!("{}{path}", public.trim_end_matches('/'));
+    let fields = form(request, MOST_BYTES, MOST_FIELDS).await?;
+    if is_signed(token, &url, &fields, &given) { Ok(fields) } else { Err(unsigned()) }
 }
 
 /// Whether this is the signature of URL and fields under the token. The comparison takes the same time whatever differs.

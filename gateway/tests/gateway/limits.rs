@@ -139,6 +139,21 @@ fn all_bodies_together_have_a_limit() {
     }
 }
 
+/// What comes after one too many is not read: millions of them would take memory.
+#[test]
+fn an_array_is_read_to_its_limit() {
+    let database = Database::new();
+    let gateway = Gateway::start(&database);
+    let post = |path: &str, body: String| gateway.post_bytes(path, "application/json", body.as_bytes());
+    let message = r#"{"source":"a","body":""},"#;
+    post("/v1/messages", format!("[{}...", message.repeat(10_001))).refused(413);
+    post("/v1/messages", format!("[{}...", message.repeat(10_000))).refused(400);
+    let texts = post("/v1/sentiment", format!(r#"{{"texts":[{}..."#, r#""","#.repeat(1_001))).refused(422);
+    assert_eq!(texts["at"], "texts");
+    let options = format!(r#"{{"options":{{"a":[{}1]}}}}"#, "1,".repeat(33_000));
+    post("/v1/models/tickets/train", options).refused(413);
+}
+
 #[test]
 fn packed_bodies_are_refused_as_such() {
     let database = Database::new();

@@ -242,3 +242,16 @@ fn what_nobody_waits_for_any_more_is_cancelled() {
     gateway.get("/v1/messages").ok();
     database.ask(Level::Error, "57014");
 }
+
+/// A character may be six bytes of JSON.
+#[test]
+fn a_page_is_as_short_as_its_json() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    database.run(
+        "INSERT INTO messages.message (source, body) SELECT 'a', repeat(chr(1), 60000) FROM generate_series(1, 20)",
+    );
+    let answer = gateway.get("/v1/messages");
+    assert!(answer.body.len() < 5 << 20, "{}", answer.body.len());
+    assert_eq!(answer.ok()["messages"].as_array().unwrap().len(), 12);
+}
