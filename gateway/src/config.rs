@@ -168,7 +168,7 @@ pub struct Limits {
     /// Requests a second that a key, or an address without one, may make; 0 for any number
     #[arg(long, env = "SENTIMENT_RATE_LIMIT", default_value_t = 1000)]
     pub rate_limit: u32,
-    /// How long a request's head may take to arrive
+    /// How long a request's head may take to arrive, and a connection be idle before it
     #[arg(long, env = "SENTIMENT_HEADER_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub header_timeout: Duration,
     /// How long a request's body may take to arrive
@@ -200,8 +200,8 @@ pub struct Sms {
 }
 
 impl Sms {
-    /// The settings without the white space around the token, as files of secrets end with. A token that is empty is refused:
-    /// anyone could sign with it.
+    /// The settings without the white space around them, as files of secrets end with. A token that is empty is refused: anyone
+    /// could sign with it. So is a URL that no webhook comes to: none would have a good signature.
     pub fn checked(self) -> Result<Sms, Failure> {
         let sms_auth_token = self.sms_auth_token.map(|token| token.trim().to_owned());
         if sms_auth_token.as_ref().is_some_and(String::is_empty) {
@@ -209,7 +209,14 @@ impl Sms {
                 "SENTIMENT_SMS_AUTH_TOKEN is empty, so that anyone could sign: set it, or leave it out";
             return Err(Failure::Other(reason.into()));
         }
-        Ok(Sms { sms_auth_token, ..self })
+        let public_url = self.public_url.map(|url| url.trim().to_owned());
+        let is_url = |url: &String| ["http://", "https://"].iter().any(|start| url.starts_with(start));
+        if sms_auth_token.is_some() && !public_url.as_ref().is_some_and(is_url) {
+            let reason =
+                "SENTIMENT_PUBLIC_URL is no URL, as https://example.org: no text message could be checked";
+            return Err(Failure::Other(reason.into()));
+        }
+        Ok(Sms { sms_auth_token, public_url, ..self })
     }
 }
 
@@ -337,12 +344,24 @@ mod tests {
     }
 
     #[test]
-    fn a_token_to_sign_with_is_not_empty() {
-        let sms = |token: &str| Sms { sms_auth_token: Some(token.into()), public_url: None, sms_reply: None };
-        assert_eq!(sms("12345\r\n").checked().unwrap().sms_auth_token.as_deref(), Some("12345"));
-        for empty in ["", " \n"] {
-            assert!(sms(empty).checked().is_err(), "{empty:?}");
+    fn what_signatures_are_checked_with_is_not_empty() {
+        let sms = |token: &str, url: &str| {
+            Sms { sms_auth_token: Some(token.into()), public_url: Some(url.into()), sms_reply: None }
+                .checked()
+        };
+        let checked = sms("12345\r\n", "https://example.org\n").unwrap();
+        assert_eq!(checked.sms_auth_token.as_deref(), Some("12345"));
+        assert_eq!(checked.public_url.as_deref(), Some("https://example.org"));
+        for (token, url) in [
+            ("", "https://example.org"),
+            (" \n", "https://example.org"),
+            ("12345", ""),
+            ("12345", "example.org"),
+        ] {
+            assert!(sms(token, url).is_err(), "{token:?} {url:?}");
         }
+        let none = Sms { sms_auth_token: None, public_url: Some(String::new()), sms_reply: None };
+        assert!(none.checked().is_ok(), "without a token nothing is signed");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
 use deadpool_postgres::Pool;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tower::layer::layer_fn;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa::OpenApi;
@@ -65,6 +65,8 @@ pub struct Parts {
     pub sms: Sms,
     pub bounds: Bounds,
     pub room: Room,
+    /// Places for what runs at length: it leaves most connections to others.
+    pub lengthy: Semaphore,
     pub metrics: PrometheusHandle,
     pub ending: watch::Receiver<bool>,
 }

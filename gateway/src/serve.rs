@@ -6,7 +6,7 @@ use std::time::Duration;
 use deadpool_postgres::Pool;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::auth::Gate;
@@ -25,6 +25,7 @@ use crate::{kafka, listener, migrate, telemetry, x};
 /// Runs until it is told to end, then ends in order: no new connections, streams closed, requests in progress finished.
 pub async fn run(mut settings: Serve, database: &config::Database) -> Result<(), Failure> {
     settings.sms = settings.sms.checked()?;
+    settings.kafka = settings.kafka.checked(database)?;
     let metrics = telemetry::start_metrics().map_err(|error| Failure::Other(error.to_string()))?;
     let address = Address::new(database)?;
     let pool = address.pool(database)?;
@@ -61,6 +62,7 @@ async fn serve(
         feed,
         sms: settings.sms,
         bounds: Bounds(Arc::new(settings.limits.clone())),
+        lengthy: Semaphore::new((pool.status().max_size / 4).max(1)),
         room: Room::new(settings.limits.max_bodies.max(settings.limits.max_body)),
         metrics,
         ending,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::Database;
 use crate::database::Failure;
 
 /// Messages from Kafka and to it.
@@ -27,7 +28,7 @@ pub struct Kafka {
     /// The topic for records that cannot be stored; without it, the table messages.kafka_rejected
     #[arg(long, env = "SENTIMENT_KAFKA_DEAD_LETTERS", requires = "kafka_brokers")]
     pub kafka_dead_letters: Option<String>,
-    /// How many members of the group this gateway is; each stores by a connection of its own
+    /// How many members of the group this gateway is; each stores by a connection of its own, at most half of them
     #[arg(long, env = "SENTIMENT_KAFKA_CONSUMERS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub kafka_consumers: u16,
     /// The topic that scored messages are written to, all that are stored from its first use on
@@ -60,6 +61,16 @@ const OURS: [&str; 5] =
     ["bootstrap.servers", "group.id", "enable.auto.commit", "enable.auto.offset.store", "enable.idempotence"];
 
 impl Kafka {
+    /// The settings, where consumers leave connections to others: each may hold one for as long as the database is slow.
+    pub fn checked(self, database: &Database) -> Result<Kafka, Failure> {
+        let reads = !self.kafka_brokers.is_empty() && !self.kafka_topics.is_empty();
+        if reads && self.kafka_consumers > database.database_connections / 2 {
+            let reason = "over half of --database-connections would be those of --kafka-consumers";
+            return Err(Failure::Other(reason.into()));
+        }
+        Ok(self)
+    }
+
     /// The properties of the file, and then those of the command line or the environment, which win.
     pub fn properties(&self) -> Result<Vec<(String, String)>, Failure> {
         let mut properties = Vec::new();

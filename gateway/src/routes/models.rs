@@ -16,6 +16,8 @@ use crate::request::Json;
 
 /// The most bytes of what a training is asked for with: its options take far more memory than they have bytes.
 const TRAINING: usize = 64 << 10;
+/// After how many seconds there may be a place again.
+const PAUSE: u64 = 10;
 
 /// A model, as the view `sentiment.models` has it
 #[derive(Debug, Serialize, ToSchema)]
@@ -297,12 +299,17 @@ pub async fn rollback(
     Ok(Answer(Deployed { model_version: row.get(0) }))
 }
 
-/// Runs a statement that may take long, without a time-out. If the client goes away, it is cancelled.
+/// Runs a statement that may take long, without a time-out: as many at once as there are places. If the client goes away, it is
+/// cancelled.
 async fn at_length(
     application: &Application,
     sql: &str,
     parameters: &[&(dyn ToSql + Sync)],
 ) -> Result<Row, Problem> {
+    let _place = application.lengthy.try_acquire().map_err(|_| {
+        let detail = "as many models are trained and refreshed as may be at once: try again";
+        Problem::unavailable(detail).retry_after(PAUSE)
+    })?;
     let mut session = application.address.session(&application.pool).await?;
     let row = in_transaction(session.client()?, sql, parameters).await;
     session.done();
@@ -315,7 +322,8 @@ async fn in_transaction(
     parameters: &[&(dyn ToSql + Sync)],
 ) -> Result<Row, tokio_postgres::Error> {
     let transaction = client.transaction().await?;
-    transaction.batch_execute("SET LOCAL statement_timeout = 0").await?;
+    // What is long is its work: another's lock is not waited for without end.
+    transaction.batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '1min'").await?;
     let row = transaction.query_one(sql, parameters).await?;
     transaction.commit().await?;
     Ok(row)

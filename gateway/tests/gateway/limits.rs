@@ -315,4 +315,9 @@ fn what_is_wrong_with_the_settings_is_said_at_once() {
     assert!(taken.contains(&format!("cannot listen on {address}: Address already in use")), "{taken}");
     let loud = refused(&["--listen", address, "--log", "warning"]);
     assert!(loud.contains("off, error, warn, info"), "{loud}");
+    let url = refused(&["--listen", address, "--sms-auth-token", "12345", "--public-url", ""]);
+    assert!(url.contains("SENTIMENT_PUBLIC_URL is no URL"), "{url}");
+    let kafka = ["--kafka-brokers", "127.0.0.1:9", "--kafka-topics", "a", "--kafka-consumers", "9"];
+    let consumers = refused(&[&["--listen", address], &kafka[..]].concat());
+    assert!(consumers.contains("over half of --database-connections"), "{consumers}");
 }

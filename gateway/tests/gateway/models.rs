@@ -199,3 +199,34 @@ fn a_training_whose_client_goes_away_is_cancelled() {
     assert_eq!(database.logged(Level::Error, "57014"), 1);
     assert_eq!(agent().get(format!("{}/readyz", gateway.url)).call().unwrap().status(), 200);
 }
+
+/// What runs at length leaves most connections to others.
+#[test]
+fn trainings_that_wait_do_not_take_the_connections() {
+    let mut database = Database::new();
+    let gateway = Gateway::with(&database, &["--database-connections", "8"]);
+    database.run(TICKETS);
+    let mut locking = database.connect("postgres");
+    let mut lock = locking.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE tickets IN ACCESS EXCLUSIVE MODE").unwrap();
+    let training = json!({"source": "public.tickets", "text_column": "body", "label_column": "label",
+        "algorithm": "naive_bayes"});
+    std::thread::scope(|scope| {
+        let (gateway, training) = (&gateway, &training);
+        let train = move |model: usize| gateway.post(&format!("/v1/models/tickets{model}/train"), training);
+        let trainings: Vec<_> = (0..12).map(|model| scope.spawn(move || train(model).status)).collect();
+        let started = std::time::Instant::now();
+        while trainings.iter().filter(|training| training.is_finished()).count() < 10 {
+            assert!(started.elapsed() < PATIENCE / 6, "more than two wait");
+        }
+        gateway.post("/v1/messages", &json!({"source": "a", "body": "good"})).ok();
+        assert_eq!(gateway.get("/readyz").status, 200);
+        let answer = agent().post(format!("{}/v1/models/tickets/refresh", gateway.url));
+        let answer = answer.header("authorization", gateway.bearer()).send_empty().unwrap();
+        assert!(answer.status() == 503 && answer.headers().contains_key("retry-after"), "{answer:?}");
+        lock.rollback().unwrap();
+        let mut statuses: Vec<u16> = trainings.into_iter().map(|training| training.join().unwrap()).collect();
+        statuses.sort_unstable();
+        assert_eq!((statuses[..2].to_vec(), statuses[2..].to_vec()), (vec![200; 2], vec![503; 10]));
+    });
+}
