@@ -73,11 +73,12 @@ BEGIN
         RETURN;
     END IF;
     IF keep IS NOT NULL THEN
-        DELETE FROM messages.message_default WHERE received_at < horizon;
         DELETE FROM messages.external_id AS e WHERE e.received_at < date_trunc('day', horizon);
         DELETE FROM messages.kafka_rejected WHERE rejected_at < horizon;
     END IF;
     -- The last position stays, for the next one to follow it.
     DELETE FROM messages.batch WHERE last_received < date_trunc('day', greatest(horizon, now() - interval '7 days'))
         AND position < (SELECT max(position) FROM messages.batch);
+    -- Last, for maintain() waits for its lock.
+    DELETE FROM messages.message_default WHERE received_at < horizon;
 END $$;
