@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::back_off::Fault;
 use crate::message::{Message, parse_instant};
@@ -30,7 +30,7 @@ struct Item {
     includes: Option<Includes>,
     #[serde(default)]
     matching_rules: Option<Vec<Rule>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     errors: Vec<Problem>,
     /// A problem may also stand by itself.
     #[serde(flatten)]
@@ -40,7 +40,7 @@ struct Item {
 #[derive(Debug, Deserialize)]
 struct Post {
     id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     text: String,
     /// All of a long post, of which `text` is the beginning.
     #[serde(default)]
@@ -56,13 +56,13 @@ struct Post {
 
 #[derive(Debug, Deserialize)]
 struct Note {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     text: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct Includes {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     users: Vec<User>,
 }
 
@@ -114,6 +114,11 @@ impl Problem {
             _ => None,
         }
     }
+}
+
+/// Reads null as what a member is that is missing.
+pub fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 fn is_name(name: &str) -> bool {
@@ -198,6 +203,11 @@ mod tests {
     fn a_post_may_lack_all_but_its_text() {
         let bare = message(r#"{"data": {"id": "1", "text": "good"}}"#);
         assert_eq!((bare.author, bare.sent_at), (None, None));
+        let null = message(
+            r#"{"data": {"id": "1", "text": "good", "author_id": "3", "note_tweet": {"text": null}, "created_at": null},
+                "errors": null, "includes": {"users": null}, "matching_rules": null, "title": null}"#,
+        );
+        assert_eq!((null.author.as_deref(), null.body.as_str()), (Some("3"), "good"));
         let long = r#"{"data": {"id": "1", "text": "goo…", "author_id": "3", "note_tweet": {"text": "good it is"}},
                        "errors": [{"title": "Not Found Error", "type": "https://api.twitter.com/2/problems/resource-not-found"}]}"#;
         let long = message(long);
@@ -210,6 +220,7 @@ mod tests {
             (r#"{"data": {"id": "1", "text": "a", "withheld": {"country_codes": ["DE"]}}}"#, "withheld"),
             (r#"{"data": {"id": "1", "text": " "}}"#, "no text"),
             (r#"{"data": {"id": "1"}}"#, "no text"),
+            (r#"{"data": {"id": "1", "text": null}}"#, "no text"),
             (
                 r#"{"data": {"id": "1", "text": "a"}, "matching_rules": [{"id": "8", "tag": "theirs"}]}"#,
                 "other rule",

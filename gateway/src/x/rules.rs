@@ -8,11 +8,13 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::api::{Api, Refusal};
-use super::post::TAG;
+use super::post::{TAG, or_default};
 
 const PATH: &str = "/2/tweets/search/stream/rules";
 /// The most rules of one request.
 const PAGE: usize = 1000;
+/// The most pages that are asked for: more than any app may have.
+const PAGES: usize = 100;
 
 #[derive(Clone, Debug, Deserialize)]
 struct Rule {
@@ -26,8 +28,11 @@ struct Rule {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Answer {
+    #[serde(deserialize_with = "or_default")]
     data: Vec<Rule>,
+    #[serde(deserialize_with = "or_default")]
     errors: Vec<Fault>,
+    #[serde(deserialize_with = "or_default")]
     meta: Meta,
 }
 
@@ -44,7 +49,7 @@ struct Fault {
     value: Option<String>,
     /// Of the rule that is the same, if that is wrong with it.
     id: Option<String>,
-    #[serde(rename = "type")]
+    #[serde(rename = "type", deserialize_with = "or_default")]
     kind: String,
 }
 
@@ -117,10 +122,13 @@ async fn add(api: &Api, missing: &[&String], wanted: &[String]) -> Result<Vec<St
     Ok(added)
 }
 
+/// All rules of the app. Where pages go round in a circle, or have no end, what was read counts: of rules that are missing in
+/// it X says, when they are added, that they are there.
 async fn list(api: &Api) -> Result<Vec<Rule>, Refusal> {
     let mut rules = Vec::new();
+    let mut seen = HashSet::new();
     let mut page = String::new();
-    loop {
+    for _ in 0..PAGES {
         let path = format!("{PATH}?max_results={PAGE}{page}");
         let answer: Answer =
             api.ask(Method::GET, &path, Bytes::new(), |status, _| status.is_success()).await?;
@@ -130,7 +138,12 @@ async fn list(api: &Api) -> Result<Vec<Rule>, Refusal> {
             Some(token) => page = format!("&pagination_token={token}"),
             None => return Ok(rules),
         }
+        if !seen.insert(page.clone()) {
+            break;
+        }
     }
+    tracing::warn!(read = rules.len(), "the list of X's rules has no end, and is not read on");
+    Ok(rules)
 }
 
 /// Adds or deletes. Rules that are wrong are an answer too, whatever its status is.

@@ -417,3 +417,20 @@ fn without_a_token_nothing_is_asked() {
     let refused = program(&database, "postgres").args(both).output().unwrap();
     assert!(!refused.status.success());
 }
+
+#[test]
+fn rules_whose_pages_have_no_end_are_not_asked_for_for_ever() {
+    let mut database = migrated();
+    let x = Service::start();
+    x.goes_round();
+    x.has_rule("cats", "theirs");
+    let gateway = follow(&database, &x, &["--x-rules", "dogs"]);
+    x.await_open();
+    gateway.await_log("the list of X's rules has no end");
+    let mut ours = post(1, "I love it");
+    ours["matching_rules"][0]["tag"] = json!("sentiment-gateway");
+    x.publish([ours]);
+    await_stored(&mut database, 1);
+    let pages = x.requests().into_iter().filter(|request| request.line.contains("stream/rules?"));
+    assert_eq!(pages.count(), 2);
+}

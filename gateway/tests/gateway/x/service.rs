@@ -49,6 +49,8 @@ pub struct Request {
 struct State {
     scenes: VecDeque<Scene>,
     rules: Vec<Value>,
+    /// Whether each page of rules says that it itself comes next.
+    goes_round: bool,
     made: u64,
     posts: Vec<String>,
     requests: Vec<Request>,
@@ -105,6 +107,11 @@ impl Service {
     /// A rule that is there already.
     pub fn has_rule(&self, value: &str, tag: &str) {
         self.change(|state| state.add(value, tag));
+    }
+
+    /// From now on the pages of rules have no end.
+    pub fn goes_round(&self) {
+        self.change(|state| state.goes_round = true);
     }
 
     /// The rules, as value and tag.
@@ -260,6 +267,8 @@ impl State {
         let mut meta = json!({"sent": "2026-01-31T12:00:00.000Z", "result_count": to - from});
         if to < self.rules.len() {
             meta["next_token"] = json!(to.to_string());
+        } else if self.goes_round {
+            meta["next_token"] = json!(from.to_string());
         }
         // Without any rule there is no data.
         match &self.rules[from..to] {
