@@ -83,8 +83,8 @@ impl Problem {
         self.status == StatusCode::SERVICE_UNAVAILABLE.as_u16()
     }
 
-    /// Whether the database refused what it was to store (data, constraints, limits, a user's trigger): it will do so again,
-    /// and may take other data.
+    /// Whether the database refused what it was to store (data, constraints, limits, an operator's trigger): it will do so
+    /// again, and may take other data.
     pub fn is_of_data(&self) -> bool {
         self.sqlstate.as_deref().is_some_and(is_of_data)
     }
@@ -172,9 +172,18 @@ fn status_of(state: &SqlState) -> Option<StatusCode> {
     })
 }
 
-/// States of data that are refused as they are.
+/// The classes of SQLSTATE that are PostgreSQL's own, of all its versions.
+const CLASSES: [&str; 44] = [
+    "00", "01", "02", "03", "08", "09", "0A", "0B", "0F", "0L", "0P", "0Z", "10", "20", "21", "22", "23",
+    "24", "25", "26", "27", "28", "2B", "2D", "2F", "34", "38", "39", "3B", "3D", "3F", "40", "42", "44",
+    "53", "54", "55", "57", "58", "72", "F0", "HV", "P0", "XX",
+];
+
+/// States of data that are refused as they are: PostgreSQL's of data, constraints, views, limits and RAISE, and all that an
+/// operator's trigger may have made up.
 fn is_of_data(state: &str) -> bool {
-    ["22", "23", "54", "P0"].iter().any(|class| state.starts_with(class))
+    let is_class = |class: &&str| state.starts_with(*class);
+    ["22", "23", "44", "54", "P0"].iter().any(is_class) || !CLASSES.iter().any(is_class)
 }
 
 /// States that pass: connections lost, the server starting or ending, deadlocks, time-outs, a standby.

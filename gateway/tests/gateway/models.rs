@@ -97,9 +97,12 @@ fn what_the_operator_has_to_mend_is_told_apart() {
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
              AS $$ BEGIN RAISE invalid_parameter_value USING MESSAGE = new.body; END $$;
          CREATE TRIGGER refuse BEFORE INSERT ON messages.message FOR EACH ROW WHEN (new.source = 't') EXECUTE FUNCTION refuse();
+         CREATE FUNCTION spam() RETURNS trigger LANGUAGE plpgsql
+             AS $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'SP001', MESSAGE = new.body; END $$;
+         CREATE TRIGGER spam BEFORE INSERT ON messages.message FOR EACH ROW WHEN (new.source = 's') EXECUTE FUNCTION spam();
          ALTER TABLE messages.message ADD CHECK (source <> 'c')",
     );
-    for (source, state) in [("c", "23514"), ("t", "22023")] {
+    for (source, state) in [("c", "23514"), ("t", "22023"), ("s", "SP001")] {
         // Not the text that no log may show: PostgreSQL's own shows this one.
         let refused =
             gateway.post("/v1/messages", &json!({"source": source, "body": "zebraquux"})).refused(422);
