@@ -66,7 +66,8 @@ pub async fn store(pool: &Pool, way: &'static str, messages: &[Message]) -> Resu
 }
 
 /// Stores messages as [`store`] does, without those that the database refuses as they are (by a constraint, say, or a trigger
-/// of the operator's): halves lead to them. Returns how many are stored, and of the others their places and why.
+/// of the operator's): halves lead to them. Where the database does not manage so many at once, it gets fewer, down to one
+/// that it does not manage alone. Returns how many are stored, and of the others their places and why.
 pub async fn store_all_but_refused(
     pool: &Pool,
     way: &'static str,
@@ -74,16 +75,26 @@ pub async fn store_all_but_refused(
 ) -> Result<(usize, Vec<(usize, Problem)>), Problem> {
     let whole = 0..messages.len();
     let (mut stored, mut refused, mut ranges) = (0, Vec::new(), vec![whole]);
+    // More are not managed: what is left is not tried in vain.
+    let mut most = messages.len();
     while let Some(range) = ranges.pop() {
-        match store(pool, way, &messages[range.clone()]).await {
-            Ok(answers) => stored += answers.len(),
-            Err(problem) if !problem.is_of_data() => return Err(problem),
-            Err(problem) if range.len() <= 1 => refused.push((range.start, problem)),
-            Err(_) => {
-                let middle = range.start + range.len() / 2;
-                ranges.extend([middle..range.end, range.start..middle]);
+        if range.len() <= most {
+            match store(pool, way, &messages[range.clone()]).await {
+                Ok(answers) => {
+                    stored += answers.len();
+                    continue;
+                }
+                Err(problem) if problem.is_of_amount() && range.len() > 1 => most = range.len() / 2,
+                Err(problem) if !problem.is_of_data() => return Err(problem),
+                Err(problem) if range.len() <= 1 => {
+                    refused.push((range.start, problem));
+                    continue;
+                }
+                Err(_) => {}
             }
         }
+        let middle = range.start + range.len() / 2;
+        ranges.extend([middle..range.end, range.start..middle]);
     }
     Ok((stored, refused))
 }

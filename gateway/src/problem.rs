@@ -89,6 +89,11 @@ impl Problem {
         self.sqlstate.as_deref().is_some_and(is_of_data)
     }
 
+    /// Whether the database may manage less at once where it did not manage this: it took too long, or too much memory.
+    pub fn is_of_amount(&self) -> bool {
+        matches!(self.sqlstate.as_deref(), Some("57014" | "53200"))
+    }
+
     /// The same where the client named neither model nor table: what is missing is the operator's to mend. What the database
     /// says of the data may come from a trigger of the operator's, and quote them: it is not repeated.
     pub fn of_set_up(mut self) -> Problem {
