@@ -1,12 +1,15 @@
 //! Records that cannot be stored: kept as they are, with the reason, in a topic or a table.
 
+use std::sync::Arc;
+
 use deadpool_postgres::Pool;
 use rdkafka::Message as _;
 use rdkafka::config::ClientConfig;
 use rdkafka::message::{BorrowedMessage, Header, OwnedHeaders};
-use rdkafka::producer::FutureRecord;
+use rdkafka::producer::{FutureRecord, Producer as _};
+use tokio::sync::Mutex;
 
-use super::{Producer, is_too_large, producer};
+use super::{Producer, end, is_too_large, producer};
 use crate::database::Failure;
 
 /// A record that cannot be stored, and why.
@@ -15,16 +18,23 @@ pub type Letter<'r> = (&'r BorrowedMessage<'r>, &'r str);
 /// Where rejected records go.
 #[derive(Clone)]
 pub struct Rejects {
-    /// A topic, and what writes to it.
-    topic: Option<(String, Producer)>,
+    letters: Option<DeadLetters>,
     pool: Pool,
+}
+
+/// A topic, and what writes to it: one producer for all members of the group.
+#[derive(Clone)]
+struct DeadLetters {
+    topic: Arc<str>,
+    config: ClientConfig,
+    producer: Arc<Mutex<Producer>>,
 }
 
 impl Rejects {
     /// Rejected records go to this topic, or without one to the table `messages.kafka_rejected`.
     pub fn new(topic: Option<String>, base: &ClientConfig, pool: &Pool) -> Result<Rejects, Failure> {
-        let topic = topic.map(|topic| Ok::<_, Failure>((topic, producer(base)?))).transpose()?;
-        Ok(Rejects { topic, pool: pool.clone() })
+        let letters = topic.map(|topic| DeadLetters::new(topic, base)).transpose()?;
+        Ok(Rejects { letters, pool: pool.clone() })
     }
 
     /// Files records, each with the reason. When this returns, they are there to stay; after an error some may be.
@@ -32,11 +42,8 @@ impl Rejects {
         let Some((first, reason)) = rejected.first() else { return Ok(()) };
         let (topic, partition, offset) = (first.topic(), first.partition(), first.offset());
         tracing::warn!(topic, partition, offset, reason, count = rejected.len(), "records were rejected");
-        match &self.topic {
-            Some((topic, producer)) => {
-                let large = send(producer, topic, rejected).await?;
-                self.insert(&large).await
-            }
+        match &self.letters {
+            Some(letters) => self.insert(&letters.write(rejected).await?).await,
             None => self.insert(&rejected.iter().collect::<Vec<_>>()).await,
         }
     }
@@ -58,6 +65,36 @@ impl Rejects {
         let client = self.pool.get().await?;
         let insert = client.prepare_cached(insert).await?;
         client.execute(&insert, &[&topics, &partitions, &offsets, &reasons, &keys, &values]).await?;
+        Ok(())
+    }
+}
+
+impl DeadLetters {
+    fn new(topic: String, base: &ClientConfig) -> Result<DeadLetters, Failure> {
+        let producer = Arc::new(Mutex::new(producer(base)?));
+        Ok(DeadLetters { topic: topic.into(), config: base.clone(), producer })
+    }
+
+    /// Writes records; returns those that are too large. A producer that cannot go on is replaced for the next time.
+    async fn write<'a, 'r>(&self, rejected: &'a [Letter<'r>]) -> Result<Vec<&'a Letter<'r>>, Failure> {
+        let current = self.producer.lock().await.clone();
+        let written = send(&current, &self.topic, rejected).await;
+        drop(current);
+        if written.is_err() {
+            self.renew().await?;
+        }
+        written
+    }
+
+    /// Makes a new producer if the present one has failed for good: it refuses whatever comes.
+    async fn renew(&self) -> Result<(), Failure> {
+        let mut current = self.producer.lock().await;
+        if let Some((error, _)) = current.client().fatal_error() {
+            tracing::error!("what writes dead letters is given up and made anew: {error}");
+            let old = std::mem::replace(&mut *current, producer(&self.config)?);
+            drop(current);
+            end(old).await;
+        }
         Ok(())
     }
 }
