@@ -44,6 +44,8 @@ pub async fn start(
     }
     let mut tasks = Vec::new();
     if !topics.is_empty() {
+        let own = [&dead, &out].into_iter().flatten().cloned().collect();
+        let topics = incoming::Topics::new(topics, own);
         let rejects = rejects::Rejects::new(dead, &base, pool)?;
         let incoming =
             incoming::Incoming::new(settings, topics, &base, rejects, pool.clone(), ending.clone());

@@ -3,8 +3,8 @@
 mod member;
 
 use std::collections::HashMap;
-use std::pin::Pin;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
@@ -33,10 +33,12 @@ const WAIT: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(10);
 /// How long to ask for records before the brokers are told again.
 const ASK: Duration = Duration::from_millis(20);
+/// How long what is in hand may take when the gateway ends.
+const LAST: Duration = Duration::from_secs(5);
 
 type Consumer = StreamConsumer<Member>;
 
-/// A record, and what it is: a message, a tombstone, or nothing that can be stored.
+/// A record, and what it is: a message, nothing to store (a tombstone, or one of the gateway's own), or nothing that can be.
 type Read<'c> = (BorrowedMessage<'c>, Result<Option<Message>, String>);
 
 /// A batch, by what becomes of its records.
@@ -68,10 +70,37 @@ impl<'c> Batch<'c> {
     }
 }
 
+/// The topics of a gateway.
+pub struct Topics {
+    /// Names, and patterns of names.
+    read: Vec<String>,
+    /// What the gateway writes itself: a pattern may take it in.
+    own: Vec<String>,
+    said: Once,
+}
+
+impl Topics {
+    pub fn new(read: Vec<String>, own: Vec<String>) -> Topics {
+        Topics { read, own, said: Once::new() }
+    }
+
+    /// Whether a record is of what the gateway writes itself; says once that there are such.
+    fn is_own(&self, record: &BorrowedMessage<'_>) -> bool {
+        let topic = record.topic();
+        let is_own = self.own.iter().any(|own| own == topic);
+        if is_own {
+            let detail =
+                "a pattern of topics takes in one that this gateway writes to: its records are passed over";
+            self.said.call_once(|| tracing::error!(topic, "{detail}"));
+        }
+        is_own
+    }
+}
+
 /// Reads topics into the table. Clones of it share nothing but settings.
 #[derive(Clone)]
 pub struct Incoming {
-    topics: Arc<[String]>,
+    topics: Arc<Topics>,
     config: ClientConfig,
     format: KafkaFormat,
     name: KafkaName,
@@ -85,7 +114,7 @@ pub struct Incoming {
 impl Incoming {
     pub fn new(
         settings: &Kafka,
-        topics: Vec<String>,
+        topics: Topics,
         base: &ClientConfig,
         rejects: Rejects,
         pool: Pool,
@@ -123,7 +152,7 @@ impl Incoming {
     pub fn consumer(&self) -> Result<Consumer, Failure> {
         let consumer: Consumer = StreamConsumer::from_config_and_context(&self.config, Member::default())
             .map_err(|e| refused(&e))?;
-        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        let topics: Vec<&str> = self.topics.read.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(|error| refused(&error))?;
         Ok(consumer)
     }
@@ -198,7 +227,7 @@ impl Incoming {
             match next {
                 Some(Ok(read)) => {
                     bytes += read.payload_len();
-                    let message = record::read(&read, self.format, self.name);
+                    let message = self.read(&read);
                     batch.push((read, message));
                 }
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
@@ -210,17 +239,37 @@ impl Incoming {
         Ok((!*self.ending.borrow()).then_some(batch))
     }
 
-    /// Stores a batch, however long the database is away; whether it is stored. It is not only if the gateway ends meanwhile.
+    /// Reads a record. What the gateway wrote itself is passed over: read, it would be written again, round and round.
+    fn read(&self, record: &BorrowedMessage<'_>) -> Result<Option<Message>, String> {
+        if self.topics.is_own(record) { Ok(None) } else { record::read(record, self.format, self.name) }
+    }
+
+    /// Stores a batch, however long the database is away; whether it is stored. It is not only if the gateway ends meanwhile:
+    /// then it is waited for a little longer, for the database or the dead letters' brokers may not answer at all.
     async fn store_in_the_end(&mut self, batch: &Batch<'_>) -> bool {
         let mut wait = WAIT;
-        while let Err(failure) = self.store(batch).await {
+        let mut ending = self.ending.clone();
+        let mut too_late = pin!(async {
+            let _ = ending.wait_for(|ending| *ending).await;
+            tokio::time::sleep(LAST).await;
+        });
+        loop {
+            let failure = tokio::select! {
+                done = self.store(batch) => match done {
+                    Ok(()) => return true,
+                    Err(failure) => failure,
+                },
+                () = &mut too_late => {
+                    tracing::warn!(records = batch.records.len(), "records were not stored in the time to end");
+                    return false;
+                }
+            };
             tracing::warn!(records = batch.records.len(), "records wait to be stored: {failure}");
             if self.rest(wait).await {
                 return false;
             }
             wait = LONGEST.min(wait * 2);
         }
-        true
     }
 
     /// Stores a batch: messages in their table, what is none where rejected records go.
@@ -231,9 +280,11 @@ impl Incoming {
         let letters: Vec<_> =
             rejected.iter().map(|(place, reason)| (&batch.records[*place], reason.as_str())).collect();
         self.rejects.file(&letters).await?;
-        let tombstones = batch.records.len() - batch.messages.len() - batch.rejected.len();
-        for (outcome, count) in [("stored", stored), ("rejected", rejected.len()), ("tombstone", tombstones)]
-        {
+        let own = batch.records.iter().filter(|record| self.topics.is_own(record)).count();
+        let tombstones = batch.records.len() - batch.messages.len() - batch.rejected.len() - own;
+        let counts =
+            [("stored", stored), ("rejected", rejected.len()), ("tombstone", tombstones), ("own", own)];
+        for (outcome, count) in counts {
             metrics::counter!("sentiment_gateway_kafka_records_total", "outcome" => outcome)
                 .increment(count as u64);
         }

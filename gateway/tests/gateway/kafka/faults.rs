@@ -215,3 +215,41 @@ fn a_gateway_ends_while_the_database_is_away() {
     all_is_there(&brokers, &mut database, "the gateway was ended while the database was away");
     database.ask(Level::Error, "42P01");
 }
+
+/// A producer that has failed for good, be it for a right that was missing for a moment, is not the end of dead letters.
+#[test]
+fn what_writes_dead_letters_is_made_anew() {
+    let brokers = Brokers::start(&[("in", 1), ("dead", 1)]);
+    let mut database = Database::new();
+    let denied = Fault::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+    brokers.cluster.request_errors(Api::InitProducerId, &[denied]);
+    let gateway = brokers.reader(&database, "in", &["--kafka-dead-letters", "dead"]);
+    gateway.await_log("Cluster authorization failed");
+    let writer = brokers.writer();
+    for value in [&br#"{"body": "good"}"#[..], b"no JSON"] {
+        writer.send("in", 0, None, Some(value));
+    }
+    writer.flush();
+    assert_eq!(brokers.records("dead", 1).len(), 1);
+    await_that("all is told as read", || brokers.committed("sentiment-gateway", "in", 1) == 2);
+    gateway.await_log("what writes dead letters is given up and made anew");
+    assert_eq!(database.value::<i64>(STORED), 1);
+}
+
+/// Dead letters that no broker takes, which a producer tries for minutes, do not keep a gateway from ending.
+#[test]
+fn a_gateway_ends_while_dead_letters_wait() {
+    let brokers = Brokers::start(&[("in", 1), ("dead", 1)]);
+    let database = Database::new();
+    let writer = brokers.writer();
+    writer.send("in", 0, None, Some(b"no JSON"));
+    writer.flush();
+    brokers.cluster.request_errors(Api::Produce, &[Fault::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; 5000]);
+    let mut gateway = brokers.reader(&database, "in", &["--kafka-dead-letters", "dead"]);
+    gateway.await_log("records were rejected");
+    gateway.signal("-TERM");
+    let told = std::time::Instant::now();
+    assert!(gateway.ends());
+    assert!(told.elapsed() < std::time::Duration::from_secs(20), "{:?}", told.elapsed());
+    assert_eq!(brokers.committed("sentiment-gateway", "in", 1), 0);
+}

@@ -178,7 +178,9 @@ fn what_the_database_refuses_is_found_and_filed() {
          CREATE TRIGGER refuse BEFORE INSERT ON messages.message FOR EACH ROW
              WHEN (NEW.body LIKE '%refused%') EXECUTE FUNCTION refuse('check_violation');
          CREATE TRIGGER limited BEFORE INSERT ON messages.message FOR EACH ROW
-             WHEN (NEW.body LIKE '%too much%') EXECUTE FUNCTION refuse('program_limit_exceeded')",
+             WHEN (NEW.body LIKE '%too much%') EXECUTE FUNCTION refuse('program_limit_exceeded');
+         CREATE TRIGGER spam BEFORE INSERT ON messages.message FOR EACH ROW
+             WHEN (NEW.body LIKE '%spam%') EXECUTE FUNCTION refuse('SP001')",
     );
     let writer = brokers.writer();
     for n in 0..500 {
@@ -186,6 +188,7 @@ fn what_the_database_refuses_is_found_and_filed() {
         writer.send("in", n % 2, None, Some(format!(r#"{{"body": "{body}"}}"#).as_bytes()));
     }
     writer.send("in", 0, None, Some(br#"{"body": "too much"}"#));
+    writer.send("in", 1, None, Some(br#"{"body": "spam"}"#));
     // Names that no index takes.
     let long: String = (0..1000_u32).filter_map(|n| char::from_u32(0x1F000 + n)).collect();
     let (source, name) = long.split_at(long.len() / 2);
@@ -194,7 +197,7 @@ fn what_the_database_refuses_is_found_and_filed() {
     writer.flush();
     let _gateway = brokers.reader(&database, "in", &[]);
     await_value(&mut database, STORED, 499);
-    await_that("all is told as read", || brokers.committed("sentiment-gateway", "in", 2) == 502);
+    await_that("all is told as read", || brokers.committed("sentiment-gateway", "in", 2) == 503);
     let filed =
         "SELECT partition || ' ' || record_offset || ' ' || reason FROM messages.kafka_rejected ORDER BY 1";
     let refused = "the database refused it, SQLSTATE ";
@@ -203,9 +206,57 @@ fn what_the_database_refuses_is_found_and_filed() {
         [
             format!("0 250 {refused}54000"),
             "0 251 source has over 1300 bytes".into(),
-            format!("1 160 {refused}23514")
+            format!("1 160 {refused}23514"),
+            format!("1 250 {refused}SP001")
         ]
     );
-    database.ask(Level::Error, "23514");
-    database.ask(Level::Error, "54000");
+    for state in ["23514", "54000", "SP001"] {
+        database.ask(Level::Error, state);
+    }
+}
+
+/// What is too much for the database at once comes in fewer at once.
+#[test]
+fn what_takes_longer_than_a_statement_may_is_stored_in_parts() {
+    let brokers = Brokers::start(&[("in", 1)]);
+    let mut database = Database::new();
+    crate::harness::run_clean(&database, &["migrate"]);
+    database.run(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN NEW; END $$;
+         CREATE TRIGGER slow BEFORE INSERT ON messages.message FOR EACH ROW EXECUTE FUNCTION slow()",
+    );
+    brokers.writer().fill("in", 1, 200);
+    let gateway = brokers.reader(&database, "in", &["--statement-timeout", "1s"]);
+    await_value(&mut database, STORED, 200);
+    await_that("all is told as read", || brokers.committed("sentiment-gateway", "in", 1) == 200);
+    assert!(!gateway.log().contains("records wait to be stored"), "{}", gateway.log());
+    assert!(database.logged(Level::Error, "57014") >= 1);
+    database.ask(Level::Error, "57014");
+}
+
+#[test]
+fn what_the_gateway_writes_itself_is_passed_over_by_a_pattern() {
+    let brokers = Brokers::start(&[("reviews", 1), ("reviews-dead", 1), ("reviews-scored", 1)]);
+    let mut database = Database::new();
+    let writer = brokers.writer();
+    writer.fill("reviews", 1, 10);
+    writer.send("reviews", 0, None, Some(b"no JSON"));
+    writer.flush();
+    let own = ["--kafka-dead-letters", "reviews-dead", "--kafka-out-topic", "reviews-scored"];
+    let gateway = brokers.reader(&database, "^reviews.*", &own);
+    await_value(&mut database, STORED, 10);
+    await_that("all is told as read", || {
+        let read = |topic| brokers.committed("sentiment-gateway", topic, 1);
+        (read("reviews"), read("reviews-dead"), read("reviews-scored")) == (11, 1, 10)
+    });
+    assert_eq!(
+        (brokers.records("reviews-dead", 1).len(), brokers.records("reviews-scored", 10).len()),
+        (1, 10)
+    );
+    assert_eq!(database.value::<i64>(STORED), 10);
+    let figure = |outcome: &str| {
+        figure(&gateway, &format!(r#"sentiment_gateway_kafka_records_total{{outcome="{outcome}"}}"#))
+    };
+    assert_eq!(["stored", "rejected", "tombstone", "own"].map(figure), [10.0, 1.0, 0.0, 11.0]);
+    assert_eq!(gateway.log().matches("a pattern of topics takes in").count(), 1, "{}", gateway.log());
 }
