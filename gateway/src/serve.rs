@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
+use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::auth::Gate;
 use crate::config::{self, Serve};
@@ -21,6 +23,9 @@ use crate::routes::{self, Application, Parts};
 use crate::scoring::Scorer;
 use crate::signals::told_to_end;
 use crate::{kafka, listener, migrate, telemetry, x};
+
+/// What tasks have left to end when requests have taken all the time that there is, and then to break off.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Runs until it is told to end, then ends in order: no new connections, streams closed, requests in progress finished.
 pub async fn run(mut settings: Serve, database: &config::Database) -> Result<(), Failure> {
@@ -78,18 +83,18 @@ async fn serve(
     let kafka = kafka::start(&settings.kafka, address, pool, &ended).await?;
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let told = told_to_end()?;
+    let mut deadline = Instant::now();
     listener::serve(listener, router, &settings.limits, async {
         told.await;
         tracing::info!("ending: no new connections");
+        deadline = Instant::now() + patience;
         let _ = ends.send(true);
     })
     .await;
     // Tasks that are on their own end first, so that each connection is idle when it is closed.
     maintenance.abort();
     let _ = maintenance.await;
-    for task in [listening].into_iter().chain(kafka) {
-        end(task, patience).await;
-    }
+    end([listening].into_iter().chain(kafka), deadline.max(Instant::now() + GRACE)).await;
     // Has its own patience, to say what is lost.
     if let Some(posts) = posts {
         let _ = posts.await;
@@ -97,11 +102,20 @@ async fn serve(
     Ok(())
 }
 
-/// Waits for a task that was told to end; not for ever, for it may wait for a database that does not answer.
-async fn end(mut task: JoinHandle<()>, patience: Duration) {
-    if tokio::time::timeout(patience, &mut task).await.is_err() {
-        tracing::warn!("the database did not answer in the time to end");
-        task.abort();
-        let _ = task.await;
+/// Waits for tasks that were told to end, until all of them have had their time; not for ever, for they may wait for a database
+/// or for brokers that do not answer.
+async fn end(tasks: impl Iterator<Item = JoinHandle<()>>, deadline: Instant) {
+    let mut late = Vec::new();
+    for mut task in tasks {
+        if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
+            task.abort();
+            late.push(task);
+        }
     }
+    if late.is_empty() {
+        return;
+    }
+    tracing::warn!(tasks = late.len(), "the database or Kafka did not answer in the time to end");
+    // What they have to do with brokers may block.
+    let _ = tokio::time::timeout(GRACE, join_all(late)).await;
 }

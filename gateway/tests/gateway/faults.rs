@@ -112,7 +112,7 @@ fn a_gateway_ends_without_the_database() {
     std::thread::sleep(std::time::Duration::from_millis(300));
     gateway.signal("-TERM");
     assert!(gateway.ends(), "{}", gateway.log());
-    assert!(gateway.log().contains("the database did not answer in the time to end"), "{}", gateway.log());
+    assert!(gateway.log().contains("did not answer in the time to end"), "{}", gateway.log());
     signal("-CONT");
     for level in [Level::Fatal, Level::Warning, Level::Error] {
         database.ask(level, "08006");
