@@ -1,6 +1,7 @@
 //! Connections to the database: a pool, TLS, and what each session is set to.
 
 mod session;
+mod url;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -14,10 +15,11 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::config;
 
@@ -25,6 +27,16 @@ pub use session::Session;
 
 /// How long a request waits for a connection.
 const WAIT: Duration = Duration::from_secs(5);
+/// How long connections that nobody uses may take to end.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// Has the server notice soon that a gateway has gone without a word, as one does whose machine has lost its power: what it
+/// held there, locks above all, others wait for. Of a Unix socket, which ends with its processes, it means nothing.
+const NOTICE: &str = "SET tcp_user_timeout = 25000; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
+
+/// How much longer than a statement a transaction may rest between two. A gateway that is there goes on at once; what another
+/// holds is free in the end, though its machine answers still.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// What kept the program from its work, in words for its operator.
 #[derive(Debug, thiserror::Error)]
@@ -94,29 +106,27 @@ pub struct Address {
 
 impl Address {
     pub fn new(settings: &config::Database) -> Result<Address, Failure> {
-        let url = known_modes(&settings.database_url);
-        let mut config: Config = url.parse().map_err(|error| Failure::Address(unreadable(&error)))?;
-        config.application_name("sentiment-gateway");
-        config.keepalives_idle(Duration::from_secs(30));
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(WAIT);
-        }
-        // Only a local address makes sense without one.
-        if config.get_hosts().is_empty() {
-            config.host("/var/run/postgresql");
-        }
+        let config = url::read(&settings.database_url)?;
         let tls = tls(settings, config.get_ssl_mode())?;
         Ok(Address { config, tls, open: TaskTracker::new(), cancels: TaskTracker::new() })
     }
 
-    /// A connection outside of the pool that listens to channels of NOTIFY. Notifications end when the connection does.
-    pub async fn listen(
+    /// A connection outside of the pool that listens to channels of NOTIFY. Notifications end when the connection does. A
+    /// server that takes connections and says nothing is not waited for.
+    pub async fn listen(&self, channels: &[&str]) -> Result<(Client, mpsc::Receiver<String>), Failure> {
+        match tokio::time::timeout(WAIT, self.begin_to_listen(channels)).await {
+            Ok(listening) => Ok(listening?),
+            Err(_) => Err(Failure::Other("the database did not answer in time".into())),
+        }
+    }
+
+    async fn begin_to_listen(
         &self,
         channels: &[&str],
     ) -> Result<(Client, mpsc::Receiver<String>), tokio_postgres::Error> {
         let (client, mut connection) = self.config.connect(self.tls.clone()).await?;
         let (heard, notifications) = mpsc::channel(16);
-        self.open.spawn(async move {
+        let driver = AbortOnDropHandle::new(self.open.spawn(async move {
             while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
                 match message {
                     // A full queue says already that there is something to look for.
@@ -130,10 +140,10 @@ impl Address {
                     Err(_) => return,
                 }
             }
-        });
-        for channel in channels {
-            client.batch_execute(&format!("LISTEN {channel}")).await?;
-        }
+        }));
+        let listen: String = channels.iter().map(|channel| format!("; LISTEN {channel}")).collect();
+        client.batch_execute(&format!("{NOTICE}{listen}")).await?;
+        driver.detach();
         Ok((client, notifications))
     }
 
@@ -158,12 +168,15 @@ impl Address {
                 let _ = client.simple_query("").await;
             }
         };
-        if tokio::time::timeout(WAIT, idle).await.is_err() {
+        let until = Instant::now() + WAIT;
+        if tokio::time::timeout_at(until, idle).await.is_err() {
             tracing::warn!("statements did not end in time");
         }
         pool.close();
         self.open.close();
-        if tokio::time::timeout(WAIT, self.open.wait()).await.is_err() {
+        // Those at rest end at once.
+        let until = until.max(Instant::now() + CLOSING);
+        if tokio::time::timeout_at(until, self.open.wait()).await.is_err() {
             tracing::warn!(connections = self.open.len(), "connections to the database did not end in time");
         }
     }
@@ -212,74 +225,24 @@ impl Connect for Address {
 ///
 /// There, others may have put functions that fit better than the server's own: statements qualify those of the server's that
 /// take arguments of several types. (Of `unnest` with several arguments the server's own is meant by the grammar.)
+///
+/// A statement may take so many milliseconds, or any number if that is 0; then a transaction may also rest for ever.
 pub async fn set_up(client: &Client, statement_timeout_ms: u128) -> Result<(), tokio_postgres::Error> {
+    let pause_ms = match statement_timeout_ms {
+        0 => 0,
+        timeout => (timeout + PAUSE.as_millis()).min(i32::MAX.unsigned_abs().into()),
+    };
     client
         .batch_execute(&format!(
             "SELECT pg_catalog.set_config('search_path', 'pg_catalog, ' || pg_catalog.quote_ident(n.nspname), false)
              FROM pg_catalog.pg_extension AS e JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace
              WHERE e.extname = 'pg_sentiment';
              SET timezone = 'UTC';
-             SET statement_timeout = {statement_timeout_ms}"
+             SET statement_timeout = {statement_timeout_ms};
+             SET idle_in_transaction_session_timeout = {pause_ms};
+             {NOTICE}"
         ))
         .await
-}
-
-/// What libpq knows and the driver does not.
-const UNKNOWN: [&str; 26] = [
-    "client_encoding",
-    "fallback_application_name",
-    "gssdelegation",
-    "gssencmode",
-    "gsslib",
-    "keepalives_count",
-    "krbsrvname",
-    "max_protocol_version",
-    "min_protocol_version",
-    "passfile",
-    "replication",
-    "require_auth",
-    "requirepeer",
-    "requiressl",
-    "service",
-    "servicefile",
-    "ssl_max_protocol_version",
-    "ssl_min_protocol_version",
-    "sslcert",
-    "sslcertmode",
-    "sslcompression",
-    "sslcrl",
-    "sslcrldir",
-    "sslkey",
-    "sslrootcert",
-    "sslsni",
-];
-
-/// Why an address cannot be read. The parser's own words may quote the password, and so may a key that nobody knows: it
-/// may be what follows a blank in one.
-fn unreadable(error: &tokio_postgres::Error) -> String {
-    let said = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-    let key = |start: &str| Some(said.strip_prefix(start)?.strip_suffix('`')?.to_owned());
-    if let Some(key) = key("invalid value for option `") {
-        return match key.as_str() {
-            "sslmode" => "sslmode is disable, prefer, require, verify-ca or verify-full".into(),
-            key => format!("the value of {key} is not one that it can have"),
-        };
-    }
-    match key("unknown option `") {
-        Some(key) if key == "sslrootcert" => {
-            format!("{key} is not known here: --database-ca names that file")
-        }
-        Some(key) if UNKNOWN.contains(&key.as_str()) => format!("{key} is not known here"),
-        Some(_) => "a key in it is not known".into(),
-        None => "not a URL, nor key=value pairs".into(),
-    }
-}
-
-/// libpq knows more modes of TLS than the driver: all that check the certificate are one here, for it is always checked.
-fn known_modes(url: &str) -> String {
-    ["verify-full", "verify-ca"]
-        .iter()
-        .fold(url.to_owned(), |url, mode| url.replace(&format!("sslmode={mode}"), "sslmode=require"))
 }
 
 fn tls(settings: &config::Database, mode: SslMode) -> Result<MakeRustlsConnect, Failure> {
@@ -306,26 +269,4 @@ pub fn trusting(roots: RootCertStore) -> Result<ClientConfig, Failure> {
         .map_err(|error| Failure::Other(error.to_string()))?
         .with_root_certificates(roots)
         .with_no_client_auth())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_wrong_with_an_address_is_named_and_no_value_with_it() {
-        let refused = |url: &str| {
-            let error = url.parse::<Config>().unwrap_err();
-            let said = unreadable(&error);
-            assert!(!said.contains("ocelotquux"), "{said}");
-            said
-        };
-        assert!(refused("postgresql://a:ocelotquux@h/d?sslrootcert=/ocelotquux").contains("--database-ca"));
-        assert!(refused("host=h sslcert=ocelotquux").starts_with("sslcert is not known"));
-        assert!(refused("host=h sslmode=allow password=ocelotquux").contains("verify-full"));
-        assert!(refused("host=h port=ocelotquux").contains("the value of port"));
-        // The end of a password that should have stood in quotes.
-        assert_eq!(refused("password=my ocelotquux=7"), "a key in it is not known");
-        assert!(refused("ocelotquux").contains("nor key=value pairs"));
-    }
 }

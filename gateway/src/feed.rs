@@ -269,8 +269,11 @@ async fn outlived(work: impl Future<Output = Result<(), Failure>>) -> Result<(),
 
 /// Listens until the connection is lost, or the gateway ends: then no statement is left half done.
 async fn hear(address: &Address, feed: &Feed, keys: &Keys, seen: &mut Cursor) -> Result<(), Failure> {
-    let (_client, mut notices) = address.listen(&["sentiment_messages", "sentiment_keys"]).await?;
     let mut ending = feed.ending.clone();
+    let (_client, mut notices) = tokio::select! {
+        listening = address.listen(&["sentiment_messages", "sentiment_keys"]) => listening?,
+        _ = ending.wait_for(|ending| *ending) => return Ok(()),
+    };
     // Another server may be there now. Once that has numbered more, what it lacks could not be told.
     go_back(feed, seen, highest(&feed.pool).await?);
     loop {

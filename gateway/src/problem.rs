@@ -191,10 +191,12 @@ fn is_of_data(state: &str) -> bool {
     ["22", "23", "44", "54", "P0"].iter().any(is_class) || !CLASSES.iter().any(is_class)
 }
 
-/// States that pass: connections lost, the server starting or ending, deadlocks, time-outs, a standby.
+/// States that pass: connections lost, the server starting or ending, deadlocks, time-outs, a standby, a session that was
+/// idle for too long.
 fn passes(state: &SqlState) -> bool {
     let code = state.code();
-    ["08", "57", "53", "40"].iter().any(|class| code.starts_with(class)) || code == "25006" || code == "55P03"
+    let class = ["08", "57", "53", "40"].iter().any(|class| code.starts_with(class));
+    class || ["25006", "25P03", "25P04", "55P03"].contains(&code)
 }
 
 impl From<&DbError> for Problem {

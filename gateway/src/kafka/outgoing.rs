@@ -86,7 +86,10 @@ impl Outgoing {
 
     /// Waits for its turn and writes, until something fails or the gateway ends.
     async fn take_turn(&mut self, producer: &Producer) -> Result<(), Failure> {
-        let (session, notices) = self.address.listen(&["sentiment_messages"]).await?;
+        let (session, notices) = tokio::select! {
+            listening = self.address.listen(&["sentiment_messages"]) => listening?,
+            _ = self.ending.wait_for(|ending| *ending) => return Ok(()),
+        };
         let mut turn = Turn { session, notices };
         let done = self.write(producer, &mut turn).await;
         // The driver closes statements when they are dropped: that is answered before the session ends.

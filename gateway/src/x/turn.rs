@@ -36,12 +36,6 @@ pub async fn keep(address: Address, ours: watch::Sender<bool>) {
 /// Gets the lock as soon as it can be had, and holds it until the session ends.
 async fn hold(address: &Address, ours: &watch::Sender<bool>) -> Result<(), Failure> {
     let (client, mut session) = address.listen(&[]).await?;
-    // The server is to notice soon that a holder has gone without a word. (Sockets of its own machine need none of it.)
-    client
-        .batch_execute(
-            "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3",
-        )
-        .await?;
     let mut held = false;
     loop {
         if !held {

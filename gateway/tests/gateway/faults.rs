@@ -4,6 +4,7 @@ use sentiment_tests::{Database, Level, Server};
 use serde_json::{Value, json};
 
 use crate::harness::{Gateway, PATIENCE, agent};
+use crate::way::Way;
 
 /// A batch that is sent until it is answered, as a client does that knows its names.
 fn send(url: &str, bearer: &str, batch: &Value) {
@@ -101,7 +102,7 @@ fn a_gateway_ends_without_the_database() {
     gateway.get("/v1/messages").ok();
     // All but the one that listens.
     let sessions = "SELECT pid::text FROM pg_stat_activity
-        WHERE application_name = 'sentiment-gateway' AND datname = current_database() AND query !~ '^LISTEN'";
+        WHERE application_name = 'sentiment-gateway' AND datname = current_database() AND query !~ 'LISTEN'";
     let sessions: Vec<String> = database.rows(sessions).iter().map(|row| row.get(0)).collect();
     let signal = |signal: &str| {
         sentiment_tests::run_clean(std::process::Command::new("kill").arg(signal).args(&sessions));
@@ -118,4 +119,97 @@ fn a_gateway_ends_without_the_database() {
         database.ask(level, "08006");
         database.ask(level, "57014");
     }
+}
+
+/// A gateway whose machine is gone says nothing more, and so it is with one that is stopped: what its transaction holds is free
+/// before long.
+#[test]
+fn a_gateway_that_falls_silent_does_not_keep_its_transactions() {
+    let mut database = Database::new();
+    let gateway = Gateway::with(&database, &["--statement-timeout", "3s"]);
+    let take =
+        "INSERT INTO messages.external_id (source, external_id, id, received_at) VALUES ('a', '1', 0, now())";
+    let mut holder = database.connect("postgres");
+    let mut held = holder.transaction().unwrap();
+    held.batch_execute(take).unwrap();
+    let (url, bearer) = (gateway.url.clone(), gateway.bearer());
+    let client = std::thread::spawn(move || {
+        send(&url, &bearer, &json!([{"source": "a", "external_id": "1", "body": "good"}]));
+    });
+    let ours = "SELECT count(*) FROM pg_stat_activity
+        WHERE application_name = 'sentiment-gateway' AND datname = current_database()";
+    let await_some = |database: &mut Database<'_>, state: &str, count: i64| {
+        let started = std::time::Instant::now();
+        while database.value::<i64>(&format!("{ours} AND {state}")) != count {
+            assert!(started.elapsed() < PATIENCE, "{state}: never {count}");
+        }
+    };
+    await_some(&mut database, "wait_event_type = 'Lock'", 1);
+    gateway.signal("-STOP");
+    held.rollback().unwrap();
+    await_some(&mut database, "state = 'idle in transaction'", 1);
+    await_some(&mut database, "state = 'idle in transaction'", 0);
+    gateway.signal("-CONT");
+    client.join().unwrap();
+    assert_eq!(database.value::<i64>("SELECT count(*) FROM messages.message"), 1);
+    database.ask(Level::Fatal, "25P03");
+    database.ask(Level::Error, "57014");
+}
+
+/// All sessions, those that hold locks too, have the server ask after ten seconds of silence whether the gateway is there.
+#[test]
+fn the_server_asks_whether_the_gateway_is_there() {
+    // No other server listens there: those of tests have none but their sockets.
+    let server = Server::start(&["listen_addresses=127.83.7.2"]);
+    let database = Database::on(&server);
+    let url = format!("postgresql://postgres@127.83.7.2/{}", database.name());
+    crate::harness::run_clean(&database, &["migrate"]);
+    let x = ["--x-token", "none", "--x-url", "http://127.83.7.2:1"];
+    let _gateway = Gateway::among(&database, &x, &[("DATABASE_URL", &url)]);
+    let started = std::time::Instant::now();
+    loop {
+        let connections = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        // Address and port of the server's side, established; the timer that runs, and when it ends, in hundredths of a second.
+        let timers = connections.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let timers: Vec<String> = timers
+            .filter(|fields| fields[1] == "0207537F:1538" && fields[3] == "01")
+            .map(|fields| fields[5].to_owned())
+            .collect();
+        let is_soon = |timer: &String| match timer.split_once(':') {
+            Some(("02", end)) => u64::from_str_radix(end, 16).unwrap() <= 1000,
+            // Something is on its way.
+            _ => false,
+        };
+        // The pool's, the feed's, and the one whose turn it is to read from X.
+        if timers.len() >= 3 && timers.iter().all(is_soon) {
+            return;
+        }
+        assert!(started.elapsed() < PATIENCE, "{timers:?}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+/// A server that takes connections and never answers, as one does that is stopped or whose disk is gone.
+#[test]
+fn a_database_that_falls_silent_is_left_for_one_that_answers() {
+    let database = Database::new();
+    let way = Way::to(&database);
+    crate::harness::run_clean(&database, &["migrate"]);
+    let mut gateway = Gateway::among(&database, &[], &[("DATABASE_URL", &way.url)]);
+    assert_eq!(gateway.get("/readyz").status, 200);
+    way.cut();
+    gateway.await_log("not listening: the database did not answer in time");
+    way.mend();
+    let started = std::time::Instant::now();
+    while gateway.get("/readyz").status != 200 {
+        assert!(started.elapsed() < PATIENCE, "{}", gateway.log());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    // Nor does it keep a gateway from ending.
+    way.cut();
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    gateway.signal("-TERM");
+    let told = std::time::Instant::now();
+    assert!(gateway.ends(), "{}", gateway.log());
+    assert!(told.elapsed() < std::time::Duration::from_secs(10), "{}", gateway.log());
 }

@@ -19,4 +19,5 @@ mod sentiment;
 mod sms;
 mod stream;
 mod tls;
+mod way;
 mod x;
