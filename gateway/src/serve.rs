@@ -27,6 +27,9 @@ use crate::{kafka, listener, migrate, telemetry, x};
 /// What tasks have left to end when requests have taken all the time that there is, and then to break off.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// More than anybody waits.
+const LONGEST: Duration = Duration::from_secs(1 << 30);
+
 /// Runs until it is told to end, then ends in order: no new connections, streams closed, requests in progress finished.
 pub async fn run(mut settings: Serve, database: &config::Database) -> Result<(), Failure> {
     settings.sms = settings.sms.checked()?;
@@ -87,7 +90,8 @@ async fn serve(
     listener::serve(listener, router, &settings.limits, async {
         told.await;
         tracing::info!("ending: no new connections");
-        deadline = Instant::now() + patience;
+        // However much that may be: a time has an end.
+        deadline = Instant::now() + patience.min(LONGEST);
         let _ = ends.send(true);
     })
     .await;

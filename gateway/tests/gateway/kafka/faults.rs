@@ -253,3 +253,28 @@ fn a_gateway_ends_while_dead_letters_wait() {
     assert!(told.elapsed() < std::time::Duration::from_secs(20), "{:?}", told.elapsed());
     assert_eq!(brokers.committed("sentiment-gateway", "in", 1), 0);
 }
+
+/// Nor does a database that does not answer; what was in hand is not told as read.
+#[test]
+fn a_gateway_ends_while_the_database_does_not_answer() {
+    let brokers = Brokers::start(&[("in", 1)]);
+    let mut database = Database::new();
+    crate::harness::run_clean(&database, &["migrate"]);
+    let mut holder = database.connect("postgres");
+    let mut held = holder.transaction().unwrap();
+    held.batch_execute("LOCK TABLE messages.external_id IN SHARE MODE").unwrap();
+    brokers.writer().fill("in", 1, 100);
+    let mut gateway = brokers.reader(&database, "in", &[]);
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    await_that("records wait", || database.value::<i64>(waiting) > 0);
+    gateway.signal("-TERM");
+    let told = std::time::Instant::now();
+    assert!(gateway.ends());
+    assert!(told.elapsed() < std::time::Duration::from_secs(25), "{:?}", told.elapsed());
+    assert_eq!(brokers.committed("sentiment-gateway", "in", 1), 0);
+    held.rollback().unwrap();
+    for level in [Level::Fatal, Level::Warning, Level::Error] {
+        database.ask(level, "08006");
+        database.ask(level, "57014");
+    }
+}
