@@ -51,7 +51,8 @@ CREATE FUNCTION sentiment.pinned_by(version text) RETURNS text
         SELECT 'pg_proc'::regclass, oid FROM pg_proc WHERE 'sentiment.default_model=' || version = ANY (proconfig)
         UNION ALL
         SELECT CASE WHEN setrole > 0 THEN 'pg_authid'::regclass ELSE 'pg_database'::regclass END,
-            CASE WHEN setrole > 0 THEN setrole ELSE setdatabase END
+            CASE WHEN setrole > 0 THEN setrole WHEN setdatabase > 0 THEN setdatabase
+            ELSE (SELECT oid FROM pg_database WHERE datname = current_database()) END
         FROM pg_db_role_setting
         WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
           AND 'sentiment.default_model=' || version = ANY (setconfig)

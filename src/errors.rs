@@ -111,7 +111,7 @@ failures! {
         "column \"{column}\" is named twice", "The text, the label, the score and the version need a column each.";
     column_filled(column: &str, table: &str): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         "column \"{column}\" of relation \"{table}\" holds values that were not scored",
-        "Name another column, or empty it first. With backfill => false only rows that come are scored.";
+        "With backfill => false it stays as it is, and only rows that come are scored. Else name another column, or empty it first.";
     column_partitions(column: &str, table: &str): ERRCODE_FEATURE_NOT_SUPPORTED,
         "relation \"{table}\" is partitioned by column \"{column}\"",
         "A trigger cannot send a row to another partition: name another column.";

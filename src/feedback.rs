@@ -155,8 +155,11 @@ fn set_sentiment_term(call: &Call) -> Answer {
     let score: Option<f64> = call.value(2);
     check_term(&term, score.unwrap_or_default())?;
     as_owner(Access::Write, |session| {
-        // A training or refresh that ends now tells which terms it has seen.
+        // A training or refresh that ends now tells which terms it has seen. Changed, and not locked alone: a transaction with an
+        // older snapshot is to fail (40001) where it does not see the terms that another has set.
         store::lock_known(session, &model)?;
+        let change = c"UPDATE sentiment.model SET terms_changed = true WHERE name = $1";
+        session.execute(change, &[text_value(&model)])?;
         let live = format!("WITH {LIVE} SELECT version::text FROM live");
         let version =
             session.query(&statement(&live), &[text_value(&model)], |[version]| text_of(version))?;
@@ -182,7 +185,7 @@ fn set_sentiment_term(call: &Call) -> Answer {
                 session.execute(insert, &parameters)?;
             }
         }
-        terms_changed(session, &model, true)
+        Ok(())
     })?;
     Ok(None)
 }

@@ -35,12 +35,12 @@ fn enable_sentiment(call: &Call) -> Answer {
     let on_error = known.filter(|known| known.collides(&arguments)).find_map(|replaced| replaced.on_error);
     let arguments = Arguments { on_error, ..arguments };
     let scored = Session::run(Access::Write, |session| {
-        if backfill {
-            target.require_unfilled(session, &arguments, &missing, &scorers)?;
-        }
         target.add_columns(session, &missing)?;
         let wiring = target.look(pg_sys::NoLock.cast_signed(), |table| Wiring::new(arguments, table))?;
         target.require_unpartitioned(session, &wiring)?;
+        if backfill {
+            target.require_unfilled(session, &wiring.arguments, &missing, &scorers)?;
+        }
         target.replace_trigger(session, call.schema(), (&scorers, taken), &wiring.arguments)?;
         let scoring = Scoring::new(wiring, model)?;
         if backfill { scoring.score_all(session, call.schema(), target.oid) } else { Ok(0) }
@@ -233,11 +233,13 @@ impl Target {
         };
         let version =
             arguments.outputs.iter().find(|(output, name)| *output == Output::Version && !is_new(name));
-        // What names the version that it comes from was scored.
-        let unscored = version
-            .map_or_else(CString::default, |(_, name)| compose(" AND % IS NULL", &[&identifier(name)]));
-        for (output, name) in &arguments.outputs {
-            if *output == Output::Version || is_new(name) || is_ours(name) {
+        // What names the version that it comes from was scored. A column that names none is somebody's own, too.
+        let names = "% OPERATOR(pg_catalog.~) '@[0-9]+$'";
+        let named = version.map(|(_, name)| compose(names, &[&identifier(name)]));
+        let unscored =
+            named.map_or_else(CString::default, |named| compose(" AND (%) IS NOT TRUE", &[&named]));
+        for (_, name) in &arguments.outputs {
+            if is_new(name) || is_ours(name) {
                 continue;
             }
             let query = compose(

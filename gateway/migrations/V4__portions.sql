@@ -79,6 +79,8 @@ BEGIN
     -- The last position stays, for the next one to follow it.
     DELETE FROM messages.batch WHERE last_received < date_trunc('day', greatest(horizon, now() - interval '7 days'))
         AND position < (SELECT max(position) FROM messages.batch);
-    -- Last, for maintain() waits for its lock.
-    DELETE FROM messages.message_default WHERE received_at < horizon;
+    -- Last, for maintain() waits for its lock; and not without need, for it may have to be waited for.
+    IF keep IS NOT NULL THEN
+        DELETE FROM messages.message_default WHERE received_at < horizon;
+    END IF;
 END $$;

@@ -163,11 +163,13 @@ fn each_object_says_so() {
 fn settings_of_databases_and_roles_count() {
     let mut database = Database::new();
     database.run(TEXTS);
-    let version = train(&mut database, "mood", "{}");
+    // Of a name of its own, for one of the settings is for all databases of the server.
+    let version = train(&mut database, "of settings", "{}");
     let name = database.name().to_owned();
     for (who, object) in [
         (format!("DATABASE {name}"), format!("database {name}")),
         (format!("ROLE postgres IN DATABASE {name}"), "role postgres".to_owned()),
+        ("ROLE ALL".to_owned(), format!("database {name}")),
     ] {
         database.run(&format!("ALTER {who} SET sentiment.default_model = '{version}'"));
         let (state, message) = drop_version(&mut database, &version).unwrap_err();

@@ -56,6 +56,14 @@ SELECT enable_sentiment('labelled', 'body');
 SELECT disable_sentiment('labelled');
 SELECT enable_sentiment('labelled', 'body');
 
+-- a column called as versions are is somebody's own where it names none; slips are told first
+CREATE TABLE phones (id int, body text, model text);
+INSERT INTO phones VALUES (1, 'love it', 'iphone');
+SELECT enable_sentiment('phones', 'body', version_column => 'model');
+SELECT enable_sentiment('phones', 'body', label_column => 'id');
+SELECT enable_sentiment('phones', 'no_such', label_column => 'model');
+TABLE phones;
+
 -- another text column
 CREATE TABLE posts (title text, body text);
 SELECT enable_sentiment('posts', 'title');
