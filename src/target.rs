@@ -6,6 +6,7 @@ use pgrx::{IntoDatum, direct_function_call, pg_sys};
 
 use crate::call::{Answer, Call, sql_functions};
 use crate::errors::{Failure, Result};
+use crate::registry::store::text_of;
 use crate::sql::{self, Access, Session, compose, identifier};
 use crate::statement::Scoring;
 use crate::table::{Table, Trigger};
@@ -254,14 +255,29 @@ impl Target {
         Ok(())
     }
 
-    /// Makes sure that no column which is written decides into which partition a row goes.
+    /// Makes sure that no column which is written decides into which partition a row goes: in the table, in partitions of it that are
+    /// partitioned themselves, or in what it is a partition of. The server has each column of a partition key depend on its table, those of
+    /// expressions too.
     fn require_unpartitioned(&self, session: &Session, wiring: &Wiring) -> Result<()> {
-        let query = c"SELECT EXISTS (SELECT FROM pg_catalog.pg_partitioned_table
-            WHERE partrelid OPERATOR(pg_catalog.=) $1 AND $2::pg_catalog.int2 OPERATOR(pg_catalog.=) ANY (partattrs::pg_catalog.int2[]))";
+        let query = c"SELECT c.relname::text FROM (
+                SELECT t.relid FROM pg_catalog.pg_partition_tree($1) AS t
+                UNION SELECT a.relid FROM pg_catalog.pg_partition_ancestors($1) AS a) AS tree
+            JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) tree.relid
+            JOIN pg_catalog.pg_attribute AS o ON o.attrelid OPERATOR(pg_catalog.=) $1
+                AND o.attnum OPERATOR(pg_catalog.=) $2
+            JOIN pg_catalog.pg_attribute AS k ON k.attrelid OPERATOR(pg_catalog.=) c.oid
+                AND k.attname OPERATOR(pg_catalog.=) o.attname
+            JOIN pg_catalog.pg_depend AS d ON d.classid OPERATOR(pg_catalog.=) c.tableoid
+                AND d.objid OPERATOR(pg_catalog.=) c.oid
+                AND d.objsubid OPERATOR(pg_catalog.=) k.attnum::pg_catalog.int4
+                AND d.refclassid OPERATOR(pg_catalog.=) c.tableoid AND d.refobjid OPERATOR(pg_catalog.=) c.oid
+                AND d.refobjsubid OPERATOR(pg_catalog.=) 0 AND d.deptype OPERATOR(pg_catalog.=) 'i'
+            LIMIT 1";
         for (_, column) in &wiring.outputs {
-            let parameters = [(pg_sys::OIDOID, self.oid.into()), (pg_sys::INT4OID, column.number.into())];
-            if session.query(query, &parameters, |[found]| found.is_some_and(|found| found.value() != 0))? {
-                let table = self.look(pg_sys::NoLock.cast_signed(), |table| Ok(table.name()))?;
+            let parameters =
+                [(pg_sys::REGCLASSOID, self.oid.into()), (pg_sys::INT4OID, column.number.into())];
+            let table = session.query(query, &parameters, |[table]| text_of(table))?;
+            if !table.is_empty() {
                 return Err(Failure::column_partitions(&text::string(&column.name), &table));
             }
         }

@@ -81,6 +81,16 @@ SELECT tgname FROM pg_trigger WHERE tgrelid = 'named'::regclass ORDER BY 1;
 CREATE TABLE parted (body text, sentiment text, sentiment_score float8, sentiment_version text) PARTITION BY LIST (sentiment);
 SELECT enable_sentiment('parted', 'body');
 SELECT enable_sentiment('parted', 'body', label_column => 'mood');
+CREATE TABLE by_expression (body text, sentiment text) PARTITION BY LIST (lower(sentiment));
+SELECT enable_sentiment('by_expression', 'body');
+CREATE TABLE twice (id int, body text) PARTITION BY RANGE (id);
+CREATE TABLE once (mood text, body text, id int) PARTITION BY LIST (mood);
+ALTER TABLE twice ADD COLUMN mood text;
+ALTER TABLE twice ATTACH PARTITION once FOR VALUES FROM (1) TO (2);
+SELECT enable_sentiment('twice', 'body', label_column => 'mood');
+CREATE TABLE angry PARTITION OF once FOR VALUES IN ('angry');
+SELECT enable_sentiment('angry', 'body', label_column => 'mood', score_column => NULL, version_column => NULL);
+SELECT enable_sentiment('twice', 'body');
 
 -- so does where it fires; a WHEN is told of, for the new trigger has none
 CREATE TABLE picked (body text, sentiment text);
