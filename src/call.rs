@@ -11,6 +11,11 @@ use crate::text::StoredText;
 /// What a function answers: a datum, NULL, or why not.
 pub type Answer = Result<Option<pg_sys::Datum>>;
 
+/// What a void function answers: nothing, which is not NULL.
+pub fn nothing() -> Answer {
+    Ok(Some(pg_sys::Datum::null()))
+}
+
 /// Exports functions of the form `fn(&Call) -> Answer` to SQL under their own names.
 macro_rules! sql_functions {
     ($($name:ident),* $(,)?) => {

@@ -3,7 +3,7 @@
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 use sentiment_core::train::{MOST_OWN_TERMS, check_takes_terms, check_term, check_term_kind, term_key};
 
-use crate::call::{Answer, Call, sql_functions};
+use crate::call::{Answer, Call, nothing, sql_functions};
 use crate::errors::{Failure, Result, Shown};
 use crate::lifecycle::model_argument;
 use crate::models::Model;
@@ -142,7 +142,7 @@ fn learn_sentiment(call: &Call) -> Answer {
         }
         Ok(())
     })?;
-    Ok(None)
+    nothing()
 }
 
 /// `set_sentiment_term(model, term, score)`: the user's own lexicon.
@@ -187,7 +187,7 @@ fn set_sentiment_term(call: &Call) -> Answer {
         }
         Ok(())
     })?;
-    Ok(None)
+    nothing()
 }
 
 /// Takes back what was said of a term, in whatever spelling that is read alike; in how many.

@@ -3,7 +3,7 @@
 use pgrx::{IntoDatum, pg_sys};
 use sentiment_core::{Predictor, bundle, memory};
 
-use crate::call::{Answer, Call, sql_functions};
+use crate::call::{Answer, Call, nothing, sql_functions};
 use crate::errors::{Failure, Result, Shown};
 use crate::models::{self, Model};
 use crate::overview;
@@ -79,7 +79,7 @@ fn drop_sentiment(call: &Call) -> Answer {
         }
         Err(Failure::unknown_version(Shown(&model), Shown(&number.to_string())))
     })?;
-    Ok(None)
+    nothing()
 }
 
 /// Tells whoever dropped a model which tables it scored: their rows are stored without sentiment from now on.

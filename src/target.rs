@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 
 use pgrx::{IntoDatum, direct_function_call, pg_sys};
 
-use crate::call::{Answer, Call, sql_functions};
+use crate::call::{Answer, Call, nothing, sql_functions};
 use crate::errors::{Failure, Result};
 use crate::registry::store::text_of;
 use crate::sql::{self, Access, Session, compose, identifier};
@@ -63,8 +63,7 @@ fn disable_sentiment(call: &Call) -> Answer {
         }
         if drop_columns { target.drop_columns(session, &scorers) } else { Ok(()) }
     })?;
-    // A void function answers, with nothing.
-    Ok(Some(pg_sys::Datum::null()))
+    nothing()
 }
 
 /// The trigger arguments that `enable_sentiment` was asked for. A column given as NULL is left out.
