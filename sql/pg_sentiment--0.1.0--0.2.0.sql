@@ -68,6 +68,9 @@ CREATE OR REPLACE FUNCTION sentiment.is_pinned(version text) RETURNS bool
 COMMENT ON FUNCTION sentiment.is_pinned(text) IS
     'whether an object of this database names this version';
 
+ALTER TABLE sentiment.term ADD COLUMN key bigint;
+COMMENT ON COLUMN sentiment.term.key IS 'the same for all spellings that are read alike; NULL where it was not noted';
+
 COMMENT ON TABLE sentiment.unlearned IS 'the feedback that the deployed version has not learned from';
 COMMENT ON FUNCTION @extschema@.sentiment_score(text, text) IS
     'the sentiment of a text: the sum of probability times value over the labels, for positive 1, for negative -1; NULL if there is nothing to score, or no label has a value';

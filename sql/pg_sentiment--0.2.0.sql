@@ -174,9 +174,11 @@ CREATE TABLE sentiment.term (
     model text COLLATE "C",
     term text COLLATE "C",
     score float8 NOT NULL,
+    key bigint,
     PRIMARY KEY (model, term)
 );
 COMMENT ON TABLE sentiment.term IS 'the users'' own terms, set by set_sentiment_term()';
+COMMENT ON COLUMN sentiment.term.key IS 'the same for all spellings that are read alike; NULL where it was not noted';
 
 COMMENT ON SEQUENCE sentiment.part_id_seq IS 'numbers of sentiment.part';
 COMMENT ON SEQUENCE sentiment.deployment_id_seq IS 'numbers of sentiment.deployment';

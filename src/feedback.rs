@@ -155,49 +155,80 @@ fn set_sentiment_term(call: &Call) -> Answer {
     let score: Option<f64> = call.value(2);
     check_term(&term, score.unwrap_or_default())?;
     as_owner(Access::Write, |session| {
-        // A training or refresh that ends now tells which terms it has seen. Changed, and not locked alone: a transaction with an
-        // older snapshot is to fail (40001) where it does not see the terms that another has set.
         store::lock_known(session, &model)?;
-        let change = c"UPDATE sentiment.model SET terms_changed = true WHERE name = $1";
-        session.execute(change, &[text_value(&model)])?;
+        note_change(session, &model)?;
         let live = format!("WITH {LIVE} SELECT version::text FROM live");
         let version =
             session.query(&statement(&live), &[text_value(&model)], |[version]| text_of(version))?;
         if version.is_empty() {
             return Err(store::missing(&model));
         }
-        if score.is_some() {
-            check_takes_terms(Model::by_name(&version)?.card())?;
-            check_term_kind(&term)?;
-        }
-        let score = score.and_then(IntoDatum::into_datum);
-        let known = own_terms(session, &model)?;
-        let same = forget_term(session, &model, &term, &known)?;
-        match score {
-            None if same == 0 => pgrx::notice!("the model has no score of its users' own for this term"),
-            None => {}
-            Some(_) if known.len() - same >= MOST_OWN_TERMS => {
-                return Err(Failure::too_many_terms(MOST_OWN_TERMS));
+        let Some(score) = score else {
+            if forget_term(session, &model, &term)? == 0 {
+                pgrx::notice!("the model has no score of its users' own for this term");
             }
-            Some(score) => {
-                let insert = c"INSERT INTO sentiment.term (model, term, score) VALUES ($1, $2, $3)";
-                let parameters = [text_value(&model), text_value(&term), (pg_sys::FLOAT8OID, score)];
-                session.execute(insert, &parameters)?;
-            }
-        }
-        Ok(())
+            return Ok(());
+        };
+        check_takes_terms(Model::by_name(&version)?.card())?;
+        check_term_kind(&term)?;
+        forget_term(session, &model, &term)?;
+        add_term(session, &model, &term, score)
     })?;
     nothing()
 }
 
+/// Has trainings and refreshes that end now look which terms they have seen. The row is changed, and not locked alone: a transaction
+/// with an older snapshot is to fail (40001) where it does not see the terms that another has set. Once a transaction is enough.
+fn note_change(session: &Session, model: &str) -> Result<()> {
+    let change = c"UPDATE sentiment.model SET terms_changed = true
+        WHERE name = $1 AND NOT (terms_changed AND xmin = pg_current_xact_id()::xid)";
+    session.execute(change, &[text_value(model)]).map(drop)
+}
+
+/// Whether terms are stored with their keys: the script of 0.1.0 does not know them.
+fn has_keys(session: &Session) -> Result<bool> {
+    let query = c"SELECT EXISTS (SELECT FROM pg_attribute
+        WHERE attrelid = 'sentiment.term'::regclass AND attname = 'key' AND NOT attisdropped)";
+    session.query(query, &[], |[found]| found.is_some_and(|found| found.value() != 0))
+}
+
 /// Takes back what was said of a term, in whatever spelling that is read alike; in how many.
-fn forget_term(session: &Session, model: &str, term: &str, known: &[(String, f64)]) -> Result<usize> {
+fn forget_term(session: &Session, model: &str, term: &str) -> Result<usize> {
     let key = term_key(term);
-    let same: Vec<&String> =
-        known.iter().map(|(known, _)| known).filter(|known| term_key(known) == key).collect();
+    // What has another key is another term. What has none has to be read.
+    let (of_key, parameters) = match has_keys(session)? {
+        true => (" AND (key = $2 OR key IS NULL)", vec![text_value(model), number_value(key.cast_signed())]),
+        false => ("", vec![text_value(model)]),
+    };
+    let query = format!("SELECT term::text FROM sentiment.term WHERE model = $1{of_key}");
+    let mut same = Vec::new();
+    session.each(&statement(&query), &parameters, BATCH, |[known]| {
+        let known = text_of(known);
+        if term_key(&known) == key {
+            same.push(known);
+        }
+        Ok(())
+    })?;
     for term in &same {
         let delete = c"DELETE FROM sentiment.term WHERE model = $1 AND term = $2";
         session.execute(delete, &[text_value(model), text_value(term)])?;
     }
     Ok(same.len())
+}
+
+/// Adds a term that is in no spelling among those of a model.
+fn add_term(session: &Session, model: &str, term: &str, score: f64) -> Result<()> {
+    let count = c"SELECT count(*) FROM sentiment.term WHERE model = $1";
+    let count = session.query(count, &[text_value(model)], |[count]| store::integer(count))?;
+    if usize::try_from(count).is_ok_and(|count| count >= MOST_OWN_TERMS) {
+        return Err(Failure::too_many_terms(MOST_OWN_TERMS));
+    }
+    let score = score.into_datum().unwrap_or(pg_sys::Datum::null());
+    let mut parameters = vec![text_value(model), text_value(term), (pg_sys::FLOAT8OID, score)];
+    let mut insert = c"INSERT INTO sentiment.term (model, term, score) VALUES ($1, $2, $3)";
+    if has_keys(session)? {
+        insert = c"INSERT INTO sentiment.term (model, term, score, key) VALUES ($1, $2, $3, $4)";
+        parameters.push(number_value(term_key(term).cast_signed()));
+    }
+    session.execute(insert, &parameters).map(drop)
 }

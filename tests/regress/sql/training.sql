@@ -37,6 +37,11 @@ SELECT set_sentiment_term('nb', 'zork', 1), set_sentiment_term('nb', 'ZORK', -1)
 SELECT term, score FROM sentiment.term WHERE model = 'nb' ORDER BY term COLLATE "C";
 SELECT set_sentiment_term('nb', 'Zork', NULL), set_sentiment_term('nb', '#zorkday', NULL);
 SELECT set_sentiment_term('nb', 'Zork', NULL);
+-- so are those that 0.1.0 stored, without a key
+INSERT INTO sentiment.term (model, term, score) VALUES ('nb', 'zork', 1);
+SELECT set_sentiment_term('nb', 'ZORK', -1);
+SELECT term, score FROM sentiment.term WHERE term ILIKE 'zork';
+SELECT set_sentiment_term('nb', 'Zork', NULL);
 SELECT term, score FROM sentiment.term WHERE model = 'nb';
 
 -- What is misspelt is refused when it is filed.
@@ -132,6 +137,10 @@ SELECT set_sentiment_term('nb', 'fine', 2);
 SELECT set_sentiment_term('nb', '@bob', 1);
 SELECT set_sentiment_term('nb', 'see www.example.org', 1);
 SELECT set_sentiment_term('nb', '42', 1);
+BEGIN;
+INSERT INTO sentiment.term (model, term, score, key) SELECT 'nb', 'full' || n, 1, n FROM generate_series(1, 10000) AS n;
+SELECT set_sentiment_term('nb', 'brimming', 1);
+ROLLBACK;
 SELECT export_sentiment('auto');
 SELECT * FROM drift_sentiment('auto', 'texts', 'body');
 SELECT import_sentiment('x', '\x00');

@@ -9,4 +9,4 @@ SELECT (SELECT string_agg(m::text, E'\n' ORDER BY id) FROM messages AS m) || E'\
        (SELECT string_agg(concat_ws(' ', model_version, reason, current), E'\n' ORDER BY model, deployed_at, model_version) FROM sentiment.deployments) || E'\n' ||
        (SELECT string_agg(concat_ws(' ', f.model, f.body, f.label, u.feedback), E'\n' ORDER BY f.id)
         FROM sentiment.feedback AS f LEFT JOIN sentiment.unlearned AS u ON u.model = f.model AND u.feedback = f.id) || E'\n' ||
-       (SELECT string_agg(t::text, E'\n' ORDER BY t) FROM sentiment.term AS t)
+       (SELECT string_agg((model, term, score)::text, E'\n' ORDER BY term) FROM sentiment.term)
