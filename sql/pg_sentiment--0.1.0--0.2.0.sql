@@ -68,6 +68,8 @@ CREATE OR REPLACE FUNCTION sentiment.is_pinned(version text) RETURNS bool
 COMMENT ON FUNCTION sentiment.is_pinned(text) IS
     'whether an object of this database names this version';
 
+ALTER TABLE sentiment.version ADD COLUMN learned bigint[];
+COMMENT ON COLUMN sentiment.version.learned IS 'of a version that was not deployed yet: the feedback that it was trained on';
 ALTER TABLE sentiment.term ADD COLUMN key bigint;
 COMMENT ON COLUMN sentiment.term.key IS 'the same for all spellings that are read alike; NULL where it was not noted';
 

@@ -135,9 +135,11 @@ CREATE TABLE sentiment.version (
     bytes bigint NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     created_by text NOT NULL,
+    learned bigint[],
     PRIMARY KEY (model, number)
 );
 COMMENT ON TABLE sentiment.version IS 'versions of models, each made of parts, the base first';
+COMMENT ON COLUMN sentiment.version.learned IS 'of a version that was not deployed yet: the feedback that it was trained on';
 
 CREATE TABLE sentiment.deployment (
     id bigserial PRIMARY KEY,

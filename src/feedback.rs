@@ -73,13 +73,45 @@ pub fn own_terms(session: &Session, model: &str) -> Result<Vec<(String, f64)>> {
 /// Notes that of all that was filed for a model just these are in the version that is deployed now: a refresh may have learned from others
 /// while it was trained.
 pub fn trained_on(session: &Session, model: &str, filed: &[Filed]) -> Result<()> {
+    queue_all_but(session, model, &ids(filed))
+}
+
+/// Notes what a version was trained on that is not deployed yet.
+pub fn keep_for_deployment(session: &Session, model: &str, number: i32, filed: &[Filed]) -> Result<()> {
+    if !store::has_column(session, c"version", c"learned")? {
+        return Ok(());
+    }
+    let update = c"UPDATE sentiment.version SET learned = string_to_array($3, ',')::bigint[]
+        WHERE model = $1 AND number = $2";
+    let parameters = [text_value(model), (pg_sys::INT4OID, number.into()), text_value(&ids(filed))];
+    session.execute(update, &parameters).map(drop)
+}
+
+/// Notes that a version is deployed by hand. If that is for the first time, what it was trained on is not new any more, and all else
+/// is. Who goes back to a version does not want again what was learned since.
+pub fn deployed_by_hand(session: &Session, model: &str, number: i32) -> Result<()> {
+    if !store::has_column(session, c"version", c"learned")? {
+        return Ok(());
+    }
+    let parameters = [text_value(model), (pg_sys::INT4OID, number.into())];
+    let query = c"SELECT array_to_string(learned, ',') FROM sentiment.version
+        WHERE model = $1 AND number = $2 AND learned IS NOT NULL";
+    let learned = session.query(query, &parameters, |[ids]| ids.map(|ids| text_of(Some(ids))))?;
+    let Some(ids) = learned else { return Ok(()) };
+    queue_all_but(session, model, &ids)?;
+    let update = c"UPDATE sentiment.version SET learned = NULL WHERE model = $1 AND number = $2";
+    session.execute(update, &parameters).map(drop)
+}
+
+/// Makes new whatever was filed for a model, without the examples of these numbers.
+fn queue_all_but(session: &Session, model: &str, ids: &str) -> Result<()> {
     let insert =
         c"INSERT INTO sentiment.unlearned (model, feedback) SELECT $1, f.id FROM sentiment.feedback AS f
         WHERE f.model = $1 AND NOT EXISTS (
             SELECT FROM unnest(string_to_array($2, ',')::bigint[]) AS known (id) WHERE known.id = f.id)
         ON CONFLICT DO NOTHING";
-    session.execute(insert, &[text_value(model), text_value(&ids(filed))])?;
-    learned(session, model, filed)
+    session.execute(insert, &[text_value(model), text_value(ids)])?;
+    take_from_queue(session, model, ids)
 }
 
 fn ids(filed: &[Filed]) -> String {
@@ -88,7 +120,11 @@ fn ids(filed: &[Filed]) -> String {
 
 /// Notes that examples are in a deployed version. They are named one by one: others may have been filed meanwhile.
 pub fn learned(session: &Session, model: &str, filed: &[Filed]) -> Result<()> {
-    if filed.is_empty() {
+    take_from_queue(session, model, &ids(filed))
+}
+
+fn take_from_queue(session: &Session, model: &str, ids: &str) -> Result<()> {
+    if ids.is_empty() {
         // Feedback that the registry's owner has deleted leaves the queue as well.
         let delete = c"DELETE FROM sentiment.unlearned AS u
             WHERE u.model = $1 AND NOT EXISTS (SELECT FROM sentiment.feedback AS f WHERE f.id = u.feedback)";
@@ -96,7 +132,7 @@ pub fn learned(session: &Session, model: &str, filed: &[Filed]) -> Result<()> {
     }
     let delete = c"DELETE FROM sentiment.unlearned
         WHERE model = $1 AND feedback = ANY (string_to_array($2, ',')::bigint[])";
-    session.execute(delete, &[text_value(model), text_value(&ids(filed))]).map(drop)
+    session.execute(delete, &[text_value(model), text_value(ids)]).map(drop)
 }
 
 /// Notes whether a model's own terms have changed since its deployed version was made.
@@ -185,18 +221,11 @@ fn note_change(session: &Session, model: &str) -> Result<()> {
     session.execute(change, &[text_value(model)]).map(drop)
 }
 
-/// Whether terms are stored with their keys: the script of 0.1.0 does not know them.
-fn has_keys(session: &Session) -> Result<bool> {
-    let query = c"SELECT EXISTS (SELECT FROM pg_attribute
-        WHERE attrelid = 'sentiment.term'::regclass AND attname = 'key' AND NOT attisdropped)";
-    session.query(query, &[], |[found]| found.is_some_and(|found| found.value() != 0))
-}
-
 /// Takes back what was said of a term, in whatever spelling that is read alike; in how many.
 fn forget_term(session: &Session, model: &str, term: &str) -> Result<usize> {
     let key = term_key(term);
     // What has another key is another term. What has none has to be read.
-    let (of_key, parameters) = match has_keys(session)? {
+    let (of_key, parameters) = match store::has_column(session, c"term", c"key")? {
         true => (" AND (key = $2 OR key IS NULL)", vec![text_value(model), number_value(key.cast_signed())]),
         false => ("", vec![text_value(model)]),
     };
@@ -226,7 +255,7 @@ fn add_term(session: &Session, model: &str, term: &str, score: f64) -> Result<()
     let score = score.into_datum().unwrap_or(pg_sys::Datum::null());
     let mut parameters = vec![text_value(model), text_value(term), (pg_sys::FLOAT8OID, score)];
     let mut insert = c"INSERT INTO sentiment.term (model, term, score) VALUES ($1, $2, $3)";
-    if has_keys(session)? {
+    if store::has_column(session, c"term", c"key")? {
         insert = c"INSERT INTO sentiment.term (model, term, score, key) VALUES ($1, $2, $3, $4)";
         parameters.push(number_value(term_key(term).cast_signed()));
     }

@@ -5,6 +5,7 @@ use sentiment_core::{Predictor, bundle, memory};
 
 use crate::call::{Answer, Call, nothing, sql_functions};
 use crate::errors::{Failure, Result, Shown};
+use crate::feedback;
 use crate::models::{self, Model};
 use crate::overview;
 use crate::registry::store::{self, NewVersion, Part};
@@ -36,7 +37,7 @@ fn deploy_sentiment(call: &Call) -> Answer {
     as_owner(Access::Write, |session| {
         store::lock_known(session, &model)?;
         if store::deploy(session, &model, number, "deploy", &caller)? {
-            return Ok(());
+            return feedback::deployed_by_hand(session, &model, number);
         }
         Err(Failure::unknown_version(Shown(&model), Shown(&number.to_string())))
     })?;

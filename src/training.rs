@@ -207,7 +207,7 @@ impl<'o> Outcome<'o> {
         self.figures.macro_average().f1
     }
 
-    /// Stores the version, and deploys it if that was asked for. Feedback that it was trained on is not new any more if it
+    /// Stores the version, and deploys it if that was asked for. Feedback that it was trained on is not new any more once it
     /// is deployed.
     fn store(
         &self,
@@ -243,6 +243,8 @@ impl<'o> Outcome<'o> {
                 // Somebody may have set one since.
                 let changed = feedback::own_terms(session, &request.model)? != own_terms;
                 feedback::terms_changed(session, &request.model, changed)?;
+            } else if request.options.feedback() {
+                feedback::keep_for_deployment(session, &request.model, number, filed)?;
             }
             store::prune(session, &request.model, request.options.keep_versions())?;
             Ok((number, deploys))

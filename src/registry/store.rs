@@ -193,6 +193,15 @@ pub fn store_refreshed(session: &Session, version: &RefreshedVersion<'_>) -> Res
     Ok(i32::try_from(number).unwrap_or(i32::MAX))
 }
 
+/// Whether a table of the registry has a column that the script of 0.1.0 did not make: the library may be newer than what was updated.
+pub fn has_column(session: &Session, table: &CStr, column: &CStr) -> Result<bool> {
+    let name = |name: &CStr| text_value(&text::string(name));
+    let query = c"SELECT EXISTS (SELECT FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+        WHERE c.relnamespace = 'sentiment'::regnamespace AND c.relname = $1::name AND a.attname = $2::name AND NOT a.attisdropped)";
+    session
+        .query(query, &[name(table), name(column)], |[found]| found.is_some_and(|found| found.value() != 0))
+}
+
 /// A whole number that a query returned. Queries name the type of every column that they ask for: the tables' owner may have
 /// changed it.
 pub fn integer(datum: Option<pg_sys::Datum>) -> i64 {

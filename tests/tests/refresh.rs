@@ -249,6 +249,25 @@ fn what_comes_while_training_is_kept() {
     assert_eq!(database.value::<String>(labels), "negative negative positive");
 }
 
+/// A version that is deployed by hand after its training has learned what it was trained on, and nothing that came since. Who goes back
+/// to it later has nothing filed anew.
+#[test]
+fn what_was_trained_on_is_not_learned_twice() {
+    let mut database = Database::new();
+    database.run(MODELS);
+    database.run(
+        "SELECT learn_sentiment('m', 'quokka', 'negative') FROM generate_series(1, 20);
+         SELECT train_sentiment('m', 'texts', 'body', 'label', 'naive_bayes', deploy => 'never');
+         SELECT learn_sentiment('m', 'wombat', 'negative') FROM generate_series(1, 10)",
+    );
+    let refresh = "SELECT rows_used FROM refresh_sentiment('m')";
+    assert_eq!(database.value::<i64>(refresh), 50, "all is new to the version before");
+    database.run("SELECT deploy_sentiment('m', 2)");
+    assert_eq!(database.value::<i64>(refresh), 10, "what version 2 was not trained on");
+    database.run("SELECT deploy_sentiment('m', 2)");
+    assert_eq!(database.value::<i64>(refresh), 0, "what a version gone back to has not learned");
+}
+
 /// A term that is set while a refresh is not committed yet is in the next one.
 #[test]
 fn a_term_that_is_set_beside_a_refresh_is_kept() {
