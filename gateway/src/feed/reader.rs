@@ -9,12 +9,13 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
 use super::readers::Seat;
 use super::{Cursor, Event, Feed, Page, Shown, highest, page};
 use crate::keys::Lease;
 
-/// How often a quiet stream says that it is alive.
+/// How often a stream says that it is alive that has nothing else to say.
 const ALIVE: Duration = Duration::from_secs(15);
 
 /// Which messages a reader wants; what is not given does not matter.
@@ -55,6 +56,8 @@ pub struct Reader {
     back: watch::Receiver<i64>,
     stage: Stage,
     ready: VecDeque<Bytes>,
+    /// When it has to say something, were it only that it is alive: also while much comes of which it wants nothing.
+    due: Instant,
     _seat: Seat,
 }
 
@@ -68,7 +71,8 @@ impl Reader {
         // The first bytes tell the client that it is connected, and how soon to come back.
         let ready = VecDeque::from([Bytes::from_static(b"retry: 1000\n\n")]);
         let back = feed.back.subscribe();
-        Reader { feed, filter, cursor: after, lease, back, stage, ready, _seat: seat }
+        let due = Instant::now() + ALIVE;
+        Reader { feed, filter, cursor: after, lease, back, stage, ready, due, _seat: seat }
     }
 
     /// The stream of events. It ends when the gateway or its lease does, when its reader falls too far behind, and when the
@@ -80,7 +84,7 @@ impl Reader {
                 if over.is_cancelled() {
                     return None;
                 }
-                if let Some(frame) = reader.ready.pop_front() {
+                if let Some(frame) = reader.next_frame() {
                     return Some((Ok(frame), reader));
                 }
                 let (mut ending, mut back) = (reader.feed.ending.clone(), reader.back.clone());
@@ -97,16 +101,21 @@ impl Reader {
         })
     }
 
-    /// Waits for events and makes them ready; whether there may be more.
+    /// What is to be said now, if anything.
+    fn next_frame(&mut self) -> Option<Bytes> {
+        let is_due = Instant::now() >= self.due;
+        let frame = self.ready.pop_front().or(is_due.then_some(Bytes::from_static(b": alive\n\n")))?;
+        self.due = Instant::now() + ALIVE;
+        Some(frame)
+    }
+
+    /// Waits for events and makes them ready, or until it is time to say something; whether there may be more.
     async fn advance(&mut self) -> bool {
         match &mut self.stage {
             Stage::Back => self.place().await,
             Stage::CatchingUp => self.catch_up().await,
-            Stage::Live(pages) => match tokio::time::timeout(ALIVE, pages.recv()).await {
-                Err(_) => {
-                    self.ready.push_back(Bytes::from_static(b": alive\n\n"));
-                    true
-                }
+            Stage::Live(pages) => match timeout_at(self.due, pages.recv()).await {
+                Err(_) => true,
                 Ok(Ok(page)) => {
                     self.take(&page.events);
                     true
@@ -161,5 +170,41 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         metrics::gauge!("sentiment_gateway_streams").decrement(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::AtomicBool;
+
+    use clap::Parser;
+    use futures_util::{FutureExt, StreamExt};
+
+    use super::*;
+    use crate::database::Address;
+    use crate::feed::Readers;
+
+    /// A proxy would cut off a stream without a word, and one whose reader has gone would keep its place.
+    #[tokio::test]
+    async fn a_stream_says_that_it_is_alive_also_while_it_wants_nothing_of_what_comes() {
+        let url = "host=/nowhere user=a dbname=a";
+        let settings = crate::config::Settings::parse_from(["gateway", "key", "list", "--database-url", url]);
+        let pool = Address::new(&settings.database).unwrap().pool(&settings.database).unwrap();
+        let (pages, _) = broadcast::channel(8);
+        let (_ends, ending) = watch::channel(false);
+        let (readers, back) = (Readers::new(1), watch::Sender::new(i64::MAX));
+        let hears = Arc::new(AtomicBool::new(true));
+        let feed = Feed { pool, pages, readers, hears, back, ending };
+        let mut reader = feed.read(Filter::default(), None, Lease::for_ever()).unwrap();
+        reader.ready.clear();
+        reader.due = Instant::now();
+        let nothing = || Arc::new(Page { events: Vec::new(), is_last: true });
+        feed.pages.send(nothing()).unwrap();
+        let mut stream = pin!(reader.into_stream());
+        let alive = stream.next().now_or_never().expect("it is silent");
+        assert_eq!(alive, Some(Ok(Bytes::from_static(b": alive\n\n"))));
+        feed.pages.send(nothing()).unwrap();
+        assert_eq!(stream.next().now_or_never(), None, "it says so without need");
     }
 }
