@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match command {
             Command::Serve(settings) => serve::run(*settings, &database).await,
-            Command::Migrate(settings) => unless_told(migrate::run(&settings, &database)).await,
+            Command::Migrate(settings) => migrate::run(&settings, &database).await,
             Command::Key(command) => unless_told(keys::run(command, &database)).await,
             Command::Load(settings) => unless_told(load::run(settings, &database)).await,
         }

@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 
 use crate::config::{self, Retention};
 use crate::database::{Address, Failure, set_up};
+use crate::signals::unless_told;
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -18,17 +19,23 @@ const RECORD: &str = "messages.migration";
 /// How often the server looks whether partitions have to be made or dropped.
 const MAINTENANCE: Duration = Duration::from_secs(3600);
 
-/// `migrate`: several at once wait for each other.
+/// `migrate`: several at once wait for each other. Told to end, it cancels what it does in the database: behind a lock that it
+/// waits for, all others wait.
 pub async fn run(retention: &Retention, database: &config::Database) -> Result<(), Failure> {
     let address = Address::new(database)?;
     let pool = address.pool(database)?;
-    let done = migrate(&pool, retention).await;
+    let done = unless_told(async {
+        let mut session = address.session(&pool).await?;
+        let done = migrate(session.client()?, retention).await;
+        session.done();
+        done
+    })
+    .await;
     address.leave(&pool).await;
     done
 }
 
-async fn migrate(pool: &Pool, retention: &Retention) -> Result<(), Failure> {
-    let mut client = pool.get().await?;
+async fn migrate(client: &mut Client, retention: &Retention) -> Result<(), Failure> {
     let encoding: String = client.query_one("SHOW server_encoding", &[]).await?.get(0);
     if encoding != "UTF8" {
         return Err(Failure::Other(format!("the database's encoding is {encoding}: the gateway needs UTF8")));
@@ -44,14 +51,14 @@ async fn migrate(pool: &Pool, retention: &Retention) -> Result<(), Failure> {
     if !client.query_one(schema, &[]).await?.get::<_, bool>(0) {
         client.batch_execute("CREATE SCHEMA messages").await?;
     }
-    set_up(&client, 0).await?;
+    set_up(client, 0).await?;
     // A newer gateway may have been here: while one version is replaced by another, both run.
     let mut runner = embedded::migrations::runner().set_abort_missing(false);
     runner.set_migration_table_name(RECORD);
     let report = runner.run_async(&mut **client).await?;
     let applied = report.applied_migrations().len();
-    let (made, dropped) = maintain(&mut client, retention).await?;
-    check_rights(&client).await?;
+    let (made, dropped) = maintain(client, retention).await?;
+    check_rights(client).await?;
     client.batch_execute(&format!("SELECT pg_catalog.pg_advisory_unlock({name})")).await?;
     tracing::info!(
         applied,
@@ -127,14 +134,16 @@ async fn untimed(
     Ok(row)
 }
 
-/// Keeps partitions made ahead and dropped in time, for ever; several instances do no harm.
-pub async fn keep_partitions(pool: Pool, retention: Retention) {
+/// Keeps partitions made ahead and dropped in time, for ever; several instances do no harm. Dropped, it cancels what it does.
+pub async fn keep_partitions(address: Address, pool: Pool, retention: Retention) {
     loop {
-        let done = match pool.get().await {
-            Ok(mut client) => maintain(&mut client, &retention).await.map_err(Failure::from),
-            Err(error) => Err(error.into()),
+        let done = async {
+            let mut session = address.session(&pool).await?;
+            let done = maintain(session.client()?, &retention).await;
+            session.done();
+            Ok::<_, Failure>(done?)
         };
-        match done {
+        match done.await {
             Ok((0, 0)) => {}
             Ok((made, dropped)) => tracing::info!(made, dropped, "partitions were made and dropped"),
             Err(failure) => tracing::warn!("partitions were not looked after: {failure}"),

@@ -78,7 +78,8 @@ async fn serve(
         pool: pool.clone(),
     });
     let router = routes::router(application, &settings.access.cors_origins)?;
-    let maintenance = tokio::spawn(migrate::keep_partitions(pool.clone(), settings.retention));
+    let maintenance =
+        tokio::spawn(migrate::keep_partitions(address.clone(), pool.clone(), settings.retention));
     let taken = |error| Failure::Other(format!("cannot listen on {}: {error}", settings.listen));
     let listener = TcpListener::bind(settings.listen).await.map_err(taken)?;
     let patience = settings.limits.shutdown_timeout;

@@ -16,7 +16,7 @@ pub fn told_to_end() -> Result<impl Future<Output = ()>, std::io::Error> {
     })
 }
 
-/// Does work that has nothing to put in order, until it is done or told to end. What was not committed by then is not done.
+/// Does work until it is done or told to end; then it is dropped. What was not committed by then is not done.
 pub async fn unless_told(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let told = told_to_end()?;
     tokio::select! {

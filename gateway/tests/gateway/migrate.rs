@@ -101,7 +101,7 @@ fn functions_that_fit_better_are_not_taken() {
 /// Told to end, as where it is the first process of a container, it does.
 #[test]
 fn it_ends_when_it_is_told_to() {
-    let database = Database::new();
+    let mut database = Database::new();
     let mut holder = database.connect("postgres");
     holder.batch_execute("SELECT pg_advisory_lock(hashtextextended('messages.migration', 0))").unwrap();
     let waits = program(&database, "postgres").arg("migrate").spawn().unwrap();
@@ -112,6 +112,63 @@ fn it_ends_when_it_is_told_to() {
         // Where a process does not listen to it, the system ends it: that is seen by its status.
         sentiment_tests::run_clean(Command::new("kill").args([signal, &process.id().to_string()]));
         assert_eq!(process.wait().unwrap().code(), Some(1), "{signal}");
+    }
+    database.ask(Level::Error, "57014");
+}
+
+/// Behind a lock that it waits for, all others wait: for that it may have been told to end.
+#[test]
+fn what_waits_for_a_lock_is_cancelled_when_it_is_told_to_end() {
+    let mut database = Database::new();
+    run_clean(&database, &["migrate"]);
+    database.run(
+        "DELETE FROM messages.migration WHERE version >= 3;
+         ALTER TABLE messages.message DROP CONSTRAINT message_times",
+    );
+    let mut reader = database.connect("postgres");
+    let mut reading = reader.transaction().unwrap();
+    reading.batch_execute("SELECT FROM messages.message").unwrap();
+    let mut waits = program(&database, "postgres").arg("migrate").spawn().unwrap();
+    await_count(&mut database, "wait_event_type = 'Lock'", 1);
+    sentiment_tests::run_clean(Command::new("kill").args(["-TERM", &waits.id().to_string()]));
+    assert_eq!(waits.wait().unwrap().code(), Some(1));
+    await_count(&mut database, "wait_event_type = 'Lock'", 0);
+    database.run("INSERT INTO messages.message (source, body) VALUES ('a', 'good')");
+    reading.rollback().unwrap();
+    run_clean(&database, &["migrate"]);
+    database.ask(Level::Error, "57014");
+}
+
+/// It may take minutes, which nobody waits for at the end.
+#[test]
+fn a_deletion_is_cancelled_when_the_gateway_ends() {
+    let mut database = Database::new();
+    run_clean(&database, &["migrate"]);
+    database.run(
+        "INSERT INTO messages.message (source, external_id, body, received_at) VALUES
+             ('a', 'old', 'good', now() - interval '40 days');
+         CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(300); RETURN old; END $$;
+         CREATE TRIGGER wait BEFORE DELETE ON messages.external_id FOR EACH ROW EXECUTE FUNCTION wait()",
+    );
+    let mut gateway = Gateway::beside(&database, &["--retention", "30d"]);
+    await_count(&mut database, "wait_event = 'PgSleep'", 1);
+    gateway.signal("-TERM");
+    assert!(gateway.ends());
+    assert!(!gateway.log().contains("did not end in time"), "{}", gateway.log());
+    await_count(&mut database, "wait_event = 'PgSleep'", 0);
+    database.ask(Level::Error, "57014");
+}
+
+/// Waits until so many of the gateway's sessions are in a state.
+fn await_count(database: &mut Database<'_>, state: &str, count: i64) {
+    let sessions = format!(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE application_name = 'sentiment-gateway' AND datname = current_database() AND {state}"
+    );
+    let started = std::time::Instant::now();
+    while database.value::<i64>(&sessions) != count {
+        assert!(started.elapsed() < PATIENCE / 6, "never {count} where {state}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
