@@ -321,6 +321,29 @@ fn what_is_old_is_deleted_however_long_it_takes() {
     database.ask(Level::Error, "ZZ001");
 }
 
+/// A gateway that comes while the table is dumped, for an hour say, is not kept from starting.
+#[test]
+fn partitions_that_cannot_be_made_yet_are_left_for_later() {
+    let mut database = Database::new();
+    run_clean(&database, &["migrate"]);
+    database.run(
+        "CREATE TABLE messages.message_20200101 PARTITION OF messages.message
+             FOR VALUES FROM ('2020-01-01 00:00+00') TO ('2020-01-02 00:00+00')",
+    );
+    let mut dump = database.connect("postgres");
+    let mut dumping = dump.transaction().unwrap();
+    dumping.batch_execute("LOCK TABLE messages.message IN ACCESS SHARE MODE").unwrap();
+    let output = run(&database, &["migrate", "--retention", "30d"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.contains("partitions were not looked after"), "{errors}");
+    dumping.rollback().unwrap();
+    let old = "SELECT count(*) FROM pg_class WHERE relname = 'message_20200101'";
+    assert_eq!(database.value::<i64>(old), 1);
+    run_clean(&database, &["migrate", "--retention", "30d"]);
+    assert_eq!(database.value::<i64>(old), 0);
+    database.ask(Level::Error, "55P03");
+}
+
 /// Else it would serve, and refuse for ever to train.
 #[test]
 fn rights_that_are_missing_are_named() {
