@@ -12,13 +12,14 @@ mod stream;
 mod summary;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
 use deadpool_postgres::Pool;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tower::layer::layer_fn;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa::OpenApi;
@@ -29,13 +30,16 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::auth::{Gate, require};
 use crate::config::{Scope, Sms};
-use crate::database::{Address, Failure};
+use crate::database::{Address, Failure, Session};
 use crate::feed::Feed;
 use crate::problem::Problem;
 use crate::request::Bounds;
 use crate::room::{Room, share};
 use crate::scoring::Scorer;
 use passage::Passage;
+
+/// How long a request waits for a place to read.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the routes work with: each request has it, so that it is cheap to clone.
 #[derive(Clone)]
@@ -44,6 +48,14 @@ pub struct Application(Arc<Parts>);
 impl Application {
     pub fn new(parts: Parts) -> Application {
         Application(Arc::new(parts))
+    }
+
+    /// A session for what may read much of the table, and a place to do so.
+    pub async fn reading(&self) -> Result<(SemaphorePermit<'_>, Session), Problem> {
+        match tokio::time::timeout(PATIENCE, self.readers.acquire()).await {
+            Ok(Ok(place)) => Ok((place, self.address.session(&self.pool).await?)),
+            _ => Err(Problem::unavailable("as many pages and sums are read as may be at once: try again")),
+        }
     }
 }
 
@@ -67,6 +79,8 @@ pub struct Parts {
     pub room: Room,
     /// Places for what runs at length: it leaves most connections to others.
     pub lengthy: Semaphore,
+    /// Places for what reads the table, from its beginning to its end if little of it is wanted: the same.
+    pub readers: Semaphore,
     pub metrics: PrometheusHandle,
     pub ending: watch::Receiver<bool>,
 }

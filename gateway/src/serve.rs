@@ -71,6 +71,7 @@ async fn serve(
         sms: settings.sms,
         bounds: Bounds(Arc::new(settings.limits.clone())),
         lengthy: Semaphore::new((pool.status().max_size / 4).max(1)),
+        readers: Semaphore::new((pool.status().max_size / 2).max(1)),
         room: Room::new(settings.limits.max_bodies.max(settings.limits.max_body)),
         metrics,
         ending,

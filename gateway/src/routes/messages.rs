@@ -159,7 +159,7 @@ pub async fn list(
         conditions.join(" AND "),
         parameters.len()
     );
-    let mut session = application.address.session(&application.pool).await?;
+    let (_place, mut session) = application.reading().await?;
     let page = read(session.client()?, &select, parameters, limit).await;
     session.done();
     page.map(Answer)

@@ -126,7 +126,7 @@ pub async fn summary(
         return Err(Problem::unusable(format!("over {BUCKETS} buckets: take longer ones, or less time")));
     }
     selection.source.as_deref().map_or(Ok(()), |source| check_text(source, "source"))?;
-    let mut session = application.address.session(&application.pool).await?;
+    let (_place, mut session) = application.reading().await?;
     let parameters: [&(dyn ToSql + Sync); 4] = [&bucket.name(), &since, &until, &selection.source];
     let rows = count(session.client()?, &parameters).await;
     session.done();

@@ -3,7 +3,7 @@
 use sentiment_tests::{CANARY, Database, Level};
 use serde_json::{Value, json};
 
-use crate::harness::Gateway;
+use crate::harness::{Gateway, PATIENCE};
 
 fn count(database: &mut Database<'_>) -> i64 {
     database.value("SELECT count(*) FROM messages.message")
@@ -241,6 +241,33 @@ fn what_nobody_waits_for_any_more_is_cancelled() {
     lock.rollback().unwrap();
     gateway.get("/v1/messages").ok();
     database.ask(Level::Error, "57014");
+}
+
+/// Statements that read all of the table, if little of it is wanted, leave connections to what needs none of it.
+#[test]
+fn reads_that_take_long_do_not_take_the_connections() {
+    let mut database = Database::new();
+    let gateway = Gateway::with(&database, &["--database-connections", "4"]);
+    let mut locking = database.connect("postgres");
+    let mut lock = locking.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE messages.message IN ACCESS EXCLUSIVE MODE").unwrap();
+    std::thread::scope(|scope| {
+        let gateway = &gateway;
+        let read = |path: &'static str| scope.spawn(move || gateway.get(path).status);
+        let reads: Vec<_> = ["/v1/messages", "/v1/summary"].repeat(4).into_iter().map(read).collect();
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        let started = std::time::Instant::now();
+        while database.value::<i64>(waiting) < 2 {
+            assert!(started.elapsed() < PATIENCE, "nothing waits");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        assert_eq!(gateway.get("/readyz").status, 200);
+        gateway.post("/v1/sentiment", &json!({"text": "good"})).ok();
+        lock.rollback().unwrap();
+        for read in reads {
+            assert!([200, 503].contains(&read.join().unwrap()));
+        }
+    });
 }
 
 /// A character may be six bytes of JSON.
