@@ -159,7 +159,8 @@ pub struct Limits {
     /// The most bytes of a request's body
     #[arg(long, env = "SENTIMENT_MAX_BODY", default_value_t = 16 << 20)]
     pub max_body: usize,
-    /// The most bytes of all bodies that are in work at once, or of one if that is more; further requests are refused
+    /// The most bytes of all bodies that are in work at once, or of one if that is more, and again of answers that clients have
+    /// asked for and not taken yet; further requests are refused
     #[arg(long, env = "SENTIMENT_MAX_BODIES", default_value_t = 64 << 20)]
     pub max_bodies: usize,
     /// The most connections at once; further ones wait

@@ -77,6 +77,8 @@ pub struct Parts {
     pub sms: Sms,
     pub bounds: Bounds,
     pub room: Room,
+    /// Room for what clients have asked for and not taken yet.
+    pub answers: Room,
     /// Places for what runs at length: it leaves most connections to others.
     pub lengthy: Semaphore,
     /// Places for what reads the table, from its beginning to its end if little of it is wanted: the same.

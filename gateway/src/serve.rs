@@ -73,6 +73,7 @@ async fn serve(
         lengthy: Semaphore::new((pool.status().max_size / 4).max(1)),
         readers: Semaphore::new((pool.status().max_size / 2).max(1)),
         room: Room::new(settings.limits.max_bodies.max(settings.limits.max_body)),
+        answers: Room::new(settings.limits.max_bodies),
         metrics,
         ending,
         address: address.clone(),

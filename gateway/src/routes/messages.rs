@@ -4,6 +4,7 @@ use std::pin::pin;
 
 use axum::Json as Answer;
 use axum::extract::State;
+use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use deadpool_postgres::Object;
@@ -122,7 +123,7 @@ pub struct Page {
 pub async fn list(
     State(application): State<Application>,
     Query(selection): Query<Selection>,
-) -> Result<Answer<Page>, Problem> {
+) -> Result<Response, Problem> {
     let limit = selection.limit.unwrap_or(100);
     if !(1..=1000).contains(&limit) {
         return Err(Problem::malformed("limit is from 1 to 1000").at("limit"));
@@ -162,7 +163,7 @@ pub async fn list(
     let (_place, mut session) = application.reading().await?;
     let page = read(session.client()?, &select, parameters, limit).await;
     session.done();
-    page.map(Answer)
+    application.answers.answer(&page?)
 }
 
 async fn read(

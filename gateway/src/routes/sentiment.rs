@@ -2,6 +2,7 @@
 
 use axum::Json as Answer;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -87,12 +88,13 @@ pub enum OneOrSeveral {
 pub async fn score(
     State(application): State<Application>,
     Json(given): Json<Texts>,
-) -> Result<Answer<OneOrSeveral>, Problem> {
+) -> Result<Response, Problem> {
     check_model(given.model.as_deref())?;
     match (given.text, given.texts) {
         (Some(text), None) => {
             check_body(&text, "text")?;
-            application.scorer.score(text, given.model).await.map(|scored| Answer(OneOrSeveral::One(scored)))
+            let scored = application.scorer.score(text, given.model).await?;
+            Ok(Answer(OneOrSeveral::One(scored)).into_response())
         }
         (None, Some(Few(texts))) => {
             for (place, text) in texts.iter().enumerate() {
@@ -100,7 +102,7 @@ pub async fn score(
             }
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
             let scored = score_all(&application.pool, &texts, given.model.as_deref()).await?;
-            Ok(Answer(OneOrSeveral::Several(scored)))
+            application.answers.answer(&OneOrSeveral::Several(scored))
         }
         _ => Err(Problem::unusable("either text or texts is needed")),
     }

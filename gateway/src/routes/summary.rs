@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json as Answer;
 use axum::extract::State;
+use axum::response::Response;
 use deadpool_postgres::Object;
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
@@ -115,7 +115,7 @@ pub struct Count {
 pub async fn summary(
     State(application): State<Application>,
     Query(selection): Query<Selection>,
-) -> Result<Answer<Summary>, Problem> {
+) -> Result<Response, Problem> {
     let bucket = selection.bucket;
     let until = instant(selection.until.as_deref(), "until")?.unwrap_or_else(OffsetDateTime::now_utc);
     let since = match instant(selection.since.as_deref(), "since")? {
@@ -130,7 +130,7 @@ pub async fn summary(
     let parameters: [&(dyn ToSql + Sync); 4] = [&bucket.name(), &since, &until, &selection.source];
     let rows = count(session.client()?, &parameters).await;
     session.done();
-    Ok(Answer(Summary { bucket, since, until, buckets: buckets(&rows?) }))
+    application.answers.answer(&Summary { bucket, since, until, buckets: buckets(&rows?) })
 }
 
 /// Counts messages and sums up their scores, by bucket and label.

@@ -139,6 +139,37 @@ fn all_bodies_together_have_a_limit() {
     }
 }
 
+/// So have answers that clients do not take: each could be of megabytes, and there may be a thousand.
+#[test]
+fn answers_that_are_not_taken_have_a_limit() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    database.run("INSERT INTO messages.message (source, body) VALUES ('a', repeat('good ', 10000000))");
+    let page = || gateway.get("/v1/messages");
+    assert_eq!(page().ok()["messages"][0]["body"].as_str().unwrap().len(), 50_000_000);
+    let slow: Vec<_> = (0..2)
+        .map(|_| {
+            let mut stream = TcpStream::connect(gateway.url.strip_prefix("http://").unwrap()).unwrap();
+            let head = format!(
+                "GET /v1/messages HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\n\r\n",
+                gateway.bearer()
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            let mut start = [0; 12];
+            stream.read_exact(&mut start).unwrap();
+            (String::from_utf8(start.to_vec()).unwrap(), stream)
+        })
+        .collect();
+    assert_eq!([slow[0].0.as_str(), slow[1].0.as_str()], ["HTTP/1.1 200", "HTTP/1.1 503"]);
+    page().refused(503);
+    gateway.post("/v1/messages", &json!({"source": "a", "body": "good"})).ok();
+    drop(slow);
+    let started = std::time::Instant::now();
+    while page().status >= 300 {
+        assert!(started.elapsed() < PATIENCE, "room is not given back");
+    }
+}
+
 /// What comes after one too many is not read: millions of them would take memory.
 #[test]
 fn an_array_is_read_to_its_limit() {
