@@ -32,6 +32,7 @@ CREATE OR REPLACE FUNCTION messages.maintain(keep interval, OUT made int, OUT dr
 DECLARE
     day date;
     part text;
+    columns text;
     horizon timestamptz := now() - keep;
 BEGIN
     made := 0;
@@ -40,12 +41,16 @@ BEGIN
     FOR day IN SELECT d::date FROM generate_series(current_date, current_date + 7, interval '1 day') AS d LOOP
         part := 'message_' || to_char(day, 'YYYYMMDD');
         CONTINUE WHEN to_regclass('messages.' || part) IS NOT NULL;
-        EXECUTE format('CREATE TABLE messages.%I (LIKE messages.message INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)', part);
-        -- What the default partition took for this day moves over, so that the day can be attached.
         LOCK TABLE messages.message IN ACCESS EXCLUSIVE MODE;
+        -- With what an operator may have added: columns that are generated, say.
+        EXECUTE format('CREATE TABLE messages.%I (LIKE messages.message INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING STORAGE
+                            INCLUDING COMPRESSION INCLUDING CONSTRAINTS INCLUDING INDEXES)', part);
+        SELECT string_agg(quote_ident(attname), ', ') INTO columns FROM pg_attribute
+            WHERE attrelid = 'messages.message'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
+        -- What the default partition took for this day moves over, so that the day can be attached.
         EXECUTE format('WITH moved AS (DELETE FROM messages.message_default WHERE received_at >= %2$L AND received_at < %3$L
-                                       RETURNING *)
-                        INSERT INTO messages.%1$I SELECT * FROM moved', part, day, day + 1);
+                                       RETURNING %4$s)
+                        INSERT INTO messages.%1$I (%4$s) SELECT %4$s FROM moved', part, day, day + 1, columns);
         EXECUTE format('ALTER TABLE messages.message ATTACH PARTITION messages.%I FOR VALUES FROM (%L) TO (%L)',
                        part, day, day + 1);
         made := made + 1;

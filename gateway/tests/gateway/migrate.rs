@@ -289,6 +289,27 @@ fn partitions_come_and_go_by_days() {
     assert_eq!(database.value::<i64>(old), 0);
 }
 
+/// Columns of the operator's own are in each partition as well.
+#[test]
+fn partitions_have_all_columns_that_the_table_has() {
+    let mut database = Database::new();
+    run_clean(&database, &["migrate"]);
+    let partition =
+        "SELECT to_regclass('messages.message_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD'))::text";
+    let today: String = database.value(partition);
+    database.run(&format!(
+        "ALTER TABLE messages.message ADD COLUMN gone int, ADD COLUMN \"its length\" int
+             GENERATED ALWAYS AS (length(body)) STORED, ADD COLUMN mine text DEFAULT 'a';
+         ALTER TABLE messages.message DROP COLUMN gone;
+         ALTER TABLE messages.message DETACH PARTITION {today}; DROP TABLE {today};
+         INSERT INTO messages.message (source, body, mine) VALUES ('a', 'I love it', 'b')"
+    ));
+    run_clean(&database, &["migrate"]);
+    assert_eq!(database.value::<String>(partition), today);
+    let moved = format!("SELECT mine || \"its length\" || label FROM {today}");
+    assert_eq!(database.value::<String>(&moved), "b9positive");
+}
+
 /// Partitions are there whatever becomes of what is old, and that takes as long as it takes.
 #[test]
 fn what_is_old_is_deleted_however_long_it_takes() {
