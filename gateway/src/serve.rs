@@ -1,5 +1,6 @@
 //! `serve`: everything that runs, put together.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,10 +35,12 @@ const LONGEST: Duration = Duration::from_secs(1 << 30);
 pub async fn run(mut settings: Serve, database: &config::Database) -> Result<(), Failure> {
     settings.sms = settings.sms.checked()?;
     settings.kafka = settings.kafka.checked(database)?;
+    // Before all that may take long: the first process of a container is not told what it does not listen for.
+    let told = told_to_end()?;
     let metrics = telemetry::start_metrics().map_err(|error| Failure::Other(error.to_string()))?;
     let address = Address::new(database)?;
     let pool = address.pool(database)?;
-    let done = serve(settings, metrics, &address, &pool).await;
+    let done = serve(settings, metrics, &address, &pool, told).await;
     address.leave(&pool).await;
     tracing::info!("ended");
     done
@@ -48,12 +51,9 @@ async fn serve(
     metrics: PrometheusHandle,
     address: &Address,
     pool: &Pool,
+    told: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
-    if !migrate::is_current(pool).await? {
-        return Err(Failure::Other(
-            "the schema messages is missing or old: run sentiment-gateway migrate".into(),
-        ));
-    }
+    need_schema(pool).await?;
     let (ends, ending) = watch::channel(false);
     let ended = ending.clone();
     let keys = Keys::new(pool.clone());
@@ -80,15 +80,13 @@ async fn serve(
         pool: pool.clone(),
     });
     let router = routes::router(application, &settings.access.cors_origins)?;
-    let maintenance =
-        tokio::spawn(migrate::keep_partitions(address.clone(), pool.clone(), settings.retention));
-    let taken = |error| Failure::Other(format!("cannot listen on {}: {error}", settings.listen));
-    let listener = TcpListener::bind(settings.listen).await.map_err(taken)?;
+    let listener = listen(settings.listen).await?;
     let patience = settings.limits.shutdown_timeout;
     let posts = x::start(settings.x, address.clone(), pool.clone(), patience, ended.clone())?;
     let kafka = kafka::start(&settings.kafka, address, pool, &ended).await?;
+    let maintenance =
+        tokio::spawn(migrate::keep_partitions(address.clone(), pool.clone(), settings.retention));
     tracing::info!("listening on http://{}", listener.local_addr()?);
-    let told = told_to_end()?;
     let mut deadline = Instant::now();
     listener::serve(listener, router, &settings.limits, async {
         told.await;
@@ -107,6 +105,18 @@ async fn serve(
         let _ = posts.await;
     }
     Ok(())
+}
+
+async fn need_schema(pool: &Pool) -> Result<(), Failure> {
+    if migrate::is_current(pool).await? {
+        return Ok(());
+    }
+    Err(Failure::Other("the schema messages is missing or old: run sentiment-gateway migrate".into()))
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let taken = |error| Failure::Other(format!("cannot listen on {address}: {error}"));
+    TcpListener::bind(address).await.map_err(taken)
 }
 
 /// Waits for tasks that were told to end, until all of them have had their time; not for ever, for they may wait for a database

@@ -121,6 +121,26 @@ fn a_gateway_ends_without_the_database() {
     }
 }
 
+/// As the first process of a container it would not be told at all; as any other it would leave without a word.
+#[test]
+fn a_gateway_that_is_told_to_end_while_it_starts_does() {
+    let mut database = Database::new();
+    crate::harness::run_clean(&database, &["migrate"]);
+    let mut holder = database.connect("postgres");
+    let mut held = holder.transaction().unwrap();
+    held.batch_execute("LOCK TABLE messages.batch IN ACCESS EXCLUSIVE MODE").unwrap();
+    let mut serve = crate::harness::program(&database, "postgres");
+    let mut gateway = serve.args(["serve", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let started = std::time::Instant::now();
+    while database.value::<i64>(waiting) == 0 {
+        assert!(started.elapsed() < PATIENCE, "it does not start");
+    }
+    sentiment_tests::run_clean(std::process::Command::new("kill").args(["-TERM", &gateway.id().to_string()]));
+    held.rollback().unwrap();
+    assert_eq!(gateway.wait().unwrap().code(), Some(0));
+}
+
 /// A gateway whose machine is gone says nothing more, and so it is with one that is stopped: what its transaction holds is free
 /// before long.
 #[test]
