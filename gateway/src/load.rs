@@ -15,8 +15,9 @@ use crate::ingest::{self, Stored};
 use crate::message::{Message, Partial};
 use crate::problem::Problem;
 
-/// Messages of one transaction.
+/// The most messages of one transaction, and about the most bytes of their bodies.
 const BATCH: usize = 2000;
+const BYTES: usize = 8 << 20;
 /// The most bytes of a line of JSON, and of a record of CSV.
 const LINE: usize = 1 << 20;
 /// How often a batch is tried while the database is away, and how long to wait before the second try.
@@ -76,13 +77,37 @@ async fn load(settings: Load, pool: &Pool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Stores a batch, over a restart of the database if that cannot store anything twice.
+/// Stores a batch, over a restart of the database if that cannot store anything twice; in halves, where the database does not
+/// manage so many at once. Returns what became of each.
 async fn store(pool: &Pool, messages: &[Message]) -> Result<Vec<Stored>, Problem> {
+    let whole = 0..messages.len();
+    let (mut stored, mut ranges) = (Vec::with_capacity(messages.len()), vec![whole]);
+    // More are not managed: what is left is not tried in vain.
+    let mut most = messages.len();
+    while let Some(range) = ranges.pop() {
+        if range.len() <= most {
+            match store_whole(pool, &messages[range.clone()]).await {
+                Ok(answers) => {
+                    stored.extend(answers);
+                    continue;
+                }
+                Err(problem) if problem.is_of_amount() && range.len() > 1 => most = range.len() / 2,
+                Err(problem) => return Err(problem),
+            }
+        }
+        let middle = range.start + range.len() / 2;
+        ranges.extend([middle..range.end, range.start..middle]);
+    }
+    Ok(stored)
+}
+
+async fn store_whole(pool: &Pool, messages: &[Message]) -> Result<Vec<Stored>, Problem> {
     let harmless = messages.iter().all(|message| message.external_id.is_some());
+    let is_too_much = |problem: &Problem| problem.is_of_amount() && messages.len() > 1;
     let mut wait = WAIT;
     for _ in 1..TRIES {
         match ingest::store(pool, "load", messages).await {
-            Err(problem) if harmless && problem.is_passing() => {
+            Err(problem) if harmless && problem.is_passing() && !is_too_much(&problem) => {
                 tracing::warn!("{problem}");
                 tokio::time::sleep(wait).await;
                 wait *= 2;
@@ -125,13 +150,15 @@ fn read(
     found: &mpsc::Sender<Vec<Found>>,
 ) -> Result<(), Failure> {
     let name = settings.file.file_name().map_or("-".into(), |name| name.to_string_lossy());
-    let mut batch = Vec::with_capacity(BATCH);
+    let (mut batch, mut bytes) = (Vec::with_capacity(BATCH), 0);
     let mut take = |line: u64, row: Result<Partial, String>| {
         let message = row.and_then(|row| complete(row, settings, &name, line));
+        bytes += message.as_ref().map_or(0, |message| message.body.len());
         batch.push(message.map_err(|reason| format!("{name}, line {line}: {reason}")));
-        if batch.len() < BATCH {
+        if batch.len() < BATCH && bytes < BYTES {
             return true;
         }
+        bytes = 0;
         // Nobody takes more once loading has failed.
         found.blocking_send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_ok()
     };

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use sentiment_tests::{CANARY, Database};
+use sentiment_tests::{CANARY, Database, Level};
 
 use crate::harness::{program, run, run_clean};
 
@@ -130,4 +130,33 @@ fn bad_lines_are_named_and_left_out_only_if_asked() {
     }
     assert!(!errors.contains(CANARY), "{errors}");
     assert!(!run(&database, &["load", &file("no.csv", b"text\ngood\n")]).status.success());
+}
+
+/// What is too much for the database at once comes in fewer at once.
+#[test]
+fn what_takes_longer_than_a_statement_may_is_stored_in_parts() {
+    let mut database = Database::new();
+    run_clean(&database, &["migrate"]);
+    database.run(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN NEW; END $$;
+         CREATE TRIGGER slow BEFORE INSERT ON messages.message FOR EACH ROW EXECUTE FUNCTION slow()",
+    );
+    let path = file("slow.jsonl", "{\"body\": \"good\"}\n".repeat(200).as_bytes());
+    let loaded = run_clean(&database, &["load", &path, "--statement-timeout", "1s"]);
+    assert_eq!(loaded, "200 stored, 0 stored before, 0 left out\n");
+    assert_eq!(database.value::<i64>("SELECT count(*) FROM messages.message"), 200);
+    assert!(database.logged(Level::Error, "57014") >= 1);
+    database.ask(Level::Error, "57014");
+}
+
+/// 2,000 of the longest texts would be half a gigabyte.
+#[test]
+fn a_transaction_has_an_end_in_bytes() {
+    let mut database = Database::new();
+    run_clean(&database, &["migrate"]);
+    let line = format!("{{\"body\": \"{}\"}}\n", "😀".repeat(65_000));
+    let path = file("long.jsonl", line.repeat(40).as_bytes());
+    assert_eq!(run_clean(&database, &["load", &path]), "40 stored, 0 stored before, 0 left out\n");
+    let transactions = "SELECT count(DISTINCT received_at) FROM messages.message";
+    assert_eq!(database.value::<i64>(transactions), 2);
 }
