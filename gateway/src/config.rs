@@ -178,7 +178,7 @@ pub struct Limits {
     /// How long a client may leave an answer unread
     #[arg(long, env = "SENTIMENT_WRITE_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
     pub write_timeout: Duration,
-    /// The most live streams at once; a key may have a quarter of them
+    /// The most live streams at once; a key may have a quarter of them, and those without one three quarters
     #[arg(long, env = "SENTIMENT_MAX_STREAMS", default_value_t = 256)]
     pub max_streams: usize,
     /// How long requests in progress may take to end when the server is told to

@@ -24,17 +24,20 @@ impl Readers {
         Readers { taken: Arc::default(), most }
     }
 
-    /// A place for the holder of a key: at most a quarter of all, so that one does not take them from all others.
+    /// A place for the holder of a key: at most a quarter of all, so that one does not take them from all others. Those without
+    /// one leave a quarter to those that have one.
     pub fn seat(&self, key: Option<i64>) -> Result<Seat, Problem> {
         let mut taken = self.lock();
         if taken.values().sum::<usize>() >= self.most {
             return Err(Problem::unavailable("the gateway has as many live streams as it may have"));
         }
         let own = taken.entry(key).or_default();
-        if key.is_some() && *own >= (self.most / 4).max(1) {
-            return Err(Problem::unavailable(
-                "this key has a quarter of all live streams, as many as it may have",
-            ));
+        let (most, detail) = match key {
+            Some(_) => (self.most / 4, "this key has a quarter of all live streams, as many as it may have"),
+            None => (self.most - self.most / 4, "the other live streams are for those who have a key"),
+        };
+        if *own >= most.max(1) {
+            return Err(Problem::unavailable(detail));
         }
         *own += 1;
         Ok(Seat { readers: self.clone(), key })
@@ -74,5 +77,14 @@ mod tests {
         drop(other);
         readers.seat(Some(1)).unwrap();
         assert_eq!(readers.lock().len(), 2);
+    }
+
+    #[test]
+    fn those_without_a_key_leave_some_to_those_who_have_one() {
+        let readers = Readers::new(8);
+        let _without: Vec<Seat> = (0..6).map(|_| readers.seat(None).unwrap()).collect();
+        assert_eq!(readers.seat(None).unwrap_err().status(), 503);
+        readers.seat(Some(1)).unwrap();
+        Readers::new(1).seat(None).unwrap();
     }
 }
