@@ -136,3 +136,23 @@ async fn end(tasks: impl Iterator<Item = JoinHandle<()>>, deadline: Instant) {
     // What they have to do with brokers may block.
     let _ = tokio::time::timeout(GRACE, join_all(late)).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    /// Else requests and trainings in progress are cut off, and trainings go on in the database.
+    #[test]
+    fn compose_leaves_the_time_to_end() {
+        let compose = include_str!("../../compose.yaml");
+        let (_, gateway) = compose.split_once("\n  gateway:\n").unwrap();
+        let (gateway, _) = gateway.split_once("\n\n").unwrap();
+        let grace = gateway.lines().find_map(|line| line.trim().strip_prefix("stop_grace_period: "));
+        let grace = humantime::parse_duration(grace.expect("none is given")).unwrap();
+        let settings = config::Settings::parse_from(["gateway", "serve"]);
+        let config::Command::Serve(serve) = settings.command else { panic!("not serve") };
+        assert!(grace >= serve.limits.shutdown_timeout + Duration::from_secs(10), "{grace:?}");
+    }
+}
