@@ -34,6 +34,10 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// held there, locks above all, others wait for. Of a Unix socket, which ends with its processes, it means nothing.
 const NOTICE: &str = "SET tcp_user_timeout = 25000; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
 
+/// The same in the midst of a statement, during which the server looks neither at what comes nor at whether anything can. Not all
+/// systems that a server may run on can tell it.
+const NOTICE_WITHIN: &str = "SET client_connection_check_interval = 10000";
+
 /// How much longer than a statement a transaction may rest between two. A gateway that is there goes on at once; what another
 /// holds is free in the end, though its machine answers still.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -242,7 +246,11 @@ pub async fn set_up(client: &Client, statement_timeout_ms: u128) -> Result<(), t
              SET idle_in_transaction_session_timeout = {pause_ms};
              {NOTICE}"
         ))
-        .await
+        .await?;
+    match client.batch_execute(NOTICE_WITHIN).await {
+        Err(error) if error.as_db_error().is_none() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn tls(settings: &config::Database, mode: SslMode) -> Result<MakeRustlsConnect, Failure> {

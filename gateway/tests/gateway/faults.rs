@@ -176,6 +176,30 @@ fn a_gateway_that_falls_silent_does_not_keep_its_transactions() {
     database.ask(Level::Error, "57014");
 }
 
+/// Nor does one that is killed leave a statement behind, which may take minutes, or wait for a lock that all others wait for then.
+#[test]
+fn a_gateway_that_is_killed_does_not_keep_its_statements() {
+    let mut database = Database::new();
+    crate::harness::run_clean(&database, &["migrate"]);
+    let mut holder = database.connect("postgres");
+    let mut held = holder.transaction().unwrap();
+    held.batch_execute("SELECT pg_advisory_xact_lock(hashtextextended('messages.migration', 0))").unwrap();
+    let mut waits = crate::harness::program(&database, "postgres").arg("migrate").spawn().unwrap();
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let started = std::time::Instant::now();
+    while database.value::<i64>(waiting) == 0 {
+        assert!(started.elapsed() < PATIENCE, "it does not wait");
+    }
+    waits.kill().unwrap();
+    waits.wait().unwrap();
+    while database.value::<i64>(waiting) > 0 {
+        assert!(started.elapsed() < PATIENCE, "it goes on");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    held.rollback().unwrap();
+    database.ask(Level::Fatal, "08006");
+}
+
 /// All sessions, those that hold locks too, have the server ask after ten seconds of silence whether the gateway is there.
 #[test]
 fn the_server_asks_whether_the_gateway_is_there() {
