@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use deadpool_postgres::{ClientWrapper as Client, Pool};
+use tokio::sync::watch;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
@@ -143,8 +144,13 @@ async fn untimed(
     Ok(row)
 }
 
-/// Keeps partitions made ahead and dropped in time, for ever; several instances do no harm. Dropped, it cancels what it does.
-pub async fn keep_partitions(address: Address, pool: Pool, retention: Retention) {
+/// Keeps partitions made ahead and dropped in time, until `ending`; several instances do no harm. Dropped, it cancels what it does.
+pub async fn keep_partitions(
+    address: Address,
+    pool: Pool,
+    retention: Retention,
+    mut ending: watch::Receiver<bool>,
+) {
     loop {
         let done = async {
             let mut session = address.session(&pool).await?;
@@ -157,6 +163,8 @@ pub async fn keep_partitions(address: Address, pool: Pool, retention: Retention)
             Ok((made, dropped)) => tracing::info!(made, dropped, "partitions were made and dropped"),
             Err(failure) => tracing::warn!("partitions were not looked after: {failure}"),
         }
-        tokio::time::sleep(MAINTENANCE).await;
+        if tokio::time::timeout(MAINTENANCE, ending.wait_for(|ending| *ending)).await.is_ok() {
+            return;
+        }
     }
 }

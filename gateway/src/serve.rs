@@ -84,8 +84,8 @@ async fn serve(
     let patience = settings.limits.shutdown_timeout;
     let posts = x::start(settings.x, address.clone(), pool.clone(), patience, ended.clone())?;
     let kafka = kafka::start(&settings.kafka, address, pool, &ended).await?;
-    let maintenance =
-        tokio::spawn(migrate::keep_partitions(address.clone(), pool.clone(), settings.retention));
+    let maintenance = migrate::keep_partitions(address.clone(), pool.clone(), settings.retention, ended);
+    let maintenance = tokio::spawn(maintenance);
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let mut deadline = Instant::now();
     listener::serve(listener, router, &settings.limits, async {
@@ -97,9 +97,8 @@ async fn serve(
     })
     .await;
     // Tasks that are on their own end first, so that each connection is idle when it is closed.
-    maintenance.abort();
-    let _ = maintenance.await;
-    end([listening].into_iter().chain(kafka), deadline.max(Instant::now() + GRACE)).await;
+    let tasks = end([listening].into_iter().chain(kafka), deadline.max(Instant::now() + GRACE));
+    tokio::join!(end_soon(maintenance), tasks);
     // Has its own patience, to say what is lost.
     if let Some(posts) = posts {
         let _ = posts.await;
@@ -117,6 +116,14 @@ async fn need_schema(pool: &Pool) -> Result<(), Failure> {
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     let taken = |error| Failure::Other(format!("cannot listen on {address}: {error}"));
     TcpListener::bind(address).await.map_err(taken)
+}
+
+/// Ends what may take minutes, and is done another time if it takes longer than it has.
+async fn end_soon(mut task: JoinHandle<()>) {
+    if tokio::time::timeout(GRACE, &mut task).await.is_err() {
+        task.abort();
+        let _ = task.await;
+    }
 }
 
 /// Waits for tasks that were told to end, until all of them have had their time; not for ever, for they may wait for a database

@@ -141,6 +141,29 @@ fn a_gateway_that_is_told_to_end_while_it_starts_does() {
     assert_eq!(gateway.wait().unwrap().code(), Some(0));
 }
 
+/// What it does of itself is cancelled at its end only where it takes long.
+#[test]
+fn a_gateway_that_ends_finishes_what_takes_a_moment() {
+    let mut database = Database::new();
+    crate::harness::run_clean(&database, &["migrate"]);
+    database.run(
+        "INSERT INTO messages.message (source, external_id, body, received_at) VALUES
+             ('a', 'old', 'good', now() - interval '40 days');
+         CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.2); RETURN old; END $$;
+         CREATE TRIGGER wait BEFORE DELETE ON messages.external_id FOR EACH ROW EXECUTE FUNCTION wait()",
+    );
+    let gateway = Gateway::beside(&database, &["--retention", "30d"]);
+    let names = "SELECT count(*) FROM messages.external_id";
+    let deleting =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()";
+    let started = std::time::Instant::now();
+    while database.value::<i64>(deleting) == 0 && database.value::<i64>(names) > 0 {
+        assert!(started.elapsed() < PATIENCE, "nothing is deleted");
+    }
+    drop(gateway);
+    assert_eq!(database.value::<i64>(names), 0);
+}
+
 /// A gateway whose machine is gone says nothing more, and so it is with one that is stopped: what its transaction holds is free
 /// before long.
 #[test]
