@@ -210,7 +210,13 @@ fn whatever_is_trained_can_be_opened() {
             [(format!("good day {at}"), "positive"), (format!("bad day {at}"), "negative")][at % 2].clone()
         })
         .collect();
-    for (rows, smoothing) in [(&same, 1.0), (&plain, 1e6), (&plain, 1e3), (&plain, 1e-6)] {
+    // A row without a label has an empty one.
+    let unlabelled: Vec<(String, &str)> = plain
+        .iter()
+        .map(|(text, label)| (text.clone(), if *label == "positive" { "" } else { label }))
+        .collect();
+    for (rows, smoothing) in [(&same, 1.0), (&plain, 1e6), (&plain, 1e3), (&plain, 1e-6), (&unlabelled, 1.0)]
+    {
         let options = options(Algorithm::NaiveBayes).with("smoothing", smoothing);
         for seed in 0..20 {
             let training = Training {
