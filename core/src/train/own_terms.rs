@@ -101,9 +101,11 @@ fn read(term: &str) -> Tokenized {
 
 fn token_hashes(term: &str) -> Vec<u64> {
     let text = read(term);
-    // A hashtag is one word, whatever it is made up of.
-    let is_word = |token: &&Token| terms::has_unit(token) && !token.marks.has(TokenMarks::PART);
-    text.tokens().iter().filter(is_word).map(|token| token.hash).collect()
+    // A hashtag at the end is one word, whatever it is made up of. Before another word its own words stand between the two, as in
+    // every text: a term without them would be found in none.
+    let is_own = |token: &Token| !token.marks.has(TokenMarks::PART);
+    let end = text.tokens().iter().rposition(is_own).map_or(0, |last| last + 1);
+    text.tokens()[..end].iter().filter(|token| terms::has_unit(token)).map(|token| token.hash).collect()
 }
 
 /// Whether a model can take terms of its user's own.

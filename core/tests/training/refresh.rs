@@ -206,6 +206,18 @@ fn a_hashtag_is_one_word_of_a_users_own() {
     assert!(odds(&parts, "what a #bigbadday") < odds(&base, "what a #bigbadday") - 1.0);
 }
 
+/// What is taken for a term has an effect: the words of a hashtag stand between it and what follows.
+#[test]
+fn a_hashtag_before_other_words_of_a_users_own() {
+    let base = trained(&options(Algorithm::LogisticRegression), &reviews());
+    for term in ["#bigday party", "#big #day", "what a #BigBadDay"] {
+        check_term(term, 1.0).unwrap();
+        let (_, parts) = taught(&base, &[], &[(term.to_owned(), 1.0)]);
+        assert!(odds(&parts, term) < odds(&base, term) - 1.0, "{term}");
+    }
+    assert_eq!(check_term("#BigBadDay party", 1.0).unwrap_err().kind(), ErrorKind::Parameter);
+}
+
 #[test]
 fn a_forest_does_not_go_on_learning() {
     let base = trained(&options(Algorithm::RandomForest), &rows());
