@@ -28,6 +28,13 @@ impl Table {
         text::string(unsafe { CStr::from_ptr((*(*self.relation).rd_rel).relname.data.as_ptr()) }).into_owned()
     }
 
+    /// Whether there may be tables that inherit from it, with columns of their own. Partitions have none.
+    pub fn has_children(self) -> bool {
+        // SAFETY: `new` was promised an open relation.
+        let about = unsafe { &*(*self.relation).rd_rel };
+        about.relhassubclass && about.relkind.cast_unsigned() != pg_sys::RELKIND_PARTITIONED_TABLE
+    }
+
     /// The row type of its tuples.
     pub fn descriptor(self) -> pg_sys::TupleDesc {
         // SAFETY: `new` was promised an open relation.

@@ -28,9 +28,13 @@ fn enable_sentiment(call: &Call) -> Answer {
     let backfill: bool = call.required(6, "backfill")?;
     let model = arguments.model()?;
     target.require_owner();
-    let (missing, scorers, taken) = target.look(pg_sys::AccessExclusiveLock.cast_signed(), |table| {
-        Ok((target.missing_columns(&arguments, table)?, target.scorers(table), table.trigger_names()))
-    })?;
+    let (missing, empty, scorers, taken) =
+        target.look(pg_sys::AccessExclusiveLock.cast_signed(), |table| {
+            let missing = target.missing_columns(&arguments, table)?;
+            // A table that inherits from this one may have a column of that name, which becomes one with the new one.
+            let empty = if table.has_children() { Vec::new() } else { missing.clone() };
+            Ok((missing, empty, target.scorers(table), table.trigger_names()))
+        })?;
     // The policy for errors cannot be asked for here: that of a trigger which is replaced stays.
     let known = scorers.iter().filter_map(|scorer| scorer.arguments.as_ref().ok());
     let on_error = known.filter(|known| known.collides(&arguments)).find_map(|replaced| replaced.on_error);
@@ -40,7 +44,7 @@ fn enable_sentiment(call: &Call) -> Answer {
         let wiring = target.look(pg_sys::NoLock.cast_signed(), |table| Wiring::new(arguments, table))?;
         target.require_unpartitioned(session, &wiring)?;
         if backfill {
-            target.require_unfilled(session, &wiring.arguments, &missing, &scorers)?;
+            target.require_unfilled(session, &wiring.arguments, &empty, &scorers)?;
         }
         target.replace_trigger(session, call.schema(), (&scorers, taken), &wiring.arguments)?;
         let scoring = Scoring::new(wiring, model)?;
@@ -224,22 +228,22 @@ impl Target {
         &self,
         session: &Session,
         arguments: &Arguments,
-        missing: &[(Output, CString)],
+        empty: &[(Output, CString)],
         scorers: &[Scorer],
     ) -> Result<()> {
-        let is_new = |name: &CStr| missing.iter().any(|(_, missing)| missing.as_c_str() == name);
+        let is_empty = |name: &CStr| empty.iter().any(|(_, empty)| empty.as_c_str() == name);
         let is_ours = |name: &CStr| {
             scorers.iter().flat_map(|scorer| &scorer.columns).any(|column| column.as_c_str() == name)
         };
         let version =
-            arguments.outputs.iter().find(|(output, name)| *output == Output::Version && !is_new(name));
+            arguments.outputs.iter().find(|(output, name)| *output == Output::Version && !is_empty(name));
         // What names the version that it comes from was scored. A column that names none is somebody's own, too.
         let names = "% OPERATOR(pg_catalog.~) '@[0-9]+$'";
         let named = version.map(|(_, name)| compose(names, &[&identifier(name)]));
         let unscored =
             named.map_or_else(CString::default, |named| compose(" AND (%) IS NOT TRUE", &[&named]));
         for (_, name) in &arguments.outputs {
-            if is_new(name) || is_ours(name) {
+            if is_empty(name) || is_ours(name) {
                 continue;
             }
             let query = compose(

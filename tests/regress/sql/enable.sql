@@ -64,6 +64,16 @@ SELECT enable_sentiment('phones', 'body', label_column => 'id');
 SELECT enable_sentiment('phones', 'no_such', label_column => 'model');
 TABLE phones;
 
+-- also where it is in a table that inherits from this one: the two columns become one
+CREATE TABLE parents (body text);
+CREATE TABLE children (sentiment text) INHERITS (parents);
+INSERT INTO children VALUES ('great, another Monday', 'sarcastic');
+SET client_min_messages = warning;
+SELECT enable_sentiment('parents', 'body');
+SELECT enable_sentiment('parents', 'body', label_column => 'mood');
+RESET client_min_messages;
+SELECT sentiment, mood, sentiment_version FROM children;
+
 -- another text column
 CREATE TABLE posts (title text, body text);
 SELECT enable_sentiment('posts', 'title');
