@@ -237,8 +237,9 @@ impl Target {
         };
         let version =
             arguments.outputs.iter().find(|(output, name)| *output == Output::Version && !is_empty(name));
-        // What names the version that it comes from was scored. A column that names none is somebody's own, too.
-        let names = "% OPERATOR(pg_catalog.~) '@[0-9]+$'";
+        // What names the version that it comes from was scored. A column that names none is somebody's own, too. Its collation may be
+        // one that no pattern is asked by.
+        let names = "% COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.~) '@[0-9]+$'";
         let named = version.map(|(_, name)| compose(names, &[&identifier(name)]));
         let unscored =
             named.map_or_else(CString::default, |named| compose(" AND (%) IS NOT TRUE", &[&named]));
