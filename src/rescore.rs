@@ -218,7 +218,8 @@ struct Locked {
 }
 
 impl Leaf {
-    /// The tables that the rows of `target` are in. Of a partitioned table these are its partitions.
+    /// The tables that the rows of `target` are in, as far as this session can see them. Of a partitioned table these are its
+    /// partitions.
     fn all_of(target: &Target) -> Vec<Self> {
         // SAFETY: the server allocates the list; its cells are oids of relations that stay locked until the next commit.
         let oids: Vec<pg_sys::Oid> = unsafe {
@@ -226,10 +227,12 @@ impl Leaf {
             let list = pg_guard_ffi_boundary(|| find_all_inheritors(target.oid, lock, std::ptr::null_mut()));
             (0..(*list).length).map(|index| pg_sys::list_nth_oid(list, index)).collect()
         };
-        // SAFETY: looks in the catalogs.
-        let relkind = |oid| unsafe { pg_sys::get_rel_relkind(oid) }.cast_unsigned();
-        let holds_rows = |oid: &pg_sys::Oid| relkind(*oid) != pg_sys::RELKIND_PARTITIONED_TABLE;
-        oids.into_iter().filter(holds_rows).map(|oid| Self { oid }).collect()
+        // SAFETY: all look in the catalogs. What inherits may be another session's temporary table, whose rows are in that one's memory.
+        let is_ours = |oid: &pg_sys::Oid| unsafe {
+            pg_sys::get_rel_relkind(*oid).cast_unsigned() != pg_sys::RELKIND_PARTITIONED_TABLE
+                && !pg_sys::isOtherTempNamespace(pg_sys::get_rel_namespace(*oid))
+        };
+        oids.into_iter().filter(is_ours).map(|oid| Self { oid }).collect()
     }
 
     /// Locks it for writing. `None` for one that is gone.

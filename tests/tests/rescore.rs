@@ -133,6 +133,21 @@ fn it_ends_with_an_error_where_trigger_or_table_are_gone() {
     }
 }
 
+/// The server reads temporary tables of other sessions no more than this does.
+#[test]
+fn it_passes_over_temporary_tables_of_others() {
+    let mut database = Database::new();
+    database.run("CREATE TABLE messages (body text); SELECT enable_sentiment('messages', 'body')");
+    database.run("INSERT INTO messages VALUES ('so happy'); UPDATE messages SET sentiment_version = NULL");
+    let mut other = database.connect("postgres");
+    let others = "CREATE TEMP TABLE passing () INHERITS (messages); INSERT INTO passing VALUES ('so sad')";
+    other.batch_execute(others).unwrap();
+    database.run("CALL rescore_sentiment('messages')");
+    assert_eq!(database.value::<i64>("SELECT stale_sentiment('messages')"), 0);
+    other.batch_execute("CALL rescore_sentiment('messages')").unwrap();
+    assert_eq!(other.query_one("SELECT stale_sentiment('messages')", &[]).unwrap().get::<_, i64>(0), 0);
+}
+
 /// Triggers of the user's have the last word, and rescoring an end.
 #[test]
 fn it_ends_where_a_trigger_undoes_it() {
