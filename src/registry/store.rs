@@ -315,8 +315,12 @@ pub fn require_unpinned(session: &Session, version: &str) -> Result<()> {
     if pinned.is_some_and(|datum| datum.value() != 0) { Err(pinned_by(session, version)?) } else { Ok(()) }
 }
 
-/// The error that says what names a version. (Asked for only then: the script of 0.1.0 has no such function.)
+/// The error that says what names a version. The script of 0.1.0, which the library may be newer than, has no function that knows.
 fn pinned_by(session: &Session, version: &str) -> Result<Failure> {
+    let query = c"SELECT to_regprocedure('sentiment.pinned_by(text)') IS NULL";
+    if session.query(query, &[], |[missing]| missing.is_some_and(|missing| missing.value() != 0))? {
+        return Ok(Failure::version_pinned(version, "an object of the database"));
+    }
     let query = c"SELECT sentiment.pinned_by($1)::text";
     let object = session.query(query, &[text_value(version)], |[object]| text_of(object))?;
     Ok(Failure::version_pinned(version, &object))

@@ -185,6 +185,21 @@ fn settings_of_databases_and_roles_count() {
     dropped.unwrap();
 }
 
+/// With a database that is not updated yet, the library says so too, though it cannot say by what.
+#[test]
+fn the_script_of_0_1_0_refuses_as_well() {
+    let mut database = Database::new();
+    database.run("DROP EXTENSION pg_sentiment; CREATE EXTENSION pg_sentiment VERSION '0.1.0'");
+    database.run(TEXTS);
+    let version = train(&mut database, "mood", "{}");
+    database.run("CREATE VIEW pin AS SELECT sentiment_at(body, 'mood@1') FROM texts");
+    let (state, _) = drop_version(&mut database, &version).unwrap_err();
+    database.ask(Level::Error, "2BP01");
+    assert_eq!(state, "2BP01");
+    database.refuses("2BP01", "SELECT drop_sentiment('mood')");
+    database.run("DROP VIEW pin; SELECT drop_sentiment('mood')");
+}
+
 /// Whoever asks waits for nobody's table, and asks also where the extension's schema has got another name.
 #[test]
 fn asking_locks_nothing() {
