@@ -272,18 +272,35 @@ fn remove(session: &Session, which: &str, parameters: &[Parameter]) -> Result<u6
     Ok(u64::try_from(removed).unwrap_or_default())
 }
 
-/// Removes the versions of a locked model beyond the newest `keep`; never the current one, the one that a rollback goes
-/// back to, or one that is pinned.
+/// The versions `v` of the model in parameter 1 that pruning to the number in parameter 2 may take: never the current one, and
+/// never the one that a rollback goes back to.
+const OLD: &str = "v.number NOT IN (
+        SELECT n.number FROM sentiment.version AS n WHERE n.model = $1 ORDER BY n.number DESC LIMIT $2)
+    AND NOT EXISTS (
+        SELECT FROM sentiment.model AS m
+        LEFT JOIN sentiment.deployment AS c ON c.id = m.current_deployment
+        LEFT JOIN sentiment.deployment AS t ON t.id = c.follows
+        WHERE m.name = $1 AND v.number IN (m.current_version, t.number))";
+
+/// Removes the old versions of a locked model, but none that is pinned.
+///
+/// Whether an index names one that another session is building, nobody sees until that session commits. So while another makes
+/// anything out of relations, or changes one, all stay, until the next time.
 pub fn prune(session: &Session, model: &str, keep: u32) -> Result<()> {
-    let which = "v.number NOT IN (
-            SELECT n.number FROM sentiment.version AS n WHERE n.model = $1 ORDER BY n.number DESC LIMIT $2)
-        AND NOT EXISTS (
-            SELECT FROM sentiment.model AS m
-            LEFT JOIN sentiment.deployment AS c ON c.id = m.current_deployment
-            LEFT JOIN sentiment.deployment AS t ON t.id = c.follows
-            WHERE m.name = $1 AND v.number IN (m.current_version, t.number))
-        AND NOT sentiment.is_pinned(v.model || '@' || v.number)";
-    remove(session, which, &[text_value(model), number_value(keep.into())]).map(drop)
+    let parameters = [text_value(model), number_value(keep.into())];
+    let waits = format!(
+        "SELECT EXISTS (SELECT FROM sentiment.version AS v WHERE v.model = $1 AND {OLD}) AND EXISTS (
+            SELECT FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
+            WHERE d.datname = current_database() AND l.locktype = 'relation' AND l.granted
+                AND l.mode IN ('AccessExclusiveLock', 'ShareRowExclusiveLock') AND l.pid IS DISTINCT FROM pg_backend_pid())"
+    );
+    if session
+        .query(&statement(&waits), &parameters, |[waits]| waits.is_some_and(|waits| waits.value() != 0))?
+    {
+        return Ok(());
+    }
+    let which = format!("{OLD} AND NOT sentiment.is_pinned(v.model || '@' || v.number)");
+    remove(session, &which, &parameters).map(drop)
 }
 
 /// As [`prune`], to the number that the model's last training asked for.

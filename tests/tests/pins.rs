@@ -254,3 +254,24 @@ fn pruning_leaves_it() {
     train(&mut database, "mood", r#"{"keep_versions": 1}"#);
     assert_eq!(database.value::<String>(kept), "7,8");
 }
+
+/// An index takes a while to build, and a model may be refreshed many times meanwhile.
+#[test]
+fn pruning_waits_for_what_is_being_made() {
+    let mut database = Database::new();
+    database.run(TEXTS);
+    train(&mut database, "mood", r#"{"keep_versions": 1}"#);
+    let kept = "SELECT string_agg(number::text, ',' ORDER BY number) FROM sentiment.versions";
+    let mut other = database.connect("postgres");
+    for (end, versions) in [("ROLLBACK", "5,6"), ("COMMIT", "5,9,10")] {
+        let oldest: i32 = database.value("SELECT min(number) FROM sentiment.versions");
+        other
+            .batch_execute(&format!("BEGIN; CREATE INDEX pin ON texts (sentiment_at(body, 'mood@{oldest}'))"))
+            .unwrap();
+        train(&mut database, "mood", r#"{"keep_versions": 1}"#);
+        other.batch_execute(end).unwrap();
+        train(&mut database, "mood", r#"{"keep_versions": 1}"#);
+        assert_eq!(database.value::<String>(kept), versions);
+    }
+    database.run("INSERT INTO texts VALUES ('sunny')");
+}
