@@ -1,5 +1,7 @@
 //! What users tell a model: texts with their right labels, and words with a score of their own.
 
+use std::fmt::Write;
+
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 use sentiment_core::train::{MOST_OWN_TERMS, check_takes_terms, check_term, check_term_kind, term_key};
 
@@ -26,11 +28,19 @@ pub struct Filed {
     pub label: String,
 }
 
-/// All that was filed for a model.
-pub fn all(session: &Session, model: &str) -> Result<Vec<Filed>> {
-    let query =
-        c"SELECT id::bigint, body::text, label::text FROM sentiment.feedback WHERE model = $1 ORDER BY id";
-    filed(session, query, &[text_value(model)])
+/// Hands all that was filed for a model to `take`: its number, text and label. A stream files more than memory may hold.
+pub fn each(
+    session: &Session,
+    model: &str,
+    mut take: impl FnMut(i64, StoredText, StoredText) -> Result<()>,
+) -> Result<()> {
+    let query = c"SELECT id::bigint, body::text, label::text FROM sentiment.feedback WHERE model = $1";
+    session.each(query, &[text_value(model)], BATCH, |[id, body, label]| {
+        let (Some(body), Some(label)) = (body, label) else { return Ok(()) };
+        // SAFETY: the query's columns are texts, and live as long as their batch.
+        let (body, label) = unsafe { (StoredText::new(body), StoredText::new(label)) };
+        take(store::integer(id), body, label)
+    })
 }
 
 /// What was filed for a model, is not in a deployed version yet, and has one of this version's labels; the oldest first. The rest
@@ -41,16 +51,9 @@ pub fn new(session: &Session, model: &str, version: i32, most: i64) -> Result<Ve
         JOIN sentiment.version AS v ON v.model = u.model AND v.number = $2 AND f.label = ANY (v.labels::text[])
         WHERE u.model = $1 ORDER BY u.feedback LIMIT $3";
     let version = (pg_sys::INT4OID, version.into());
-    filed(session, query, &[text_value(model), version, number_value(most)])
-}
-
-fn filed(
-    session: &Session,
-    query: &std::ffi::CStr,
-    parameters: &[crate::sql::Parameter],
-) -> Result<Vec<Filed>> {
     let mut all = Vec::new();
-    session.each(query, parameters, BATCH, |[id, body, label]| {
+    let parameters = [text_value(model), version, number_value(most)];
+    session.each(query, &parameters, BATCH, |[id, body, label]| {
         all.push(Filed { id: store::integer(id), body: text_of(body), label: text_of(label) });
         Ok(())
     })?;
@@ -72,12 +75,12 @@ pub fn own_terms(session: &Session, model: &str) -> Result<Vec<(String, f64)>> {
 
 /// Notes that of all that was filed for a model just these are in the version that is deployed now: a refresh may have learned from others
 /// while it was trained.
-pub fn trained_on(session: &Session, model: &str, filed: &[Filed]) -> Result<()> {
+pub fn trained_on(session: &Session, model: &str, filed: &[i64]) -> Result<()> {
     queue_all_but(session, model, &ids(filed))
 }
 
 /// Notes what a version was trained on that is not deployed yet.
-pub fn keep_for_deployment(session: &Session, model: &str, number: i32, filed: &[Filed]) -> Result<()> {
+pub fn keep_for_deployment(session: &Session, model: &str, number: i32, filed: &[i64]) -> Result<()> {
     if !store::has_column(session, c"version", c"learned")? {
         return Ok(());
     }
@@ -114,12 +117,17 @@ fn queue_all_but(session: &Session, model: &str, ids: &str) -> Result<()> {
     take_from_queue(session, model, ids)
 }
 
-fn ids(filed: &[Filed]) -> String {
-    filed.iter().map(|filed| filed.id.to_string()).collect::<Vec<_>>().join(",")
+fn ids(filed: &[i64]) -> String {
+    let mut ids = String::new();
+    for (at, id) in filed.iter().enumerate() {
+        // Writing to a string does not fail.
+        let _ = write!(ids, "{}{id}", if at > 0 { "," } else { "" });
+    }
+    ids
 }
 
 /// Notes that examples are in a deployed version. They are named one by one: others may have been filed meanwhile.
-pub fn learned(session: &Session, model: &str, filed: &[Filed]) -> Result<()> {
+pub fn learned(session: &Session, model: &str, filed: &[i64]) -> Result<()> {
     take_from_queue(session, model, &ids(filed))
 }
 

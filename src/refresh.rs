@@ -93,7 +93,8 @@ pub fn learn(session: &Session, model: &str, most: i64, caller: &str) -> Result<
             refreshed.rows_skipped
         );
     }
-    feedback::learned(session, model, &filed)?;
+    let ids: Vec<i64> = filed.iter().map(|filed| filed.id).collect();
+    feedback::learned(session, model, &ids)?;
     feedback::terms_changed(session, model, false)?;
     Ok(Refreshed { number, rows: refreshed.rows_used })
 }

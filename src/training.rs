@@ -21,7 +21,7 @@ use crate::settings;
 use crate::source::Source;
 use crate::sql::Access;
 use crate::target::refuse_read_only;
-use crate::text;
+use crate::text::{self, StoredText};
 use crate::threads;
 
 sql_functions!(train_sentiment);
@@ -82,13 +82,8 @@ impl Request {
         })
     }
 
-    /// Gathers the rows, and what was filed by users; leaves in `feedback` what is trained on.
-    fn gather(
-        &self,
-        source: &Source<'_>,
-        feedback: &mut Vec<feedback::Filed>,
-        progress: &mut Progress,
-    ) -> Result<Corpus> {
+    /// Gathers the rows, and what was filed by users; and the numbers of what was filed and is trained on.
+    fn gather(&self, source: &Source<'_>, progress: &mut Progress) -> Result<(Corpus, Vec<i64>)> {
         let mut corpus = Corpus::new(settings::train_memory());
         let mut rows = 0;
         source.each(|body, label| {
@@ -100,26 +95,39 @@ impl Request {
                 corpus.skip(1);
                 return Ok(());
             };
-            let added = {
-                // One after the other: a reading may use the session's buffer.
-                let label = label.read(|label| label.to_str().into_owned());
-                body.read(|body| corpus.add(body.bytes(), &label))
-            };
-            added.map_err(Failure::from)
+            let label = label_of(label);
+            Ok(body.read(|body| corpus.add(body.bytes(), &label))?)
         })?;
-        // The rows say which labels there are: somebody's slip of the pen makes no class of its own.
-        let all = feedback.len();
-        feedback.retain(|filed| corpus.has_label(&filed.label));
-        for filed in feedback.iter() {
-            corpus.add(filed.body.as_bytes(), &filed.label)?;
+        let (mut filed, mut others) = (Vec::new(), 0);
+        if self.options.feedback() {
+            as_owner(Access::Read, |session| {
+                feedback::each(session, &self.model, |id, body, label| {
+                    if rows % ROWS == 0 {
+                        progress.step("reading rows", rows, 0);
+                    }
+                    rows += 1;
+                    let label = label_of(label);
+                    // The rows say which labels there are: somebody's slip of the pen makes no class of its own.
+                    if !corpus.has_label(&label) {
+                        others += 1;
+                        return Ok(());
+                    }
+                    filed.push(id);
+                    Ok(body.read(|body| corpus.add(body.bytes(), &label))?)
+                })
+            })?;
         }
-        let others = all - feedback.len();
-        corpus.skip(others as u64);
+        corpus.skip(others);
         if others > 0 {
             pgrx::notice!("examples left out, for no row has their label: {others}");
         }
-        Ok(corpus)
+        Ok((corpus, filed))
     }
+}
+
+/// A row's label. It is read before the text is: a reading may use the session's buffer.
+fn label_of(label: StoredText<'_>) -> String {
+    label.read(|label| label.to_str().into_owned())
 }
 
 /// `train_sentiment(...)`.
@@ -128,13 +136,9 @@ fn train_sentiment(call: &Call) -> Answer {
     refuse_read_only(c"train_sentiment()");
     let request = Request::of(call)?;
     let source = Source::of(call)?;
-    let (own_terms, mut filed) = as_owner(Access::Read, |session| {
-        let filed =
-            if request.options.feedback() { feedback::all(session, &request.model)? } else { Vec::new() };
-        Ok((feedback::own_terms(session, &request.model)?, filed))
-    })?;
+    let own_terms = as_owner(Access::Read, |session| feedback::own_terms(session, &request.model))?;
     let mut progress = Progress::begin(&request.model);
-    let corpus = request.gather(&source, &mut filed, &mut progress)?;
+    let (corpus, filed) = request.gather(&source, &mut progress)?;
     let split = corpus.split(request.test_fraction, request.seed)?;
     let training = Training {
         name: "",
@@ -209,12 +213,7 @@ impl<'o> Outcome<'o> {
 
     /// Stores the version, and deploys it if that was asked for. Feedback that it was trained on is not new any more once it
     /// is deployed.
-    fn store(
-        &self,
-        request: &Request,
-        filed: &[feedback::Filed],
-        own_terms: &[(String, f64)],
-    ) -> Result<(i32, bool)> {
+    fn store(&self, request: &Request, filed: &[i64], own_terms: &[(String, f64)]) -> Result<(i32, bool)> {
         let (caller, options) = (caller(), request.options.to_json());
         let version = NewVersion {
             model: &request.model,

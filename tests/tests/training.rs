@@ -317,6 +317,29 @@ fn memory_stays_within_the_setting() {
     }
 }
 
+/// A model that has learned from a stream for long has far more feedback than rows.
+#[test]
+fn feedback_stays_within_the_setting_too() {
+    let mut database = Database::new();
+    database.run(MANY);
+    database.run("SELECT train_sentiment('m', 'many', 'body', 'label', 'naive_bayes')");
+    database.run(
+        "INSERT INTO sentiment.feedback (model, body, label, created_by)
+         SELECT 'm', repeat('a message of ordinary length ', 5) || n % 100, label, 'somebody'
+         FROM (SELECT label FROM many LIMIT 1) AS one, generate_series(1, 400000) AS n",
+    );
+    let mut trainer = database.connect("postgres");
+    let (before, _) = memory_of(&mut trainer);
+    trainer.batch_execute("SET sentiment.train_memory = '8MB'").unwrap();
+    let train = "SELECT train_sentiment('m', 'few', 'body', 'label', 'naive_bayes')";
+    trainer.batch_execute("CREATE TEMP TABLE few AS SELECT * FROM many LIMIT 200").unwrap();
+    let error = trainer.batch_execute(train).unwrap_err();
+    assert_eq!(error.code().unwrap().code(), "53200");
+    database.ask(Level::Error, "53200");
+    let grown = memory_of(&mut trainer).1.saturating_sub(before);
+    assert!(grown < (8 + 16) * 1024, "{grown} kB");
+}
+
 /// The memory of its own that a session's process has, and the most that it has had, in kB.
 fn memory_of(client: &mut Client) -> (u64, u64) {
     let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
