@@ -122,6 +122,36 @@ fn functions() {
     database.run("DROP ROLE catalog_nobody");
 }
 
+/// The README's tables of functions: their arguments, defaults and columns.
+#[test]
+fn the_readme_shows_each_function() {
+    let mut database = Database::new();
+    let readme = std::fs::read_to_string(sentiment_tests::repository().join("README.md")).unwrap();
+    let rows = database.rows(
+        "SELECT proname::text, pg_get_function_arguments(p.oid), array_to_string(ARRAY(
+             SELECT name FROM unnest(proargnames, proargmodes) AS a (name, mode) WHERE mode IN ('o', 't')), ', '), prokind = 'p'
+         FROM pg_proc AS p JOIN pg_depend ON classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e'
+         WHERE refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_sentiment') AND pronamespace = 'public'::regnamespace",
+    );
+    assert_eq!(rows.len(), FUNCTIONS.len());
+    for row in rows {
+        let [name, arguments, columns] = [0, 1, 2].map(|at| row.get::<_, String>(at));
+        let given =
+            arguments.split("OUT ").next().unwrap_or_default().trim_end_matches(", ").replace("IN ", "");
+        // As the README has them: types by their short names, defaults without a cast.
+        let given = ["text", "name", "jsonb", "integer"]
+            .iter()
+            .fold(given, |given, of| given.replace(&format!("::{of}"), ""));
+        let short = [("double precision", "float8"), ("boolean", "bool"), ("integer", "int")];
+        let given = short.iter().fold(given, |given, (long, short)| given.replace(long, short));
+        let call = if row.get(3) { "CALL " } else { "" };
+        let signature = format!("| `{call}{name}({given})` |");
+        let line = readme.lines().find(|line| line.starts_with(&signature));
+        let line = line.unwrap_or_else(|| panic!("the README lacks {signature}"));
+        assert!(line.contains(&columns), "the README lacks the columns of {name}: {columns}");
+    }
+}
+
 #[test]
 fn other_members_have_comments() {
     let mut database = Database::new();
