@@ -100,6 +100,21 @@ fn the_registry_stays_bounded() {
     }
 }
 
+/// Long texts take memory: what is more than one refresh should hold waits for the next.
+#[test]
+fn a_refresh_takes_so_many_bytes() {
+    let mut database = Database::new();
+    database.run(&format!("CREATE TABLE texts AS {}", messages(1, 300)));
+    database.run("SELECT train_sentiment('m', 'texts', 'body', 'label', 'naive_bayes')");
+    database.run("SELECT learn_sentiment('m', repeat('sunny rainy ', 5400) || n, 'positive') FROM generate_series(1, 400) AS n");
+    let refresh = "SELECT rows_used FROM refresh_sentiment('m')";
+    let (first, second, third): (i64, i64, i64) =
+        (database.value(refresh), database.value(refresh), database.value(refresh));
+    assert!((200..300).contains(&first), "{first}");
+    assert_eq!((first + second, third), (400, 0));
+    assert_eq!(database.value::<i64>("SELECT count(*) FROM sentiment.unlearned"), 0);
+}
+
 /// Shorthand for a question that is asked until it has the right answer.
 fn until(what: &str, client: &mut Client, sql: &str) {
     let end = Instant::now() + Duration::from_secs(60);
