@@ -161,10 +161,11 @@ impl Session {
             // What `take` has the server allocate goes with each batch: large values are copied out of their tables.
             let mut memory = pgrx::PgMemoryContexts::new("pg_sentiment batch");
             loop {
-                pgrx::check_for_interrupts!();
                 pg_sys::SPI_cursor_fetch(portal, true, batch);
                 let (table, rows) = (pg_sys::SPI_tuptable, pg_sys::SPI_processed);
                 for row in 0..usize::try_from(rows).unwrap_or(0) {
+                    // Of long texts and a wide model, a batch takes seconds.
+                    pgrx::check_for_interrupts!();
                     let mut columns = [None; N];
                     for (number, column) in (1..).zip(&mut columns) {
                         let mut null = false;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use postgres::Client;
 use postgres::error::SqlState;
-use sentiment_tests::{Server, asked_for, chance, note, trouble};
+use sentiment_tests::{Database, Level, Server, asked_for, chance, note, trouble};
 
 const SCENE: &str = "
     CREATE EXTENSION pg_sentiment;
@@ -190,4 +190,26 @@ fn every_function_at_any_moment() {
     assert!(found.is_empty(), "{found:#?}");
     note(&format!("calls and those stopped: {counts:?}; the longest went on for {slowest:?}"));
     assert!(slowest.0 < Duration::from_secs(5), "{slowest:?}");
+}
+
+/// Long texts take their time: whoever evaluates them is asked between two.
+#[test]
+fn evaluating_stops_between_two_texts() {
+    let mut database = Database::new();
+    database.run("CREATE TABLE texts AS SELECT repeat('so happy ', 8000) || n AS body, 'positive' AS label FROM generate_series(1, 1000) AS n");
+    for call in [
+        "evaluate_sentiment('english', 'texts', 'body', 'label')",
+        "confusion_sentiment('english', 'texts', 'body', 'label')",
+        "drift_sentiment('english', 'texts', 'body')",
+    ] {
+        let mut client = database.connect("postgres");
+        client.batch_execute("SELECT sentiment('x'); SET statement_timeout = '20ms'").unwrap();
+        let error = client.batch_execute(&format!("SELECT count(*) FROM {call}")).unwrap_err();
+        assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED));
+        database.ask(Level::Error, "57014");
+        client.batch_execute("RESET statement_timeout").unwrap();
+        let read = "SELECT texts FROM sentiment.cache WHERE model_version = 'english@2'";
+        let texts: i64 = client.query_one(read, &[]).unwrap().get(0);
+        assert!(texts < 900, "{call}: {texts} texts were read");
+    }
 }
