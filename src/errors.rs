@@ -33,21 +33,26 @@ macro_rules! failures {
     };
 }
 
-const SEE_MODELS: &str = "The view sentiment.models lists the models.";
+const SEE_MODELS: &str = "The view sentiment.models lists the models; their names are case-sensitive.";
+const IN_ORDER: &str = "It is not shown, for it may be a text: are the arguments in order? The view sentiment.models lists the models.";
 const SEE_VERSIONS: &str =
     "The view sentiment.versions lists the versions of trained models; shipped ones are in sentiment.models.";
+const WRITE_COLUMN: &str =
+    "Write its name as it is stored: in lower case, unless it was created in double quotes.";
 const WRITE_VERSION: &str = "Write a version as name@number, such as english@2.";
 const CREATE_TRIGGER: &str =
     "Create the trigger as BEFORE INSERT OR UPDATE OF its text column, FOR EACH ROW.";
 const ARGUMENTS: &str =
     "Arguments are the text column, then key=value with the keys label, score, version, model, on_error.";
-const ENABLE: &str = "Call enable_sentiment() on the table first.";
-const TARGETS: &str = "Tables, partitioned tables and foreign tables can be scored.";
+const SEE_TABLES: &str =
+    "The view sentiment.tables lists the tables that have one; enable_sentiment() makes it.";
+const TARGETS: &str =
+    "Tables, partitioned tables and foreign tables can be scored; a view can call sentiment() in its query.";
 const UPDATE_EXTENSION: &str = "Run ALTER EXTENSION pg_sentiment UPDATE, and reconnect.";
 
 failures! {
     unknown_model(name: Shown): ERRCODE_UNDEFINED_OBJECT,
-        "model {name} does not exist", SEE_MODELS;
+        "model {name} does not exist", if name.is_like_a_name() { SEE_MODELS } else { IN_ORDER };
     made_meanwhile(name: Shown): ERRCODE_T_R_SERIALIZATION_FAILURE,
         "model {name} was made since this transaction's snapshot", "Run the transaction again.";
     unknown_version(name: Shown, version: Shown): ERRCODE_UNDEFINED_OBJECT,
@@ -92,7 +97,7 @@ failures! {
 
     column_missing(column: &str, table: &str): ERRCODE_UNDEFINED_COLUMN,
         "column \"{column}\" of relation \"{table}\" does not exist",
-        "Name a column that is there; those that it writes, enable_sentiment() adds.";
+        WRITE_COLUMN;
     outputs_missing(table: &str): ERRCODE_UNDEFINED_COLUMN,
         "relation \"{table}\" has none of the columns sentiment, sentiment_score, sentiment_version",
         "Name the columns to write with label=, score= or version=.";
@@ -111,7 +116,7 @@ failures! {
         "column \"{column}\" is named twice", "The text, the label, the score and the version need a column each.";
     column_filled(column: &str, table: &str): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         "column \"{column}\" of relation \"{table}\" holds values that were not scored",
-        "With backfill => false it stays as it is, and only rows that come are scored. Else name another column, or empty it first.";
+        "With backfill => false its values stay, and only new rows are scored. Otherwise name another column, or empty this one first.";
     column_partitions(column: &str, table: &str): ERRCODE_FEATURE_NOT_SUPPORTED,
         "relation \"{table}\" is partitioned by column \"{column}\"",
         "A trigger cannot send a row to another partition: name another column.";
@@ -148,7 +153,7 @@ failures! {
     deploy_unknown(): ERRCODE_INVALID_PARAMETER_VALUE,
         "deploy must be if_better, always or never", "if_better deploys what does better than the deployed version on the rows held out.";
     max_rows_not_positive(rows: i32): ERRCODE_INVALID_PARAMETER_VALUE,
-        "max_rows is {rows}", "Give the most examples to learn from, 1 at least.";
+        "max_rows must be at least 1, not {rows}", "max_rows is the most examples that one refresh learns from.";
 
     relation_missing(oid: u32): ERRCODE_UNDEFINED_TABLE,
         "relation with OID {oid} does not exist", "It was dropped meanwhile, or never was.";
@@ -160,13 +165,13 @@ failures! {
         "column \"{column}\" cannot be added to foreign table \"{table}\"",
         "Add the column on the remote server and to the foreign table, then call enable_sentiment() again.";
     not_enabled(table: &str): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-        "relation \"{table}\" has no sentiment trigger", ENABLE;
+        "relation \"{table}\" has no sentiment trigger", SEE_TABLES;
     version_not_kept(table: &str): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         "the sentiment trigger of relation {table} writes no version",
         "Call enable_sentiment() with a version_column, so that rows say which version scored them.";
     trigger_conditional(trigger: &str, table: &str): ERRCODE_FEATURE_NOT_SUPPORTED,
-        "trigger \"{trigger}\" of relation \"{table}\" has a WHEN, which rows are not asked here",
-        "Have the trigger itself score rows again, by an UPDATE that sets the text column to itself.";
+        "trigger \"{trigger}\" of relation \"{table}\" has a WHEN condition, which is not evaluated here",
+        "UPDATE the table with the text column set to itself: then the trigger scores the rows again.";
     transaction_open(): ERRCODE_ACTIVE_SQL_TRANSACTION,
         "rescore_sentiment() cannot run inside a transaction block, a function or a procedure with SET",
         "It commits after each batch: call it at the top level, with autocommit on.";
@@ -203,10 +208,17 @@ impl Failure {
 
     /// Says in the hint that it is the arguments of a trigger which say so, not the statement.
     pub fn of_trigger(self, name: &str) -> Self {
-        let hint = format!(
-            "{} Trigger \"{name}\" says so: drop it, or create it anew with other arguments.",
-            self.hint
-        );
+        let hint = if self.hint == WRITE_COLUMN {
+            format!(
+                "Trigger \"{name}\" names it: if the column was renamed or dropped, call enable_sentiment() again; \
+                 otherwise create the trigger anew with other arguments."
+            )
+        } else {
+            format!(
+                "{} Trigger \"{name}\" says so: drop it, or create it anew with other arguments.",
+                self.hint
+            )
+        };
         Self { hint: hint.into(), ..self }
     }
 
@@ -238,12 +250,18 @@ impl From<sentiment_core::Error> for Failure {
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a>(pub &'a str);
 
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Shown<'_> {
+    fn is_like_a_name(self) -> bool {
         /// As long as an identifier may be.
         const LONGEST: usize = 63;
         let like_a_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '@');
-        if self.0.len() <= LONGEST && self.0.chars().all(like_a_name) {
+        self.0.len() <= LONGEST && self.0.chars().all(like_a_name)
+    }
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_like_a_name() {
             write!(f, "\"{}\"", self.0)
         } else {
             write!(f, "(a name of {} bytes)", self.0.len())

@@ -217,7 +217,7 @@ fn set_sentiment_term(call: &Call) -> Answer {
         }
         let Some(score) = score else {
             if forget_term(session, &model, &term)? == 0 {
-                pgrx::notice!("the model has no score of its users' own for this term");
+                pgrx::notice!("no score was set for this term");
             }
             return Ok(());
         };

@@ -150,8 +150,12 @@ fn check_values(label_scores: impl IntoIterator<Item = Option<f64>>) -> Result<(
 pub fn check_kind(term: &str) -> Result<()> {
     let is_any = |token: &Token| matches!(token.kind, TokenKind::User | TokenKind::Url | TokenKind::Number);
     if read(term).tokens().iter().any(is_any) {
-        let message = "a term must hold no name of a user, no web address and no number";
-        return Err(Error::new(ErrorKind::Parameter, message, "Each is read as any other of its kind."));
+        let message = "a term must hold no user name, web address or number";
+        return Err(Error::new(
+            ErrorKind::Parameter,
+            message,
+            "All user names are read as one token, and so are all web addresses and all numbers.",
+        ));
     }
     Ok(())
 }
