@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::config::{self, Key as Command, Scope};
 use crate::database::{Address, Failure};
 use crate::message::Instant;
+use crate::migrate;
 use crate::problem::Problem;
 
 pub use lease::Lease;
@@ -144,13 +145,18 @@ async fn look_up(pool: &Pool, hash: &Hash) -> Result<Option<Arc<Key>>, Problem> 
 pub async fn run(command: Command, database: &config::Database) -> Result<(), Failure> {
     let address = Address::new(database)?;
     let pool = address.pool(database)?;
-    let done = match command {
-        Command::Create { name, scopes, expires_in } => create(&pool, &name, &scopes, expires_in).await,
-        Command::Revoke { id } => revoke(&pool, id).await,
-        Command::List => list(&pool).await,
-    };
+    let done = obey(command, &pool).await;
     address.leave(&pool).await;
     done
+}
+
+async fn obey(command: Command, pool: &Pool) -> Result<(), Failure> {
+    migrate::need_schema(pool).await?;
+    match command {
+        Command::Create { name, scopes, expires_in } => create(pool, &name, &scopes, expires_in).await,
+        Command::Revoke { id } => revoke(pool, id).await,
+        Command::List => list(pool).await,
+    }
 }
 
 async fn create(

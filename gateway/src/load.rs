@@ -13,6 +13,7 @@ use crate::config::{self, Load, LoadFormat};
 use crate::database::{Address, Failure};
 use crate::ingest::{self, Stored};
 use crate::message::{Message, Partial};
+use crate::migrate;
 use crate::problem::Problem;
 
 /// The most messages of one transaction, and about the most bytes of their bodies.
@@ -46,6 +47,7 @@ async fn load(settings: Load, pool: &Pool) -> Result<(), Failure> {
             ));
         }
     };
+    migrate::need_schema(pool).await?;
     let skips = settings.skip_bad;
     // Read by a thread of its own, at most two batches ahead.
     let (found, mut batches) = mpsc::channel(2);

@@ -79,18 +79,26 @@ async fn migrate(client: &mut Client, retention: &Retention) -> Result<(), Failu
     Ok(())
 }
 
-/// Whether the schema is what this program needs.
-pub async fn is_current(pool: &Pool) -> Result<bool, Failure> {
-    let client = pool.get().await?;
-    let exists: bool =
-        client.query_one("SELECT pg_catalog.to_regclass($1) IS NOT NULL", &[&RECORD]).await?.get(0);
-    if !exists {
-        return Ok(false);
-    }
+/// Fails unless there is a schema, of whichever version: whoever loads messages may not be allowed to read that.
+pub async fn need_schema(pool: &Pool) -> Result<(), Failure> {
+    let exists = "SELECT pg_catalog.to_regclass($1) IS NOT NULL";
+    needed(pool.get().await?.query_one(exists, &[&RECORD]).await?.get(0))
+}
+
+/// Fails unless the schema is what this program needs.
+pub async fn need_current_schema(pool: &Pool) -> Result<(), Failure> {
+    need_schema(pool).await?;
     let newest =
         embedded::migrations::runner().get_migrations().iter().map(|migration| migration.version()).max();
-    let applied = client.query_one(&format!("SELECT max(version) FROM {RECORD}"), &[]).await?;
-    Ok(applied.get::<_, Option<i32>>(0).map(i64::from) >= newest.map(i64::from))
+    let applied = pool.get().await?.query_one(&format!("SELECT max(version) FROM {RECORD}"), &[]).await?;
+    needed(applied.get::<_, Option<i32>>(0).map(i64::from) >= newest.map(i64::from))
+}
+
+fn needed(is_there: bool) -> Result<(), Failure> {
+    if is_there {
+        return Ok(());
+    }
+    Err(Failure::Other("the schema messages is missing or old: run sentiment-gateway migrate".into()))
 }
 
 /// What a role needs that trains and teaches models. The extension's owner has it.

@@ -53,7 +53,7 @@ async fn serve(
     pool: &Pool,
     told: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
-    need_schema(pool).await?;
+    migrate::need_current_schema(pool).await?;
     let (ends, ending) = watch::channel(false);
     let ended = ending.clone();
     let keys = Keys::new(pool.clone());
@@ -104,13 +104,6 @@ async fn serve(
         let _ = posts.await;
     }
     Ok(())
-}
-
-async fn need_schema(pool: &Pool) -> Result<(), Failure> {
-    if migrate::is_current(pool).await? {
-        return Ok(());
-    }
-    Err(Failure::Other("the schema messages is missing or old: run sentiment-gateway migrate".into()))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {

@@ -37,11 +37,20 @@ fn many_at_once_wait_for_each_other() {
 }
 
 #[test]
-fn nothing_is_served_without_it() {
+fn nothing_is_done_without_it() {
     let database = Database::new();
-    let output = run(&database, &["serve", "--listen", "127.0.0.1:0"]);
-    assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("run sentiment-gateway migrate"));
+    let commands: [&[&str]; 4] = [
+        &["serve", "--listen", "127.0.0.1:0"],
+        &["load", "--format", "csv", "/dev/null"],
+        &["key", "create", "a"],
+        &["key", "list"],
+    ];
+    for command in commands {
+        let output = run(&database, command);
+        assert!(!output.status.success(), "{command:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("run sentiment-gateway migrate"), "{command:?}: {said}");
+    }
 }
 
 #[test]
