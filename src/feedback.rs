@@ -20,9 +20,8 @@ sql_functions!(learn_sentiment, set_sentiment_term);
 /// Rows that are fetched at a time.
 const BATCH: i64 = 1_000;
 
-/// Bytes of text that a refresh takes in. It holds what it reads in up to 13 times as much memory, which nobody has set a limit to, and
-/// where the server's machine has no more, its kernel ends a process, and that all sessions.
-const MOST_BYTES: usize = 16 << 20;
+/// Bytes of text that a refresh takes in: no setting bounds its memory, of which it takes up to 13 times as much (measured).
+const MOST_BYTES: i64 = 16 << 20;
 
 /// An example that was filed.
 #[derive(Debug)]
@@ -50,19 +49,19 @@ pub fn each(
 /// What was filed for a model, is not in a deployed version yet, and has one of this version's labels; the oldest first, as many as a
 /// refresh takes. The rest waits for the next one, or for a version that has its label.
 pub fn new(session: &Session, model: &str, version: i32, most: i64) -> Result<Vec<Filed>> {
-    let query = c"SELECT f.id::bigint, f.body::text, f.label::text FROM sentiment.unlearned AS u
-        JOIN sentiment.feedback AS f ON f.id = u.feedback
-        JOIN sentiment.version AS v ON v.model = u.model AND v.number = $2 AND f.label = ANY (v.labels::text[])
-        WHERE u.model = $1 ORDER BY u.feedback LIMIT $3";
+    let query = c"SELECT id::bigint, body::text, label::text FROM (
+            SELECT f.id, f.body, f.label,
+                sum(octet_length(f.body)) OVER (ORDER BY u.feedback) - octet_length(f.body) AS before
+            FROM sentiment.unlearned AS u
+            JOIN sentiment.feedback AS f ON f.id = u.feedback
+            JOIN sentiment.version AS v ON v.model = u.model AND v.number = $2 AND f.label = ANY (v.labels::text[])
+            WHERE u.model = $1 ORDER BY u.feedback LIMIT $3) AS oldest
+        WHERE before < $4 ORDER BY id";
+    let mut all = Vec::new();
     let version = (pg_sys::INT4OID, version.into());
-    let (mut all, mut bytes) = (Vec::new(), 0);
-    let parameters = [text_value(model), version, number_value(most)];
+    let parameters = [text_value(model), version, number_value(most), number_value(MOST_BYTES)];
     session.each(query, &parameters, BATCH, |[id, body, label]| {
-        if bytes < MOST_BYTES {
-            let body = text_of(body);
-            bytes += body.len();
-            all.push(Filed { id: store::integer(id), body, label: text_of(label) });
-        }
+        all.push(Filed { id: store::integer(id), body: text_of(body), label: text_of(label) });
         Ok(())
     })?;
     Ok(all)

@@ -243,13 +243,24 @@ impl Target {
         let named = version.map(|(_, name)| compose(names, &[&identifier(name)]));
         let unscored =
             named.map_or_else(CString::default, |named| compose(" AND (%) IS NOT TRUE", &[&named]));
-        for (_, name) in &arguments.outputs {
+        // A version that a trigger writes speaks for what this trigger writes, and for a column of it that was renamed since.
+        let is_of_others = |output: Output| {
+            scorers.iter().any(|scorer| {
+                let Ok(known) = &scorer.arguments else { return false };
+                known.output(Output::Version) == version.map(|(_, name)| name.as_c_str())
+                    && known
+                        .output(output)
+                        .is_none_or(|own| scorer.columns.iter().any(|column| column.as_c_str() == own))
+            })
+        };
+        for (output, name) in &arguments.outputs {
             if is_empty(name) || is_ours(name) {
                 continue;
             }
+            let unscored = if is_of_others(*output) { c"" } else { unscored.as_c_str() };
             let query = compose(
                 "SELECT EXISTS (SELECT FROM % WHERE % IS NOT NULL%)",
-                &[&sql::relation(self.oid)?, &identifier(name), &unscored],
+                &[&sql::relation(self.oid)?, &identifier(name), unscored],
             );
             if session.query(&query, &[], |[filled]| filled.is_some_and(|filled| filled.value() != 0))? {
                 let table = self.look(pg_sys::NoLock.cast_signed(), |table| Ok(table.name()))?;

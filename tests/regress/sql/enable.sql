@@ -93,6 +93,21 @@ SELECT enable_sentiment('named', 'body');
 SELECT enable_sentiment('named', 'body');
 SELECT tgname FROM pg_trigger WHERE tgrelid = 'named'::regclass ORDER BY 1;
 
+-- a version speaks for the columns of the trigger that wrote it, or for one that was renamed, and for no other
+CREATE TABLE signed (author text, body text);
+INSERT INTO signed VALUES ('ann', 'so happy');
+SELECT enable_sentiment('signed', 'body');
+SELECT enable_sentiment('signed', 'body', label_column => 'author');
+SELECT enable_sentiment('signed', 'body', label_column => 'author', backfill => false);
+SELECT author, sentiment FROM signed;
+SELECT enable_sentiment('signed', 'body', label_column => NULL);
+SELECT enable_sentiment('signed', 'body', label_column => 'author');
+CREATE TABLE renamed_since (body text);
+INSERT INTO renamed_since VALUES ('so happy');
+SELECT enable_sentiment('renamed_since', 'body');
+ALTER TABLE renamed_since RENAME COLUMN sentiment TO mood;
+SELECT enable_sentiment('renamed_since', 'body', label_column => 'mood');
+
 -- a trigger cannot move rows between partitions
 CREATE TABLE parted (body text, sentiment text, sentiment_score float8, sentiment_version text) PARTITION BY LIST (sentiment);
 SELECT enable_sentiment('parted', 'body');
