@@ -114,3 +114,45 @@ fn blocks_are_read_as_written() {
     ];
     assert_eq!(examples(markdown), expected);
 }
+
+/// What a heading is called in an address, as GitHub makes it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect::<String>().to_lowercase()
+}
+
+/// The lines of a Markdown text that are not of a block of code.
+fn prose(markdown: &str) -> impl Iterator<Item = &str> {
+    let mut code = false;
+    markdown.lines().filter(move |line| {
+        let fence = line.trim_start().starts_with("```");
+        code ^= fence;
+        !code && !fence
+    })
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut links = 0;
+    for file in ["README.md", "SECURITY.md", "DESIGN.md", "models/english-2.md", "models/multilingual-1.md"] {
+        let path = repository().join(file);
+        let markdown = fs::read_to_string(&path).unwrap();
+        for rest in prose(&markdown).flat_map(|line| line.split("](").skip(1)) {
+            let link = rest.split(')').next().unwrap();
+            if link.contains("://") {
+                continue;
+            }
+            let (target, fragment) = link.split_once('#').unwrap_or((link, ""));
+            let target = if target.is_empty() { path.clone() } else { path.parent().unwrap().join(target) };
+            assert!(target.exists(), "{file}: {link}");
+            if !fragment.is_empty() {
+                let text = fs::read_to_string(&target).unwrap();
+                let mut headings = prose(&text).filter(|line| line.starts_with('#'));
+                let found = headings.any(|line| anchor(line.trim_start_matches('#')) == fragment);
+                assert!(found, "{file}: no heading for {link}");
+            }
+            links += 1;
+        }
+    }
+    assert!(links > 10, "{links}");
+}
