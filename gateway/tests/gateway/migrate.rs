@@ -111,6 +111,8 @@ fn functions_that_fit_better_are_not_taken() {
 #[test]
 fn it_ends_when_it_is_told_to() {
     let mut database = Database::new();
+    // Without it, load would end by itself.
+    run_clean(&database, &["migrate"]);
     let mut holder = database.connect("postgres");
     holder.batch_execute("SELECT pg_advisory_lock(hashtextextended('messages.migration', 0))").unwrap();
     let waits = program(&database, "postgres").arg("migrate").spawn().unwrap();
