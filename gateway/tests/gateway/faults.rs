@@ -3,7 +3,7 @@
 use sentiment_tests::{Database, Level, Server};
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, PATIENCE, agent};
+use crate::harness::{Gateway, PATIENCE, agent, await_count};
 use crate::way::Way;
 
 /// A batch that is sent until it is answered, as a client does that knows its names.
@@ -131,11 +131,7 @@ fn a_gateway_that_is_told_to_end_while_it_starts_does() {
     held.batch_execute("LOCK TABLE messages.batch IN ACCESS EXCLUSIVE MODE").unwrap();
     let mut serve = crate::harness::program(&database, "postgres");
     let mut gateway = serve.args(["serve", "--listen", "127.0.0.1:0"]).spawn().unwrap();
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    let started = std::time::Instant::now();
-    while database.value::<i64>(waiting) == 0 {
-        assert!(started.elapsed() < PATIENCE, "it does not start");
-    }
+    await_count(&mut database, "wait_event_type = 'Lock'", 1);
     sentiment_tests::run_clean(std::process::Command::new("kill").args(["-TERM", &gateway.id().to_string()]));
     held.rollback().unwrap();
     assert_eq!(gateway.wait().unwrap().code(), Some(0));
@@ -208,17 +204,10 @@ fn a_gateway_that_is_killed_does_not_keep_its_statements() {
     let mut held = holder.transaction().unwrap();
     held.batch_execute("SELECT pg_advisory_xact_lock(hashtextextended('messages.migration', 0))").unwrap();
     let mut waits = crate::harness::program(&database, "postgres").arg("migrate").spawn().unwrap();
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    let started = std::time::Instant::now();
-    while database.value::<i64>(waiting) == 0 {
-        assert!(started.elapsed() < PATIENCE, "it does not wait");
-    }
+    await_count(&mut database, "wait_event_type = 'Lock'", 1);
     waits.kill().unwrap();
     waits.wait().unwrap();
-    while database.value::<i64>(waiting) > 0 {
-        assert!(started.elapsed() < PATIENCE, "it goes on");
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
+    await_count(&mut database, "wait_event_type = 'Lock'", 0);
     held.rollback().unwrap();
     database.ask(Level::Fatal, "08006");
 }

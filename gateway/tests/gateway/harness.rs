@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sentiment_tests::{CANARY, Database};
 use serde_json::Value;
@@ -198,5 +198,19 @@ impl Answer {
         assert_eq!(problem["status"], status, "{self:?}");
         assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{self:?}");
         problem
+    }
+}
+
+/// Waits until so many of the gateway's sessions are in a state: for less than a statement may take, which would end it too, and for more
+/// than the server takes to see that nobody is there.
+pub fn await_count(database: &mut Database<'_>, state: &str, count: i64) {
+    let sessions = format!(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE application_name = 'sentiment-gateway' AND datname = current_database() AND {state}"
+    );
+    let started = Instant::now();
+    while database.value::<i64>(&sessions) != count {
+        assert!(started.elapsed() < PATIENCE / 3, "never {count} where {state}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }

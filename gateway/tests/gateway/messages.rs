@@ -3,7 +3,7 @@
 use sentiment_tests::{CANARY, Database, Level};
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, PATIENCE};
+use crate::harness::{Gateway, await_count};
 
 fn count(database: &mut Database<'_>) -> i64 {
     database.value("SELECT count(*) FROM messages.message")
@@ -232,12 +232,7 @@ fn what_nobody_waits_for_any_more_is_cancelled() {
         let request = impatient.get(format!("{}{path}", gateway.url));
         assert!(request.header("authorization", gateway.bearer()).call().is_err(), "{path}");
     }
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    let started = std::time::Instant::now();
-    while database.value::<i64>(waiting) > 0 {
-        // A statement may take 30 seconds.
-        assert!(started.elapsed() < std::time::Duration::from_secs(10), "statements go on");
-    }
+    await_count(&mut database, "wait_event_type = 'Lock'", 0);
     lock.rollback().unwrap();
     gateway.get("/v1/messages").ok();
     database.ask(Level::Error, "57014");
@@ -255,11 +250,7 @@ fn reads_that_take_long_do_not_take_the_connections() {
         let gateway = &gateway;
         let read = |path: &'static str| scope.spawn(move || gateway.get(path).status);
         let reads: Vec<_> = ["/v1/messages", "/v1/summary"].repeat(4).into_iter().map(read).collect();
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-        let started = std::time::Instant::now();
-        while database.value::<i64>(waiting) < 2 {
-            assert!(started.elapsed() < PATIENCE, "nothing waits");
-        }
+        await_count(&mut database, "wait_event_type = 'Lock'", 2);
         std::thread::sleep(std::time::Duration::from_millis(500));
         assert_eq!(gateway.get("/readyz").status, 200);
         gateway.post("/v1/sentiment", &json!({"text": "good"})).ok();

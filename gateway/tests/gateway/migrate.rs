@@ -6,7 +6,7 @@ use std::time::Duration;
 use sentiment_tests::{Database, Level};
 use serde_json::json;
 
-use crate::harness::{Gateway, PATIENCE, program, run, run_clean};
+use crate::harness::{Gateway, PATIENCE, await_count, program, run, run_clean};
 
 #[test]
 fn an_owner_without_other_rights_makes_it_and_serves() {
@@ -168,19 +168,6 @@ fn a_deletion_is_cancelled_when_the_gateway_ends() {
     assert!(!gateway.log().contains("did not end in time"), "{}", gateway.log());
     await_count(&mut database, "wait_event = 'PgSleep'", 0);
     database.ask(Level::Error, "57014");
-}
-
-/// Waits until so many of the gateway's sessions are in a state.
-fn await_count(database: &mut Database<'_>, state: &str, count: i64) {
-    let sessions = format!(
-        "SELECT count(*) FROM pg_stat_activity
-         WHERE application_name = 'sentiment-gateway' AND datname = current_database() AND {state}"
-    );
-    let started = std::time::Instant::now();
-    while database.value::<i64>(&sessions) != count {
-        assert!(started.elapsed() < PATIENCE / 6, "never {count} where {state}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]
