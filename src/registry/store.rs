@@ -285,12 +285,13 @@ const OLD: &str = "v.number NOT IN (
 /// Removes the old versions of a locked model, but none that is pinned.
 ///
 /// Whether an index names one that another session is building, nobody sees until that session commits. So while another makes
-/// anything out of relations, or changes one, all stay, until the next time.
+/// anything out of relations, or changes one, all stay, until the next time. (Asked of the function behind `pg_locks`, for some servers
+/// let nobody read that view.)
 pub fn prune(session: &Session, model: &str, keep: u32) -> Result<()> {
     let parameters = [text_value(model), number_value(keep.into())];
     let waits = format!(
         "SELECT EXISTS (SELECT FROM sentiment.version AS v WHERE v.model = $1 AND {OLD}) AND EXISTS (
-            SELECT FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
+            SELECT FROM pg_lock_status() AS l JOIN pg_database AS d ON d.oid = l.database
             WHERE d.datname = current_database() AND l.locktype = 'relation' AND l.granted
                 AND l.mode IN ('AccessExclusiveLock', 'ShareRowExclusiveLock') AND l.pid IS DISTINCT FROM pg_backend_pid())"
     );
