@@ -50,6 +50,12 @@ pub(crate) fn short(key: u64, length: usize) -> u64 {
     mix(seed(length), key)
 }
 
+/// The hash of a character n-gram of fewer than eight bytes, zero-padded.
+#[inline]
+pub(crate) fn short_gram(key: u64, length: usize) -> u64 {
+    mix(short(key, length), GRAM)
+}
+
 /// The hash of a form of up to seven bytes, for those that are known before any text is.
 pub(crate) const fn short_token(form: &[u8]) -> u64 {
     assert!(form.len() < 8);

@@ -136,6 +136,11 @@ impl Tokenized {
         self.tokens.form(token)
     }
 
+    /// The bytes of that.
+    pub fn form_bytes(&self, token: &Token) -> &[u8] {
+        self.tokens.form_bytes(token)
+    }
+
     /// The byte offset of a token's first character in the text as given.
     pub fn origin(&self, token: &Token) -> usize {
         self.normalised.origin(token.start as usize)

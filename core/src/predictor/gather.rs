@@ -156,7 +156,7 @@ impl Gathered {
     pub fn pairs(&mut self, lines: Lines<'_>, text: &Tokenized, grams: &mut GramBuffer) {
         let mut count = self.list_pairs(text.tokens().len());
         for &token in self.unknown.as_slice() {
-            let hashes = grams.read(text.form(&text.tokens()[token]));
+            let hashes = grams.read(text.form_bytes(&text.tokens()[token]));
             hashes.iter().for_each(|&hash| lines.fetch(hash));
             room(&mut self.hashes, count + hashes.len())[count..].copy_from_slice(hashes);
             count += hashes.len();

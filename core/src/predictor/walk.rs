@@ -68,7 +68,7 @@ pub(super) fn walk<'e>(
             visit(Part { entry, hash: unit, first: at, last: at });
         }
         if (known.is_none() || vocabulary.is_added(unit)) && terms::has_grams(token) {
-            let hashes = grams.read(text.form(token));
+            let hashes = grams.read(text.form_bytes(token));
             hashes.iter().for_each(|&hash| fetch(hash));
             for &hash in hashes {
                 if let Some(entry) = get(hash) {

@@ -198,18 +198,15 @@ impl Normalised {
 
     /// Takes one decoded character that stood at `offset` of the given text.
     fn push(&mut self, c: char, offset: usize) {
-        if c.is_ascii() {
+        let c = straight_quote(c).unwrap_or(c);
+        if c.is_ascii() || is_common(c) {
             self.flush();
-            let plain = if c == '`' { '\'' } else { c };
-            self.start(plain, offset);
+            self.start(c, offset);
             return;
         }
-        let c = match c {
-            '\u{2018}' | '\u{2019}' | '\u{201b}' | '\u{2032}' | '\u{b4}' | '\u{2bc}' | '\u{ff07}' => '\'',
-            '\u{201c}' | '\u{201d}' | '\u{201f}' | '\u{2033}' => '"',
-            _ if is_invisible(c) => return,
-            _ => c,
-        };
+        if is_invisible(c) {
+            return;
+        }
         if canonical_combining_class(c) != 0 {
             self.marks += 1;
             if self.marks <= MAX_MARKS {
@@ -245,7 +242,8 @@ impl Normalised {
     fn flush(&mut self) {
         let Some(first) = self.pending.chars().next() else { return };
         // The macron is kept whole: its NFKC form is a space with a mark, and shrugs are drawn with it.
-        let copied = self.pending.len() == first.len_utf8() && (first.is_ascii() || is_settled(first));
+        let copied = self.pending.len() == first.len_utf8()
+            && (first.is_ascii() || is_common(first) || is_settled(first));
         self.note(self.pending_offset, copied);
         if copied {
             self.text.push(first);
@@ -254,6 +252,26 @@ impl Normalised {
         }
         self.pending.clear();
     }
+}
+
+/// The plain form of a quotation mark that is drawn otherwise.
+const fn straight_quote(c: char) -> Option<char> {
+    match c {
+        '`' | '\u{2018}' | '\u{2019}' | '\u{201b}' | '\u{2032}' | '\u{b4}' | '\u{2bc}' | '\u{ff07}' => {
+            Some('\'')
+        }
+        '\u{201c}' | '\u{201d}' | '\u{201f}' | '\u{2033}' => Some('"'),
+        _ => None,
+    }
+}
+
+/// Letters and emoji of which it is known, without a look into Unicode's tables, that they are no marks, begin anew and are their own NFKC
+/// form: most characters beyond ASCII in messages.
+const fn is_common(c: char) -> bool {
+    matches!(c,
+        '\u{c0}'..='\u{ff}' | '\u{38e}'..='\u{3ce}' | '\u{400}'..='\u{481}' | '\u{621}'..='\u{64a}'
+        | '\u{904}'..='\u{939}' | '\u{93d}'..='\u{94c}' | '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}'
+        | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{1f300}'..='\u{1f64f}' | '\u{1f900}'..='\u{1f9ff}')
 }
 
 /// Whether a lone character is its own NFKC form, or is to be kept in any case.
@@ -297,6 +315,15 @@ mod tests {
         assert_eq!(normalise("¯\\_(ツ)_/¯"), "¯\\_(ツ)_/¯");
         assert_eq!(normalise("ﬁne ① ㎏"), "fine 1 kg");
         assert_eq!(normalise("\u{1112}\u{1161}\u{11ab}"), "한");
+    }
+
+    #[test]
+    fn common_characters_are_what_is_said_of_them() {
+        for c in ('\u{80}'..=char::MAX).filter(|&c| is_common(c)) {
+            assert_eq!(canonical_combining_class(c), 0, "{c:?}");
+            assert_eq!(is_nfkc_quick(std::iter::once(c)), IsNormalized::Yes, "{c:?}");
+            assert!(!is_invisible(c) && straight_quote(c).is_none(), "{c:?}");
+        }
     }
 
     #[test]

@@ -100,6 +100,10 @@ impl Tokens {
         self.forms.get(token.form_start as usize, token.form_end as usize)
     }
 
+    pub fn form_bytes(&self, token: &Token) -> &[u8] {
+        self.forms.bytes(token.form_start as usize, token.form_end as usize)
+    }
+
     /// Makes room for another text.
     fn begin(&mut self, text: &[u8]) {
         self.list.clear();

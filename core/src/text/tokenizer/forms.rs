@@ -36,7 +36,12 @@ impl Forms {
 
     /// The form from `start` to `end`.
     pub fn get(&self, start: usize, end: usize) -> &str {
-        self.0.get(start..end).and_then(|form| str::from_utf8(form).ok()).unwrap_or_default()
+        str::from_utf8(self.bytes(start, end)).unwrap_or_default()
+    }
+
+    /// Its bytes, which nobody has to check.
+    pub fn bytes(&self, start: usize, end: usize) -> &[u8] {
+        self.0.get(start..end).unwrap_or_default()
     }
 
     pub fn len(&self) -> usize {

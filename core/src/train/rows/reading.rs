@@ -146,7 +146,7 @@ impl<'l> Draft<'l> {
         let word = match self.named.entry(hash) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(new) => {
-                let (sort, grams) = (TermSort::Gram, self.grams.read(form()));
+                let (sort, grams) = (TermSort::Gram, self.grams.read(form().as_bytes()));
                 counter.reserve(grams.len(), growth)?;
                 rows.words.reserve(grams.len(), growth)?;
                 let place = |&gram: &u64| counter.may_keep(gram, sort).then(|| counter.place(gram, sort));
@@ -224,7 +224,7 @@ impl<'l> Draft<'l> {
             if at % STRIDE == 0 {
                 check()?;
             }
-            let grams = if start == end { &[] } else { self.grams.read(&self.forms[start..end]) };
+            let grams = if start == end { &[] } else { self.grams.read(&self.forms.as_bytes()[start..end]) };
             rows.others.reserve(grams.len(), &mut growth)?;
             rows.others.add(hash, grams.iter().filter_map(|gram| vocabulary.id(*gram, TermSort::Gram)));
             start = end;
