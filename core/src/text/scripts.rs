@@ -17,7 +17,32 @@ pub(super) fn is_spaceless(c: char) -> bool {
         | 0x4e00..=0x9fff
         | 0xf900..=0xfaff
         | 0x20000..=0x3ffff)
-        && (c.is_alphanumeric() || is_combining_mark(c))
+        && (is_common_character(c) || is_word(c))
+}
+
+/// Characters of the scripts without spaces that are known to be letters, without a look into Unicode's tables.
+const fn is_common_character(c: char) -> bool {
+    matches!(c, '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}')
+}
+
+/// A character that is part of a word in any case: what it is folded to, and whether it is a capital. Known without a look into Unicode's
+/// tables, which takes longer than all else that is done for a letter: so it is of letters as most messages have them, and `None` of others,
+/// which may be part of a word too.
+#[inline]
+pub(super) fn folded(c: char) -> Option<(char, bool)> {
+    let to_small = match c {
+        // Latin, Greek but for the final sigma, Cyrillic; Hebrew, Arabic, Devanagari, Hangul.
+        'à'..='ö' | 'ø'..='ÿ' | 'ά'..='ί' | 'α'..='ρ' | 'σ'..='ώ' | 'а'..='џ' => {
+            return Some((c, false));
+        }
+        '\u{5d0}'..='\u{5ea}' | '\u{621}'..='\u{669}' | '\u{900}'..='\u{963}' | '\u{ac00}'..='\u{d7a3}' => {
+            return Some((c, false));
+        }
+        'À'..='Ö' | 'Ø'..='Þ' | 'Α'..='Ρ' | 'Σ'..='Ϋ' | 'А'..='Я' => 0x20,
+        'Ѐ'..='Џ' => 0x50,
+        _ => return None,
+    };
+    char::from_u32(u32::from(c) + to_small).map(|small| (small, true))
 }
 
 /// Letters, digits and the marks that belong to them.
@@ -40,5 +65,25 @@ pub(super) fn punctuation(c: char) -> Option<u8> {
         '؛' => Some(b';'),
         '—' | '–' | '―' => Some(b'-'),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn common_letters_are_what_is_said_of_them() {
+        let mut common = 0;
+        for c in '\u{80}'..=char::MAX {
+            if let Some((small, capital)) = folded(c) {
+                let by_tables: String = c.to_uppercase().flat_map(char::to_lowercase).collect();
+                assert_eq!((small.to_string(), capital), (by_tables, c.is_uppercase()), "{c:?}");
+                assert!(is_word(c) && !is_spaceless(c) && punctuation(c).is_none(), "{c:?}");
+                common += 1;
+            }
+            assert!(!is_common_character(c) || c.is_alphanumeric(), "{c:?}");
+        }
+        assert!(common > 11_500, "Hangul alone has 11,172");
     }
 }

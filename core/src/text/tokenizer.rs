@@ -227,7 +227,10 @@ impl<'t> Tokenizer<'t> {
     fn beyond_ascii(&mut self) {
         let rest = &self.text[self.at..];
         let Some(c) = rest.chars().next() else { return };
-        if let Some((length, form)) = emoticons::drawn(rest) {
+        if scripts::folded(c).is_some() {
+            // No face or emoji begins with one.
+            self.word();
+        } else if let Some((length, form)) = emoticons::drawn(rest) {
             self.constant(TokenKind::Emoticon, form, length);
         } else if self.emoji() {
         } else if scripts::is_spaceless(c) {

@@ -192,6 +192,13 @@ impl Tokenizer<'_> {
     /// Folds one character of several bytes; false if it does not belong to the word.
     pub(super) fn fold_beyond_ascii(&mut self, form_start: usize, cast: &mut Cast) -> bool {
         let Some(c) = self.text[self.at..].chars().next() else { return false };
+        if let Some((small, capital)) = scripts::folded(c) {
+            cast.letters += 1;
+            cast.capitals += usize::from(capital);
+            self.append(form_start, small, cast);
+            self.at += c.len_utf8();
+            return true;
+        }
         if !scripts::is_word(c) || scripts::is_spaceless(c) {
             return false;
         }
