@@ -258,7 +258,10 @@ fn remove(session: &Session, which: &str, parameters: &[Parameter]) -> Result<u6
     models::remove_at_commit(parts.split(',').filter_map(|id| id.parse().ok()).collect())?;
     if removed > 0 {
         let model = &parameters[..1];
-        let clean: [&CStr; 2] = [
+        // The model's row is changed, and not locked alone: a transaction with an older snapshot, which still sees what is gone, is to fail
+        // (40001) before it deploys it.
+        let clean: [&CStr; 3] = [
+            c"UPDATE sentiment.model SET last_version = last_version WHERE name = $1",
             c"DELETE FROM sentiment.deployment AS d WHERE d.model = $1 AND NOT EXISTS (
                 SELECT FROM sentiment.version AS v WHERE v.model = d.model AND v.number = d.number)",
             c"UPDATE sentiment.deployment AS d SET follows = NULL WHERE d.model = $1 AND d.follows IS NOT NULL

@@ -146,6 +146,32 @@ fn two_phase_commit() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
+/// A transaction whose snapshot still sees a version that another has dropped does not deploy it, nor go back to it, nor take its parts
+/// for used.
+#[test]
+fn what_another_has_dropped_stays_dropped() {
+    let mut database = Database::new();
+    database.run(SCENE);
+    database.run("SELECT deploy_sentiment('m', 2), learn_sentiment('m', 'foggy', 'bad')");
+    database.run("SELECT refresh_sentiment('m'), deploy_sentiment('m', 1)");
+    database.run("SELECT train_sentiment('m', 'texts', 'body', 'label', 'naive_bayes', deploy => 'always')");
+    // Two versions with one base, neither of which is the current one.
+    let mut other = database.connect("postgres");
+    for (drop, call) in
+        [(2, "drop_sentiment('m', 3)"), (1, "deploy_sentiment('m', 1)"), (3, "rollback_sentiment('m')")]
+    {
+        database.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM sentiment.models");
+        other.batch_execute(&format!("SELECT drop_sentiment('m', {drop})")).unwrap();
+        let failure = database.failure(&format!("SELECT {call}"));
+        assert_eq!(failure.state, "40001", "{call}");
+        database.run("ROLLBACK");
+    }
+    assert_eq!(label(database.client()), "good");
+    let orphans =
+        "SELECT count(*) FROM sentiment.part WHERE id NOT IN (SELECT unnest(parts) FROM sentiment.version)";
+    assert_eq!(database.value::<i64>(orphans), 0);
+}
+
 /// Sessions that know nothing of a model look it up while its versions come and go: they always get one that was deployed.
 #[test]
 fn looked_up_while_versions_go() {
