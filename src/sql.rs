@@ -135,7 +135,8 @@ impl Session {
         }
     }
 
-    /// Runs a query, and hands its rows to `take` one by one; no more than `batch` of them are held at a time.
+    /// Runs a query, and hands its rows to `take` one by one; no more than `batch` of them are held at a time, and fewer where they are
+    /// large.
     pub fn each<const N: usize>(
         &self,
         query: &CStr,
@@ -145,8 +146,8 @@ impl Session {
     ) -> Result<()> {
         let count = i32::try_from(parameters.len()).unwrap_or_default();
         let (mut types, mut values): (Vec<_>, Vec<_>) = parameters.iter().copied().unzip();
-        // SAFETY: the session is connected; `count` types and values are given, none of them null; the portal and each batch are closed when they have been read, or by the server
-        // after an error.
+        // SAFETY: the session is connected; `count` types and values are given, none of them null; the portal and each batch are closed
+        // when they have been read, or by the server after an error.
         unsafe {
             let portal = pg_sys::SPI_cursor_open_with_args(
                 std::ptr::null(),
@@ -160,25 +161,18 @@ impl Session {
             );
             // What `take` has the server allocate goes with each batch: large values are copied out of their tables.
             let mut memory = pgrx::PgMemoryContexts::new("pg_sentiment batch");
+            let mut next = 1;
             loop {
-                pg_sys::SPI_cursor_fetch(portal, true, batch);
+                pg_sys::SPI_cursor_fetch(portal, true, next);
                 let (table, rows) = (pg_sys::SPI_tuptable, pg_sys::SPI_processed);
                 for row in 0..usize::try_from(rows).unwrap_or(0) {
                     // Of long texts and a wide model, a batch takes seconds.
                     pgrx::check_for_interrupts!();
-                    let mut columns = [None; N];
-                    for (number, column) in (1..).zip(&mut columns) {
-                        let mut null = false;
-                        let value = pg_sys::SPI_getbinval(
-                            *(*table).vals.add(row),
-                            (*table).tupdesc,
-                            number,
-                            &mut null,
-                        );
-                        *column = (!null).then_some(value);
-                    }
+                    let columns = columns_of(table, row);
                     memory.switch_to(|_| take(columns))?;
                 }
+                let held = [(*table).tuptabcxt, memory.value()].map(|held| allocated(held)).iter().sum();
+                next = next_batch(next, held).min(batch);
                 memory.reset();
                 pg_sys::SPI_freetuptable(table);
                 if rows == 0 {
@@ -195,6 +189,43 @@ impl Session {
         // SAFETY: the session is connected, and was opened for committing; otherwise the server refuses.
         unsafe { pg_sys::SPI_commit() }
     }
+}
+
+/// Bytes of rows that are held at a time, as far as the rows before tell: a view makes texts of any length.
+const BATCH_BYTES: usize = 2 << 20;
+
+/// How many rows to fetch after so many that took so many bytes.
+fn next_batch(rows: i64, held: usize) -> i64 {
+    let fit = i64::try_from(BATCH_BYTES / (held / usize::try_from(rows).unwrap_or(1).max(1)).max(1));
+    fit.unwrap_or(i64::MAX).clamp(1, rows.saturating_mul(4))
+}
+
+/// Bytes that a memory context takes, with all below it.
+///
+/// # Safety
+/// `context` is a live memory context.
+unsafe fn allocated(context: pg_sys::MemoryContext) -> usize {
+    // SAFETY: as promised; it is only looked at.
+    unsafe { pg_sys::MemoryContextMemAllocated(context, true) }
+}
+
+/// The columns of a fetched row; NULL is `None`.
+///
+/// # Safety
+/// `table` is live and has so many rows, of at least `N` columns.
+unsafe fn columns_of<const N: usize>(
+    table: *mut pg_sys::SPITupleTable,
+    row: usize,
+) -> [Option<pg_sys::Datum>; N] {
+    let mut columns = [None; N];
+    for (number, column) in (1..).zip(&mut columns) {
+        let mut null = false;
+        // SAFETY: as promised.
+        let value =
+            unsafe { pg_sys::SPI_getbinval(*(*table).vals.add(row), (*table).tupdesc, number, &mut null) };
+        *column = (!null).then_some(value);
+    }
+    columns
 }
 
 /// The interface's own errors are negative; those of statements do not come back here at all.

@@ -340,6 +340,21 @@ fn feedback_stays_within_the_setting_too() {
     assert!(grown < (8 + 16) * 1024, "{grown} kB");
 }
 
+/// A view may make its texts when it is read, and they may be long: no thousand of them is held.
+#[test]
+fn long_texts_of_a_view_are_not_held() {
+    let mut database = Database::new();
+    database.run(
+        "CREATE VIEW long AS SELECT repeat('so good ', 100000 + n) AS body FROM generate_series(1, 400) AS n",
+    );
+    let mut reader = database.connect("postgres");
+    reader.batch_execute("SELECT sentiment('good')").unwrap();
+    let (before, _) = memory_of(&mut reader);
+    reader.batch_execute("SELECT drift_sentiment('english', 'long', 'body')").unwrap();
+    let grown = memory_of(&mut reader).1.saturating_sub(before);
+    assert!(grown < 32 * 1024, "{grown} kB");
+}
+
 /// The memory of its own that a session's process has, and the most that it has had, in kB.
 fn memory_of(client: &mut Client) -> (u64, u64) {
     let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
