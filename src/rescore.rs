@@ -41,6 +41,8 @@ fn rescore_sentiment(call: &Call) -> Answer {
     let ways: Vec<_> = scorings(&target)?.iter().map(Scoring::way).collect();
     let leaves = Leaf::all_of(&target);
     Session::run(Access::Commit, |session| {
+        // This transaction has a snapshot, and with it the isolation that the caller's transactions begin with.
+        session.commit();
         for way in &ways {
             for &leaf in &leaves {
                 Rescoring { session, schema: call.schema(), target: &target, way, leaf, limit }.run()?;
@@ -113,10 +115,14 @@ impl Rescoring<'_> {
     /// Scores the next batch, and commits it. Between two of them anything may change: the model, the trigger, the tables' names. So
     /// tables are locked first, and then looked at. Whether there may be another batch.
     fn step(&self, pass: &mut Pass, rows: &mut u64) -> Result<bool> {
+        self.session.read_committed();
         if (Leaf { oid: self.target.oid }).lock()?.is_none() {
             return Err(Failure::relation_missing(self.target.oid.to_u32()));
         }
-        let Some(open) = self.leaf.lock()? else { return Ok(false) };
+        let Some(open) = self.leaf.lock()? else {
+            self.session.commit();
+            return Ok(false);
+        };
         let scoring = self.scoring()?;
         let version = scoring.version_name();
         pass.changed |= pass.version.as_ref().is_some_and(|before| *before != version);
@@ -150,6 +156,7 @@ impl Rescoring<'_> {
     fn at_once(&self, scoring: &Scoring, open: &Locked, rows: &mut u64) -> Result<bool> {
         // A second time there is nothing to gain.
         if *rows > 0 {
+            self.session.commit();
             return Ok(false);
         }
         *rows = self.session.execute(&scoring.at_once(self.schema, &open.name), &[scoring.version()])?;

@@ -184,10 +184,20 @@ impl Session {
         Ok(())
     }
 
-    /// Makes what was done so far permanent.
+    /// Makes what was done so far permanent, and begins a transaction as the caller's begin.
     pub fn commit(&self) {
         // SAFETY: the session is connected, and was opened for committing; otherwise the server refuses.
         unsafe { pg_sys::SPI_commit() }
+    }
+
+    /// Has the transaction that has just begun see what others commit: it works on rows that they change, and need not fail for that.
+    pub fn read_committed(&self) {
+        // SAFETY: sets a variable of the server's, as `SET TRANSACTION` does; where the transaction has a snapshot, it stays as it is.
+        unsafe {
+            if self.access == Access::Commit && !pg_sys::FirstSnapshotSet {
+                pg_sys::XactIsoLevel = pg_sys::XACT_READ_COMMITTED.cast_signed();
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sentiment_tests::Database;
+use sentiment_tests::{Database, Level};
 
 /// A table that another version has scored, and a trigger of the user's that waits for lock 1 where row 150 is written.
 const SCENE: &str = "
@@ -146,6 +146,30 @@ fn it_passes_over_temporary_tables_of_others() {
     assert_eq!(database.value::<i64>("SELECT stale_sentiment('messages')"), 0);
     other.batch_execute("CALL rescore_sentiment('messages')").unwrap();
     assert_eq!(other.query_one("SELECT stale_sentiment('messages')", &[]).unwrap().get::<_, i64>(0), 0);
+}
+
+/// A row that somebody changes meanwhile ends no batch, whatever transactions begin with here; and they go on beginning with it.
+#[test]
+fn it_goes_on_beside_others_whatever_the_isolation() {
+    for isolation in ["repeatable read", "serializable"] {
+        let mut database = Database::new();
+        database.run(SCENE);
+        let name = database.name().to_owned();
+        database.run(&format!("ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'"));
+        rescored_while(&mut database, |database| {
+            database.run(
+                "UPDATE messages SET body = 'rainy' WHERE id = 180; DELETE FROM messages WHERE id = 181",
+            );
+            None
+        });
+        assert_eq!(database.value::<i64>("SELECT stale_sentiment('messages')"), 0);
+        let mut session = database.connect("postgres");
+        let after = "DO $$ BEGIN CALL rescore_sentiment('messages');
+            RAISE EXCEPTION USING MESSAGE = current_setting('transaction_isolation'); END $$";
+        let said = session.batch_execute(after).unwrap_err();
+        assert_eq!(said.as_db_error().unwrap().message(), isolation);
+        database.ask(Level::Error, "P0001");
+    }
 }
 
 /// Triggers of the user's have the last word, and rescoring an end.
