@@ -135,6 +135,23 @@ impl Session {
         }
     }
 
+    /// As [`Session::query`], of what is committed now, however old the transaction's snapshot: for what others may have made since.
+    pub fn query_now<const N: usize, T>(
+        &self,
+        query: &CStr,
+        parameters: &[Parameter],
+        read: impl FnOnce([Option<pg_sys::Datum>; N]) -> T,
+    ) -> Result<T> {
+        // SAFETY: the session is connected; the snapshot is put back here, or by the server after an error. What was done before is seen.
+        unsafe {
+            pg_sys::CommandCounterIncrement();
+            pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
+            let answer = Self { access: Access::Read }.query(query, parameters, read);
+            pg_sys::PopActiveSnapshot();
+            answer
+        }
+    }
+
     /// Runs a query, and hands its rows to `take` one by one; no more than `batch` of them are held at a time, and fewer where they are
     /// large.
     pub fn each<const N: usize>(

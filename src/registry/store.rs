@@ -288,7 +288,8 @@ const OLD: &str = "v.number NOT IN (
 /// Removes the old versions of a locked model, but none that is pinned.
 ///
 /// Whether an index names one that another session is building, nobody sees until that session commits. So while another makes
-/// anything out of relations, or changes one, all stay, until the next time. (Asked of the function behind `pg_locks`, for some servers
+/// anything out of relations, or changes one, all stay, until the next time; and what is committed counts, however old this
+/// transaction's snapshot. (Asked of the function behind `pg_locks`, for some servers
 /// let nobody read that view.)
 pub fn prune(session: &Session, model: &str, keep: u32) -> Result<()> {
     let parameters = [text_value(model), number_value(keep.into())];
@@ -303,8 +304,13 @@ pub fn prune(session: &Session, model: &str, keep: u32) -> Result<()> {
     {
         return Ok(());
     }
-    let which = format!("{OLD} AND NOT sentiment.is_pinned(v.model || '@' || v.number)");
-    remove(session, &which, &parameters).map(drop)
+    let old = format!(
+        "SELECT string_agg(v.number::text, ',') FROM sentiment.version AS v
+        WHERE v.model = $1 AND {OLD} AND NOT sentiment.is_pinned(v.model || '@' || v.number)"
+    );
+    let old = session.query_now(&statement(&old), &parameters, |[old]| text_of(old))?;
+    let which = "v.number = ANY (string_to_array($2, ',')::int[])";
+    remove(session, which, &[text_value(model), text_value(&old)]).map(drop)
 }
 
 /// As [`prune`], to the number that the model's last training asked for.
@@ -332,7 +338,7 @@ pub fn text_of(datum: Option<pg_sys::Datum>) -> String {
 /// Makes sure that no object of the database names a version.
 pub fn require_unpinned(session: &Session, version: &str) -> Result<()> {
     let query = c"SELECT sentiment.is_pinned($1)";
-    let pinned = session.query(query, &[text_value(version)], |[pinned]| pinned)?;
+    let pinned = session.query_now(query, &[text_value(version)], |[pinned]| pinned)?;
     if pinned.is_some_and(|datum| datum.value() != 0) { Err(pinned_by(session, version)?) } else { Ok(()) }
 }
 
@@ -343,7 +349,7 @@ fn pinned_by(session: &Session, version: &str) -> Result<Failure> {
         return Ok(Failure::version_pinned(version, "an object of the database"));
     }
     let query = c"SELECT sentiment.pinned_by($1)::text";
-    let object = session.query(query, &[text_value(version)], |[object]| text_of(object))?;
+    let object = session.query_now(query, &[text_value(version)], |[object]| text_of(object))?;
     Ok(Failure::version_pinned(version, &object))
 }
 
@@ -358,7 +364,7 @@ pub fn drop_model(session: &Session, model: &str) -> Result<()> {
     let parameters = [text_value(model)];
     let pinned = c"SELECT (v.model || '@' || v.number)::text FROM sentiment.version AS v
         WHERE v.model = $1 AND sentiment.is_pinned(v.model || '@' || v.number) LIMIT 1";
-    let found = session.query(pinned, &parameters, |[version]| text_of(version))?;
+    let found = session.query_now(pinned, &parameters, |[version]| text_of(version))?;
     if !found.is_empty() {
         return Err(pinned_by(session, &found)?);
     }

@@ -275,3 +275,31 @@ fn pruning_waits_for_what_is_being_made() {
     }
     database.run("INSERT INTO texts VALUES ('sunny')");
 }
+
+/// What was made since a transaction's snapshot counts, though the transaction does not see it.
+#[test]
+fn what_was_made_since_the_snapshot_counts() {
+    let mut database = Database::new();
+    database.run(TEXTS);
+    for _ in 0..2 {
+        train(&mut database, "mood", r#"{"keep_versions": 5}"#);
+    }
+    let mut other = database.connect("postgres");
+    database.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1");
+    other.batch_execute("CREATE INDEX pin ON texts (sentiment_at(body, 'mood@1'))").unwrap();
+    for drop in ["drop_sentiment('mood', 1)", "drop_sentiment('mood')"] {
+        database.run("SAVEPOINT before");
+        let failure = database.failure(&format!("SELECT {drop}"));
+        assert_eq!(
+            (&*failure.state, failure.message.contains("index public.pin")),
+            ("2BP01", true),
+            "{failure:?}"
+        );
+        database.run("ROLLBACK TO before");
+    }
+    train(&mut database, "mood", r#"{"keep_versions": 1}"#);
+    database.run("COMMIT");
+    let kept = "SELECT string_agg(number::text, ',' ORDER BY number) FROM sentiment.versions";
+    assert_eq!(database.value::<String>(kept), "1,5,6");
+    database.run("INSERT INTO texts VALUES ('sunny')");
+}
