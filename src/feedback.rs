@@ -9,7 +9,7 @@ use crate::call::{Answer, Call, nothing, sql_functions};
 use crate::errors::{Failure, Result, Shown};
 use crate::lifecycle::model_argument;
 use crate::models::Model;
-use crate::registry::store::{self, number_value, text_of, text_value};
+use crate::registry::store::{self, list_of, number_value, text_of, text_value};
 use crate::registry::{as_owner, caller, statement};
 use crate::sql::{Access, Session};
 use crate::target::refuse_read_only;
@@ -106,7 +106,7 @@ pub fn deployed_by_hand(session: &Session, model: &str, number: i32) -> Result<(
     let parameters = [text_value(model), (pg_sys::INT4OID, number.into())];
     let query = c"SELECT array_to_string(learned, ',') FROM sentiment.version
         WHERE model = $1 AND number = $2 AND learned IS NOT NULL";
-    let learned = session.query(query, &parameters, |[ids]| ids.map(|ids| text_of(Some(ids))))?;
+    let learned = session.query(query, &parameters, |[ids]| ids.map(|ids| list_of(Some(ids))))?;
     let Some(ids) = learned else { return Ok(()) };
     queue_all_but(session, model, &ids)?;
     let update = c"UPDATE sentiment.version SET learned = NULL WHERE model = $1 AND number = $2";

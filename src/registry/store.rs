@@ -254,7 +254,7 @@ fn remove(session: &Session, which: &str, parameters: &[Parameter]) -> Result<u6
         SELECT (SELECT count(*) FROM gone), (SELECT string_agg(id::text, ',') FROM dropped)"
     );
     let (removed, parts) =
-        session.query(&statement(&sql), parameters, |[count, parts]| (integer(count), text_of(parts)))?;
+        session.query(&statement(&sql), parameters, |[count, parts]| (integer(count), list_of(parts)))?;
     models::remove_at_commit(parts.split(',').filter_map(|id| id.parse().ok()).collect())?;
     if removed > 0 {
         let model = &parameters[..1];
@@ -308,7 +308,7 @@ pub fn prune(session: &Session, model: &str, keep: u32) -> Result<()> {
         "SELECT string_agg(v.number::text, ',') FROM sentiment.version AS v
         WHERE v.model = $1 AND {OLD} AND NOT sentiment.is_pinned(v.model || '@' || v.number)"
     );
-    let old = session.query_now(&statement(&old), &parameters, |[old]| text_of(old))?;
+    let old = session.query_now(&statement(&old), &parameters, |[old]| list_of(old))?;
     let which = "v.number = ANY (string_to_array($2, ',')::int[])";
     remove(session, which, &[text_value(model), text_value(&old)]).map(drop)
 }
@@ -327,7 +327,16 @@ pub fn keep_versions(session: &Session, model: &str, keep: u32) -> Result<()> {
     session.execute(update, &[text_value(model), keep]).map(drop)
 }
 
-/// A text that a query returned.
+/// A list of numbers that a query returned as a text, with commas between them: however long it is, for it is not for the core to read.
+pub fn list_of(datum: Option<pg_sys::Datum>) -> String {
+    // SAFETY: queries ask for the columns that are read this way as text; the server copies out what is stored elsewhere.
+    let bytes = |datum: pg_sys::Datum| unsafe {
+        pgrx::varlena_to_byte_slice(pg_sys::pg_detoast_datum(datum.cast_mut_ptr()))
+    };
+    datum.map(|datum| String::from_utf8_lossy(bytes(datum)).into_owned()).unwrap_or_default()
+}
+
+/// A text that a query returned; no more of it than is read of any text.
 pub fn text_of(datum: Option<pg_sys::Datum>) -> String {
     // SAFETY: queries ask for the columns that are read this way as text.
     datum

@@ -283,6 +283,21 @@ fn what_was_trained_on_is_not_learned_twice() {
     assert_eq!(database.value::<i64>(refresh), 0, "what a version gone back to has not learned");
 }
 
+/// The same of more examples than a text holds numbers that is read as texts to score are.
+#[test]
+fn nothing_of_much_feedback_is_learned_twice() {
+    let mut database = Database::new();
+    database.run(MODELS);
+    database.run(
+        "INSERT INTO sentiment.feedback (model, body, label, created_by)
+             SELECT 'm', 'quokka ' || n, 'negative', 'somebody' FROM generate_series(1, 20000) AS n;
+         INSERT INTO sentiment.unlearned SELECT model, id FROM sentiment.feedback ON CONFLICT DO NOTHING;
+         SELECT train_sentiment('m', 'texts', 'body', 'label', 'naive_bayes', deploy => 'never');
+         SELECT deploy_sentiment('m', 2)",
+    );
+    assert_eq!(database.value::<i64>("SELECT count(*) FROM sentiment.unlearned WHERE model = 'm'"), 0);
+}
+
 /// A term that is set while a refresh is not committed yet is in the next one.
 #[test]
 fn a_term_that_is_set_beside_a_refresh_is_kept() {
