@@ -7,7 +7,7 @@
 //! ```text
 //! size  field (all numbers little-endian)
 //!    8  magic
-//!    4  format version
+//!    4  format version, as a model's
 //!    4  the base's checksum
 //!    4  CRC-32 of what follows
 //!       head (bincode)
@@ -15,13 +15,12 @@
 //!       values, one a term and class: counts as LEB128 numbers, weights in the head's unit (2 each)
 //! ```
 
-use crate::model::damaged;
+use crate::model::{FORMATS, OwnReading, damaged, supported};
 use crate::train::{OwnTerm, Totals};
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 const MAGIC: [u8; 8] = *b"\x89SDELT\r\n";
-const FORMAT_VERSION: u32 = 1;
 /// Magic, format version, the base's checksum, CRC-32.
 const HEADER: usize = 20;
 /// The most bytes that a head is decoded to: 64 classes, and as many terms of the user's own as there may be.
@@ -38,6 +37,8 @@ pub(crate) struct Delta {
     pub totals: Option<Totals>,
     /// The user's own terms; `None` for those of the base.
     pub own_terms: Option<Vec<OwnTerm>>,
+    /// How they are read.
+    pub own_reading: OwnReading,
     pub terms: TermValues,
 }
 
@@ -136,7 +137,8 @@ impl Delta {
         }
         let mut bytes = Vec::with_capacity(HEADER + body.len());
         bytes.extend(MAGIC);
-        bytes.extend(FORMAT_VERSION.to_le_bytes());
+        let format = self.own_reading.format(self.own_terms.as_deref().unwrap_or_default());
+        bytes.extend(format.to_le_bytes());
         bytes.extend(base.to_le_bytes());
         bytes.extend(crc32fast::hash(&body).to_le_bytes());
         bytes.extend(body);
@@ -152,17 +154,7 @@ impl Delta {
         };
         let number =
             |at: usize| header[at..at + 4].iter().rev().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
-        if number(8) != FORMAT_VERSION {
-            let message = format!(
-                "the model's delta has format version {}, this library reads {FORMAT_VERSION}",
-                number(8)
-            );
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                message,
-                "Update the extension, or train the model again.",
-            ));
-        }
+        supported("delta format", number(8), &FORMATS)?;
         if number(16) != crc32fast::hash(body) {
             return Err(damaged("a delta's checksum does not match"));
         }
@@ -174,7 +166,8 @@ impl Delta {
             bincode::serde::decode_from_slice(body, config).map_err(|_| damaged("a delta is unreadable"))?;
         let terms = terms(&head, &body[read..]).ok_or_else(|| damaged("a delta's terms are cut short"))?;
         let Head { rows, bias, totals, own_terms, .. } = head;
-        Ok(Self { rows, bias, totals, own_terms, terms })
+        let own_reading = OwnReading::of(number(8), own_terms.as_deref().unwrap_or_default());
+        Ok(Self { rows, bias, totals, own_terms, own_reading, terms })
     }
 
     /// The unit in which the largest weight just fits 16 bits.
@@ -197,6 +190,7 @@ impl Delta {
             rows: newer.rows,
             bias: if newer.bias.is_empty() { self.bias } else { newer.bias },
             totals: newer.totals.or(self.totals),
+            own_reading: if newer.own_terms.is_some() { newer.own_reading } else { self.own_reading },
             own_terms: newer.own_terms.or(self.own_terms),
             terms,
         }
@@ -287,7 +281,15 @@ mod tests {
         let terms = [1, 5_000_000_000, u64::MAX].into_iter().zip(values);
         let terms = terms.map(|(hash, values)| (hash, values.map(f64::from).to_vec()));
         let terms = TermValues::new(3, terms);
-        Delta { rows: 3, bias: vec![0.5, -0.25, 0.0], totals, own_terms: Some(Vec::new()), terms }
+        let own_terms = Some(Vec::new());
+        Delta {
+            rows: 3,
+            bias: vec![0.5, -0.25, 0.0],
+            totals,
+            own_terms,
+            own_reading: OwnReading::Added,
+            terms,
+        }
     }
 
     #[test]

@@ -45,16 +45,19 @@ use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::ops::{Range, RangeInclusive};
 
 const MAGIC: [u8; 8] = *b"\x89SENTI\r\n";
-const FORMAT_VERSION: u32 = 1;
+/// The first format, and the one of a card with terms of its user's own that add to a word's letters. What needs no more is
+/// written in the first: 0.1.0 reads it too.
+pub(crate) const FORMATS: RangeInclusive<u32> = 1..=2;
 const HEADER: usize = 64;
 /// Where the header says whether the hashes' upper halves are there.
 const HALVES: usize = 52;
 /// Where the checksum stands in the header.
-const CHECKSUM: std::ops::Range<usize> = 24..28;
+const CHECKSUM: Range<usize> = 24..28;
 /// Fewest and most classes of a model.
-const CLASSES: std::ops::RangeInclusive<usize> = 2..=64;
+const CLASSES: RangeInclusive<usize> = 2..=64;
 /// The most bytes that a card is decoded to: 64 labels of 4 kB and room for the rest.
 const CARD_LIMIT: usize = 1 << 20;
 
@@ -96,6 +99,31 @@ pub(crate) enum Learning {
     },
 }
 
+/// How a user's own term is read that the model itself does not know. A version stays as it was made, for what was computed from
+/// it is stored: so its bytes say which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum OwnReading {
+    /// In the place of what the letters of its word say, as 0.1.0 did.
+    Instead,
+    /// Added to that.
+    #[default]
+    Added,
+}
+
+impl OwnReading {
+    /// How bytes of this format have these terms read; where there are none, it is all the same.
+    pub fn of(format: u32, own_terms: &[OwnTerm]) -> Self {
+        let first = format == *FORMATS.start() && !own_terms.is_empty();
+        if first { Self::Instead } else { Self::Added }
+    }
+
+    /// The format of bytes that hold these terms.
+    pub fn format(self, own_terms: &[OwnTerm]) -> u32 {
+        let first = self == Self::Instead || own_terms.is_empty();
+        if first { *FORMATS.start() } else { *FORMATS.end() }
+    }
+}
+
 /// What a model says of itself, and the few weights that are not in its table.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Card {
@@ -128,6 +156,8 @@ pub(crate) struct Card {
 #[derive(Clone, Debug)]
 pub(crate) struct Model<'a> {
     pub card: Card,
+    /// How the card's own terms are read.
+    pub own_reading: OwnReading,
     pub table: Table<'a>,
     /// The upper half of each slot's hash, if the model has them.
     halves: Option<&'a [[u8; 4]]>,
@@ -160,8 +190,9 @@ impl<'a> Model<'a> {
         if bytes.len() < HEADER || bytes[..8] != MAGIC {
             return Err(damaged("it does not begin as a model does"));
         }
-        supported("format", number(bytes, 8), FORMAT_VERSION)?;
-        supported("tokenizer", number(bytes, 12), TOKENIZER_VERSION)?;
+        let format = number(bytes, 8);
+        supported("format", format, &FORMATS)?;
+        supported("tokenizer", number(bytes, 12), &(TOKENIZER_VERSION..=TOKENIZER_VERSION))?;
         let length = u64::from(number(bytes, 16)) | u64::from(number(bytes, 20)) << 32;
         if length != bytes.len() as u64 {
             return Err(damaged(format!("it has {} bytes where {length} are due", bytes.len())));
@@ -191,7 +222,9 @@ impl<'a> Model<'a> {
                 (Some(halves.as_chunks().0), tail)
             }
         };
-        Ok(Self { card, table, halves, tail, checksum: number(bytes, CHECKSUM.start), length: bytes.len() })
+        let own_reading = OwnReading::of(format, &card.own_terms);
+        let (checksum, length) = (number(bytes, CHECKSUM.start), bytes.len());
+        Ok(Self { card, own_reading, table, halves, tail, checksum, length })
     }
 
     /// Every term of the table, as it would be written again; `None` if the model does not know their hashes.
@@ -213,11 +246,11 @@ pub(crate) fn damaged(what: impl std::fmt::Display) -> Error {
 }
 
 /// A version that the bytes name: neither older nor newer ones are read.
-fn supported(what: &str, found: u32, known: u32) -> Result<()> {
-    if found == known {
+pub(crate) fn supported(what: &str, found: u32, known: &RangeInclusive<u32>) -> Result<()> {
+    if known.contains(&found) {
         return Ok(());
     }
-    let message = format!("the model has {what} version {found}, this library reads {known}");
+    let message = format!("the model has {what} version {found}, this library reads {}", known.end());
     Err(Error::new(ErrorKind::Unsupported, message, NEWER_HINT))
 }
 

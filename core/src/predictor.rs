@@ -20,7 +20,7 @@ use gather::Gathered;
 use logits::{add_shape, to_float};
 pub(crate) use logits::{length_scale, softmax};
 use overlay::{Laid, Overlay};
-pub(crate) use overlay::{OverlayEntry, each_entry};
+pub(crate) use overlay::{OverlayEntry, each_entry, own_terms};
 use walk::{Part, Tally, walk};
 
 /// Buffers that every reading reuses, so that a text allocates nothing once they have grown.

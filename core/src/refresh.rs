@@ -2,8 +2,8 @@
 
 use crate::compaction::compact;
 use crate::delta::{Delta, TermValues};
-use crate::model::{Counting, Learning, Model, TermCounts, damaged};
-use crate::predictor::{OverlayEntry, Predictor, length_scale, softmax};
+use crate::model::{Counting, Learning, Model, OwnReading, TermCounts, damaged};
+use crate::predictor::{self, OverlayEntry, Predictor, length_scale, softmax};
 use crate::shape::SHAPES;
 use crate::terms::{self, GramBuffer};
 use crate::text::{Text, Tokenized};
@@ -71,8 +71,13 @@ pub fn refresh(
     own_terms: &[(String, f64)],
     watch: &mut dyn Watch,
 ) -> Result<Refreshed> {
-    let model = Model::open(base)?;
-    let opened = Delta::open_all(deltas, model.checksum)?;
+    let mut model = Model::open(base)?;
+    let mut opened = Delta::open_all(deltas, model.checksum)?;
+    let (earlier, reading) = predictor::own_terms(&model, opened.as_ref());
+    let earlier = earlier.to_vec();
+    // What is made now reads them as this library does, whichever made the parts.
+    model.own_reading = OwnReading::Added;
+    opened.iter_mut().for_each(|delta| delta.own_reading = OwnReading::Added);
     let size = base.len() + deltas.iter().map(|delta| delta.len()).sum::<usize>();
     let predictor = Predictor::merged(model.clone(), opened.as_ref(), size)?;
     let before = opened.unwrap_or_default();
@@ -82,20 +87,19 @@ pub fn refresh(
         return Err(Error::new(ErrorKind::Unsupported, message, hint));
     }
     let own_terms = OwnTerm::all(own_terms, &model.card.label_scores)?;
-    let own_terms =
-        (own_terms != *before.own_terms.as_ref().unwrap_or(&model.card.own_terms)).then_some(own_terms);
+    let changed = own_terms != earlier;
     let pupil = Pupil { predictor: &predictor, model: &model, watch: RefCell::new(watch) };
     let tasks = pupil.prepare(lessons)?;
     let rows_used = tasks.nsamples() as u64;
     let rows_skipped = lessons.len() as u64 - rows_used;
     let (rows_train, terms) = (predictor.rows_train() + rows_used, predictor.terms());
     let unchanged = Refreshed { parts: None, rows_used, rows_skipped, rows_train, terms };
-    if rows_used == 0 && own_terms.is_none() {
+    if rows_used == 0 && !changed {
         return Ok(unchanged);
     }
     let mut delta = pupil.fit_with(&before, &tasks)?;
     delta.rows = before.rows + rows_used;
-    delta.own_terms = own_terms;
+    delta.own_terms = (changed || reading == OwnReading::Instead).then_some(own_terms);
     let new_terms = delta.terms.iter().filter(|(hash, _)| !predictor.knows(*hash)).count() as u64;
     let mut parts = append(deltas, delta.clone(), model.checksum)?;
     let size = |part: &RefreshedPart| match part {

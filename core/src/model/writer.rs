@@ -1,7 +1,7 @@
 //! Writes a model's bytes.
 
 use super::table::{HIDDEN, Layout, SLOTS, place, write_record};
-use super::{CHECKSUM, Card, FORMAT_VERSION, HALVES, HEADER, MAGIC, Model, checksum};
+use super::{CHECKSUM, Card, HALVES, HEADER, MAGIC, Model, OwnReading, checksum};
 use crate::text::TOKENIZER_VERSION;
 use crate::train::Watch;
 use crate::{Error, ErrorKind, Result};
@@ -146,7 +146,7 @@ pub(crate) fn assemble(
 
     let number = |value: usize| u32::try_from(value).map(u32::to_le_bytes).map_err(|_| too_large());
     bytes[..8].copy_from_slice(&MAGIC);
-    bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+    bytes[8..12].copy_from_slice(&OwnReading::Added.format(&card.own_terms).to_le_bytes());
     bytes[12..16].copy_from_slice(&TOKENIZER_VERSION.to_le_bytes());
     let length = bytes.len() as u64;
     bytes[16..24].copy_from_slice(&length.to_le_bytes());

@@ -3,7 +3,7 @@
 use super::walk::Known;
 use crate::Result;
 use crate::delta::Delta;
-use crate::model::{Entry, EntryDraft, LARGEST_WEIGHT, Learning, Model, Table, TableWriter};
+use crate::model::{Entry, EntryDraft, LARGEST_WEIGHT, Learning, Model, OwnReading, Table, TableWriter};
 use crate::train::{MAX_LABELS, NaiveBayes, OwnTerm, TermMap, Totals};
 
 /// A small table that is asked before the model's, and what else has changed.
@@ -34,7 +34,7 @@ impl Overlay {
         if let Some(delta) = delta {
             delta.check(classes)?;
         }
-        let own_terms = delta.and_then(|delta| delta.own_terms.as_ref()).unwrap_or(&card.own_terms);
+        let (own_terms, own_reading) = own_terms(model, delta);
         let shift = term_shift(model, delta);
         if delta.is_none() && own_terms.is_empty() && shift.is_empty() {
             return Ok(None);
@@ -48,6 +48,7 @@ impl Overlay {
             match entry.origin {
                 Origin::Model => {}
                 Origin::Delta => new_terms += 1,
+                Origin::User if own_reading == OwnReading::Instead => new_terms += 1,
                 // That a longer term begins with it says nothing of the term itself.
                 Origin::User if draft.weights.iter().all(|weight| *weight == 0) => table.hide(slot),
                 Origin::User => {
@@ -155,6 +156,14 @@ impl OverlayEntry {
             .extend(self.weights.iter().map(|weight| (weight / unit).round().clamp(-most, most) as i32));
         draft.lexicon_value = self.lexicon_value;
         draft.left = self.left;
+    }
+}
+
+/// The user's own terms as they are now, and how they are read.
+pub(crate) fn own_terms<'t>(model: &'t Model<'_>, delta: Option<&'t Delta>) -> (&'t [OwnTerm], OwnReading) {
+    match delta.and_then(|delta| Some((delta.own_terms.as_ref()?, delta.own_reading))) {
+        Some((own_terms, reading)) => (own_terms, reading),
+        None => (&model.card.own_terms, model.own_reading),
     }
 }
 

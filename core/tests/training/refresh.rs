@@ -198,6 +198,29 @@ fn a_users_own_terms_leave_the_rest_of_a_word() {
     }
 }
 
+/// What 0.1.0 made answers as it did there: a term of the user's own stood in the place of what a word's letters say. The next
+/// version of such a model is read as any other.
+#[test]
+fn a_users_own_terms_of_the_first_format() {
+    const FORMAT: usize = 8;
+    let base = trained(&options(Algorithm::LogisticRegression), &reviews());
+    let own = ["wonderfull", "terribble"].map(|term| (term.to_owned(), 0.5));
+    let (_, parts) = taught(&base, &[], &own);
+    assert_eq!((parts[0][FORMAT], parts[1][FORMAT]), (1, 2));
+    let mut first = parts.clone();
+    first[1][FORMAT] = 1;
+    let apart = |parts: &[Vec<u8>]| (odds(parts, "wonderfull") - odds(parts, "terribble")).abs();
+    assert!(apart(&parts) > 0.1 && apart(&first) < 1e-9, "{} {}", apart(&parts), apart(&first));
+
+    assert!(taught(&first, &[], &own).0.parts.is_none(), "nothing new, nothing written");
+    let lessons = [("a fine hour".to_owned(), "positive"), ("a wonderfull hour".to_owned(), "negative")];
+    let learned = taught(&first, &lessons, &own).1;
+    assert_eq!(learned, taught(&parts, &lessons, &own).1);
+    let fewer = taught(&first, &[], &own[..1]).1;
+    assert_eq!(fewer, taught(&parts, &[], &own[..1]).1);
+    assert_eq!(taught(&fewer, &[], &[]).1[1][FORMAT], 1, "0.1.0 can read what has none");
+}
+
 #[test]
 fn a_hashtag_is_one_word_of_a_users_own() {
     let base = trained(&options(Algorithm::LogisticRegression), &reviews());

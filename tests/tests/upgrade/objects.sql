@@ -10,6 +10,7 @@ SELECT train_sentiment('forest', 'examples', 'body', 'label', 'random_forest', '
 SELECT set_sentiment_term('mood', 'sleet', -0.5);
 SELECT learn_sentiment('mood', 'foggy', 'negative') FROM generate_series(1, 9);
 SELECT refresh_sentiment('mood');
+SELECT set_sentiment_term('weights', 'sunnyish', 0.5);
 SELECT learn_sentiment('weights', 'misty', 'negative') FROM generate_series(1, 9);
 SELECT refresh_sentiment('weights');
 SELECT learn_sentiment('mood', 'hazy', 'negative');
@@ -24,7 +25,7 @@ SELECT enable_sentiment('messages', 'body');
 CREATE TABLE days (body text, mood text, version text);
 CREATE TRIGGER mood BEFORE INSERT ON days FOR EACH ROW
     EXECUTE FUNCTION sentiment_trigger('body', 'label=mood', 'version=version', 'model=mood');
-INSERT INTO messages (body) VALUES ('so happy, great'), ('a foggy day, terrible'), ('the train at six'), ('sunny :)'), (''), (NULL);
+INSERT INTO messages (body) VALUES ('so happy, great'), ('a foggy day, terrible'), ('the train at six'), ('sunny :)'), ('so sunnyish'), (''), (NULL);
 INSERT INTO days VALUES ('foggy'), ('sunny');
 CREATE INDEX messages_score ON messages (sentiment_score_at(body, 'english@2'));
 ALTER TABLE messages ADD CONSTRAINT scored CHECK (sentiment_score_at(body, 'mood@2') BETWEEN -1 AND 1);
