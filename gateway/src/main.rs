@@ -8,6 +8,7 @@ mod auth;
 mod config;
 mod database;
 mod feed;
+mod files;
 mod ingest;
 mod kafka;
 mod keys;

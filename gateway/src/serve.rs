@@ -16,6 +16,7 @@ use crate::auth::Gate;
 use crate::config::{self, Serve};
 use crate::database::{Address, Failure};
 use crate::feed::Feed;
+use crate::files;
 use crate::keys::Keys;
 use crate::limits::Rate;
 use crate::request::Bounds;
@@ -37,6 +38,7 @@ pub async fn run(mut settings: Serve, database: &config::Database) -> Result<(),
     settings.kafka = settings.kafka.checked(database)?;
     // Before all that may take long: the first process of a container is not told what it does not listen for.
     let told = told_to_end()?;
+    files::allow_for(settings.limits.max_connections, database.database_connections.into());
     let metrics = telemetry::start_metrics().map_err(|error| Failure::Other(error.to_string()))?;
     let address = Address::new(database)?;
     let pool = address.pool(database)?;
