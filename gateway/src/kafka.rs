@@ -49,9 +49,10 @@ pub async fn start(
         let rejects = rejects::Rejects::new(dead, &base, pool)?;
         let incoming =
             incoming::Incoming::new(settings, topics, &base, rejects, pool.clone(), ending.clone());
-        for _ in 0..settings.kafka_consumers {
-            let consumer = incoming.consumer()?;
-            tasks.push(tokio::spawn(incoming.clone().run(consumer)));
+        for number in 1..=settings.kafka_consumers {
+            let member = incoming.of_member(number, settings.kafka_consumers);
+            let consumer = member.consumer()?;
+            tasks.push(tokio::spawn(member.run(consumer)));
         }
     }
     if let Some(topic) = out {

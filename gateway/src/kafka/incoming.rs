@@ -148,6 +148,11 @@ impl Incoming {
         Incoming { topics: topics.into(), config, format, name, rejects, pool, ending, members }
     }
 
+    /// The same for one of the members of this gateway, by its number from 1.
+    pub fn of_member(&self, number: u16, members: u16) -> Incoming {
+        Incoming { config: named(self.config.clone(), number, members), ..self.clone() }
+    }
+
     /// A member of the group.
     pub fn consumer(&self) -> Result<Consumer, Failure> {
         let consumer: Consumer = StreamConsumer::from_config_and_context(&self.config, Member::default())
@@ -297,6 +302,17 @@ impl Incoming {
     }
 }
 
+/// The properties of one of several members: a name that its operator has given the gateway (`group.instance.id`) is one member's
+/// alone, for brokers put each that comes with it out for the next.
+fn named(mut config: ClientConfig, number: u16, members: u16) -> ClientConfig {
+    const NAME: &str = "group.instance.id";
+    let given = config.get(NAME).filter(|name| !name.is_empty() && members > 1).map(str::to_owned);
+    if let Some(name) = given {
+        config.set(NAME, format!("{name}-{number}"));
+    }
+    config
+}
+
 /// Tells the brokers what was noted as stored. While a group shares anew they refuse to hear, and it shares only if its
 /// members go on asking for records: so this one does, and tells again.
 fn tell(consumer: &Consumer, runtime: &Handle) {
@@ -327,5 +343,25 @@ fn note(consumer: &Consumer, records: &[BorrowedMessage<'_>]) {
         if noted.is_err() {
             tracing::debug!(topic, partition, "a partition was lost while its records were stored");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_of_a_gateway_that_has_a_name_have_names_of_their_own() {
+        let name = |given: Option<&str>, number, members| {
+            let mut config = ClientConfig::new();
+            if let Some(given) = given {
+                config.set("group.instance.id", given);
+            }
+            named(config, number, members).get("group.instance.id").map(str::to_owned)
+        };
+        let names = [name(Some("a"), 1, 2), name(Some("a"), 2, 2)];
+        assert_eq!(names, [Some("a-1".into()), Some("a-2".into())]);
+        assert_eq!(name(Some("a"), 1, 1).as_deref(), Some("a"));
+        assert_eq!(name(None, 1, 2), None);
     }
 }
