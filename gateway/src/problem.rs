@@ -86,7 +86,7 @@ impl Problem {
     /// Whether the database refused what it was to store (data, constraints, limits, an operator's trigger): it will do so
     /// again, and may take other data.
     pub fn is_of_data(&self) -> bool {
-        self.sqlstate.as_deref().is_some_and(is_of_data)
+        self.status() == StatusCode::UNPROCESSABLE_ENTITY && self.sqlstate.as_deref().is_some_and(is_of_data)
     }
 
     /// Whether the database may manage less at once where it did not manage this: it took too long, or too much memory.
@@ -199,6 +199,16 @@ fn passes(state: &SqlState) -> bool {
     class || ["25006", "25P03", "25P04", "55P03"].contains(&code)
 }
 
+/// What a client is told whose message has no partition to go to.
+const NO_PARTITION: &str =
+    "the table of messages has no partition for today: sentiment-gateway migrate makes it";
+
+/// Whether no partition takes a row: nothing is wrong with that. The state is that of a constraint which the row breaks, yet it is
+/// of a table without one; of what a trigger raises the server knows no table.
+fn lacks_partition(refused: &DbError) -> bool {
+    refused.table().is_some() && refused.constraint().is_none()
+}
+
 impl From<&DbError> for Problem {
     fn from(error: &DbError) -> Problem {
         let state = error.code();
@@ -207,6 +217,7 @@ impl From<&DbError> for Problem {
         }
         let problem = match state.code() {
             "42501" => Problem::unavailable("the gateway's role lacks a right in the database"),
+            "23514" if lacks_partition(error) => Problem::unavailable(NO_PARTITION),
             _ if passes(state) => Problem::unavailable("the database cannot do this now: try again"),
             // What is no name (a.b.c.d), and what a constraint, a trigger or a view of the operator's refuses. The words of these
             // states may quote it.

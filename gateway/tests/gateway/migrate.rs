@@ -287,6 +287,40 @@ fn partitions_come_and_go_by_days() {
     assert_eq!(database.value::<i64>(old), 0);
 }
 
+/// An operator may drop the default partition, or have one of another name: days are made all the same, and rows have a place.
+#[test]
+fn partitions_are_made_where_the_default_one_is_gone() {
+    let mut database = Database::new();
+    run_clean(&database, &["migrate"]);
+    let day = |days: i32| {
+        format!(
+            "'messages.message_' || to_char(now() AT TIME ZONE 'UTC' + interval '{days} days', 'YYYYMMDD')"
+        )
+    };
+    let today: String = database.value(&format!("SELECT {}", day(0)));
+    let is_there =
+        format!("SELECT to_regclass({}) IS NOT NULL AND to_regclass({}) IS NOT NULL", day(0), day(7));
+    database.run(&format!("DROP TABLE messages.message_default; DROP TABLE {today}"));
+    run_clean(&database, &["migrate", "--retention", "30d"]);
+    assert!(database.value::<bool>(&is_there));
+    database.run("INSERT INTO messages.message (source, body, received_at) VALUES ('a', 'good', now() + interval '9 days')");
+    assert_eq!(database.value::<i64>("SELECT count(*) FROM messages.message_default"), 1);
+    database.run(&format!(
+        "ALTER TABLE messages.message_default RENAME TO rest; DROP TABLE {today};
+         INSERT INTO messages.message (source, body) VALUES ('a', 'bad');
+         INSERT INTO messages.message (source, body, received_at) VALUES ('a', 'bad', now() - interval '40 days')"
+    ));
+    run_clean(&database, &["migrate", "--retention", "30d"]);
+    assert!(database.value::<bool>(&is_there));
+    assert_eq!(database.value::<i64>(&format!("SELECT count(*) FROM {today}")), 1);
+    assert_eq!(database.value::<i64>("SELECT count(*) FROM messages.rest"), 1);
+    database.run(&format!("ALTER TABLE messages.message DETACH PARTITION messages.rest; DROP TABLE {today}"));
+    database.run("ALTER TABLE messages.rest RENAME TO message_default");
+    run_clean(&database, &["migrate", "--retention", "30d"]);
+    assert!(database.value::<bool>(&is_there), "what is kept aside is nobody's affair");
+    assert_eq!(database.value::<i64>("SELECT count(*) FROM messages.message_default"), 1);
+}
+
 /// Columns of the operator's own are in each partition as well.
 #[test]
 fn partitions_have_all_columns_that_the_table_has() {

@@ -133,6 +133,16 @@ fn what_the_operator_has_to_mend_is_told_apart() {
     assert_eq!(weak.post("/v1/models/tickets/train", &training).refused(403)["sqlstate"], "42501");
     let feedback = json!({"model": "tickets", "text": CANARY, "label": "billing"});
     assert_eq!(weak.post("/v1/feedback", &feedback).refused(403)["sqlstate"], "42501");
+    // No partition takes it.
+    let partitions = "SELECT 'DROP TABLE ' || string_agg(inhrelid::regclass::text, ', ') FROM pg_inherits
+                      WHERE inhparent = 'messages.message'::regclass";
+    let drop: String = database.value(partitions);
+    database.run(&drop);
+    let homeless = gateway.post("/v1/messages", &message).refused(503);
+    assert!(
+        homeless["sqlstate"] == "23514" && homeless["detail"].to_string().contains("migrate"),
+        "{homeless}"
+    );
     database.ask_errors_so_far();
 }
 
