@@ -101,13 +101,20 @@ impl Cursor {
     pub fn parse(text: &str) -> Option<Cursor> {
         let (position, id) = text.split_once('-')?;
         let number = |text: &str| text.parse().ok().filter(|number: &i64| *number >= 0);
-        Some(Cursor { position: number(position)?, id: number(id)? })
+        Some(match (number(position)?, number(id)?) {
+            (position @ 1.., 0) => Cursor::after(position - 1),
+            (position, id) => Cursor { position, id },
+        })
     }
 }
 
 impl std::fmt::Display for Cursor {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{}-{}", self.position, self.id)
+        // All of a position is none of the next.
+        match self.id {
+            i64::MAX => write!(out, "{}-0", self.position.saturating_add(1)),
+            id => write!(out, "{}-{id}", self.position),
+        }
     }
 }
 
@@ -153,6 +160,8 @@ pub struct Feed {
     pool: Pool,
     pages: broadcast::Sender<Arc<Page>>,
     readers: Readers,
+    /// Up to where what was committed has been handed to readers.
+    seen: watch::Sender<Cursor>,
     /// Whether it hears of what is committed.
     hears: Arc<AtomicBool>,
     /// The position that it went back to when last the database had lost what readers had seen.
@@ -173,8 +182,8 @@ impl Feed {
         let head = Cursor::after(number(&pool).await?);
         let (pages, _) = broadcast::channel(BACKLOG);
         let (readers, hears) = (Readers::new(most_readers), Arc::new(AtomicBool::new(true)));
-        let back = watch::Sender::new(i64::MAX);
-        let feed = Feed { pool, pages, readers, hears, back, ending };
+        let (seen, back) = (watch::Sender::new(head), watch::Sender::new(i64::MAX));
+        let feed = Feed { pool, pages, readers, seen, hears, back, ending };
         let listening = tokio::spawn(listen(address, feed.clone(), keys, head));
         Ok((feed, listening))
     }
@@ -307,6 +316,7 @@ fn go_back(feed: &Feed, seen: &mut Cursor, position: i64) {
             "the database has lost commits that live streams have shown: all end, to begin again"
         );
         *seen = Cursor::after(position);
+        feed.seen.send_replace(*seen);
         feed.back.send_replace(position);
     }
 }
@@ -316,17 +326,16 @@ async fn pass_on(feed: &Feed, seen: &mut Cursor) -> Result<(), Problem> {
     let head = Cursor::after(number(&feed.pool).await?);
     go_back(feed, seen, head.position);
     while *seen < head {
-        if feed.pages.receiver_count() == 0 {
-            *seen = head;
-            return Ok(());
-        }
-        let page = page(&feed.pool, *seen).await?;
-        let Some(last) = page.events.last() else {
-            *seen = head;
-            return Ok(());
+        let page = match feed.pages.receiver_count() {
+            0 => None,
+            _ => Some(page(&feed.pool, *seen).await?),
         };
-        *seen = last.cursor;
-        let _ = feed.pages.send(Arc::new(page));
+        *seen = page.as_ref().and_then(|page| page.events.last()).map_or(head, |last| last.cursor);
+        if let Some(page) = page.filter(|page| !page.events.is_empty()) {
+            let _ = feed.pages.send(Arc::new(page));
+        }
+        // Only now: who begins to read in between gets the page, or comes back for it.
+        feed.seen.send_replace(*seen);
     }
     Ok(())
 }
@@ -381,6 +390,9 @@ mod tests {
         let cursor = Cursor { position: 7, id: 12 };
         assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
         assert!(Cursor { position: 8, id: 1 } > cursor && Cursor::after(7) > cursor);
+        assert_eq!(Cursor::after(7).to_string(), "8-0");
+        assert_eq!(Cursor::parse("8-0"), Some(Cursor::after(7)));
+        assert_eq!(Cursor::parse("0-0"), Some(Cursor { position: 0, id: 0 }));
         for bad in ["", "7", "7-", "-7-1", "7--1", "a-b", "1-99999999999999999999"] {
             assert_eq!(Cursor::parse(bad), None, "{bad}");
         }

@@ -50,7 +50,8 @@ enum Stage {
 pub struct Reader {
     feed: Feed,
     filter: Filter,
-    cursor: Option<Cursor>,
+    /// Up to where it has what it wants.
+    cursor: Cursor,
     lease: Lease,
     /// Is told when the feed has gone back.
     back: watch::Receiver<i64>,
@@ -64,15 +65,18 @@ pub struct Reader {
 impl Reader {
     pub(super) fn new(feed: Feed, filter: Filter, after: Option<Cursor>, lease: Lease, seat: Seat) -> Reader {
         metrics::gauge!("sentiment_gateway_streams").increment(1);
+        // Known before it listens: what comes in between is heard, or read when it comes back.
+        let cursor = after.unwrap_or_else(|| *feed.seen.borrow());
         let stage = match after {
             Some(_) => Stage::Back,
             None => Stage::Live(feed.pages.subscribe()),
         };
-        // The first bytes tell the client that it is connected, and how soon to come back.
-        let ready = VecDeque::from([Bytes::from_static(b"retry: 1000\n\n")]);
+        // The first bytes tell the client that it is connected, how soon to come back, and from where on: it may be cut off before
+        // there was an event.
+        let ready = VecDeque::from([format!("retry: 1000\nid: {cursor}\n\n").into()]);
         let back = feed.back.subscribe();
         let due = Instant::now() + ALIVE;
-        Reader { feed, filter, cursor: after, lease, back, stage, ready, due, _seat: seat }
+        Reader { feed, filter, cursor, lease, back, stage, ready, due, _seat: seat }
     }
 
     /// The stream of events. It ends when the gateway or its lease does, when its reader falls too far behind, and when the
@@ -104,7 +108,9 @@ impl Reader {
     /// What is to be said now, if anything.
     fn next_frame(&mut self) -> Option<Bytes> {
         let is_due = Instant::now() >= self.due;
-        let frame = self.ready.pop_front().or(is_due.then_some(Bytes::from_static(b": alive\n\n")))?;
+        // With how far it is: it may have gone past much of which it wants nothing.
+        let alive = || format!(": alive\nid: {}\n\n", self.cursor).into();
+        let frame = self.ready.pop_front().or_else(|| is_due.then(alive))?;
         self.due = Instant::now() + ALIVE;
         Some(frame)
     }
@@ -133,8 +139,8 @@ impl Reader {
     /// that is there.
     async fn place(&mut self) -> bool {
         let Ok(highest) = highest(&self.feed.pool).await else { return false };
-        if self.cursor.is_some_and(|cursor| cursor.position > highest) {
-            self.cursor = Some(Cursor::after(highest.min(*self.back.borrow())));
+        if self.cursor.position > highest {
+            self.cursor = Cursor::after(highest.min(*self.back.borrow()));
         }
         self.stage = Stage::CatchingUp;
         true
@@ -144,8 +150,7 @@ impl Reader {
     /// between: once a page is the last, all that is missing comes live.
     async fn catch_up(&mut self) -> bool {
         let pages = self.feed.pages.subscribe();
-        let cursor = self.cursor.unwrap_or(Cursor::after(0));
-        let Ok(page) = page(&self.feed.pool, cursor).await else { return false };
+        let Ok(page) = page(&self.feed.pool, self.cursor).await else { return false };
         self.take(&page.events);
         if page.is_last {
             self.stage = Stage::Live(pages);
@@ -156,10 +161,10 @@ impl Reader {
     /// Takes what is wanted of a page and was not there yet.
     fn take(&mut self, page: &[Event]) {
         for event in page {
-            if self.cursor.is_some_and(|cursor| event.cursor <= cursor) {
+            if event.cursor <= self.cursor {
                 continue;
             }
-            self.cursor = Some(event.cursor);
+            self.cursor = event.cursor;
             if self.filter.wants(&event.message) {
                 self.ready.push_back(event.frame.clone());
             }
@@ -194,8 +199,8 @@ mod tests {
         let (pages, _) = broadcast::channel(8);
         let (_ends, ending) = watch::channel(false);
         let (readers, back) = (Readers::new(1), watch::Sender::new(i64::MAX));
-        let hears = Arc::new(AtomicBool::new(true));
-        let feed = Feed { pool, pages, readers, hears, back, ending };
+        let (seen, hears) = (watch::Sender::new(Cursor::after(7)), Arc::new(AtomicBool::new(true)));
+        let feed = Feed { pool, pages, readers, seen, hears, back, ending };
         let mut reader = feed.read(Filter::default(), None, Lease::for_ever()).unwrap();
         reader.ready.clear();
         reader.due = Instant::now();
@@ -203,7 +208,7 @@ mod tests {
         feed.pages.send(nothing()).unwrap();
         let mut stream = pin!(reader.into_stream());
         let alive = stream.next().now_or_never().expect("it is silent");
-        assert_eq!(alive, Some(Ok(Bytes::from_static(b": alive\n\n"))));
+        assert_eq!(alive, Some(Ok(Bytes::from_static(b": alive\nid: 8-0\n\n"))));
         feed.pages.send(nothing()).unwrap();
         assert_eq!(stream.next().now_or_never(), None, "it says so without need");
     }

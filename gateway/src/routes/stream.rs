@@ -37,7 +37,8 @@ pub struct Wanted {
 /// Follow messages live, with their sentiment
 ///
 /// Server-sent events of type message, in the order in which they were committed; data is a message as JSON. With the
-/// header Last-Event-ID the stream goes on after that event and leaves nothing out. A reader who cannot keep up is
+/// header Last-Event-ID the stream goes on after that event and leaves nothing out; where a new one begins, and how far one is that
+/// has nothing to show, is told by an id without data. A reader who cannot keep up is
 /// disconnected, and may come back with the id of the last event that it has. A stream ends when its key is revoked or expires.
 #[utoipa::path(
     get, path = "/v1/stream", tag = "out", security(("key" = [])),

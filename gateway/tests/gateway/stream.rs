@@ -50,6 +50,12 @@ impl Stream {
         }
     }
 
+    /// Where it begins: the id that it is opened with.
+    fn beginning(&mut self) -> String {
+        let mut lines = self.lines.by_ref().lines().map_while(Result::ok);
+        lines.find_map(|line| line.strip_prefix("id: ").map(str::to_owned)).unwrap()
+    }
+
     fn bodies(&mut self, count: usize) -> Vec<String> {
         let body = |event: Event| event.message["body"].as_str().unwrap().to_owned();
         (0..count).map(|_| self.next().map(body).unwrap()).collect()
@@ -99,6 +105,25 @@ fn who_comes_back_misses_nothing_that_was_committed_late() {
     // In the address too, and from the beginning.
     let mut all = Stream::open(&gateway, "?last_event_id=0-0", None);
     assert_eq!(all.bodies(3), ["early", "late", "live"]);
+}
+
+/// Nor who was cut off before there was anything to hear.
+#[test]
+fn who_has_heard_nothing_yet_comes_back_to_where_it_began() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    database.client().execute(INSERT, &[&"before"]).unwrap();
+    let mut all = Stream::open(&gateway, "", Some("0-0"));
+    assert_eq!(all.bodies(1), ["before"]);
+    let mut stream = Stream::open(&gateway, "?label=negative", None);
+    let beginning = stream.beginning();
+    drop((stream, all, gateway));
+    database.client().execute(INSERT, &[&"I hate it"]).unwrap();
+    database.client().execute(INSERT, &[&"I love it"]).unwrap();
+    let gateway = Gateway::beside(&database, &[]);
+    let mut again = Stream::open(&gateway, "", Some(&beginning));
+    assert_eq!(again.beginning(), beginning);
+    assert_eq!(again.bodies(2), ["I hate it", "I love it"]);
 }
 
 /// Thousands of messages by four clients, a reader that is cut off again and again: each message once, in one order.
