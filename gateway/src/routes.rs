@@ -152,20 +152,61 @@ pub fn router(application: Application, cors_origins: &[String]) -> Result<Route
 }
 
 /// No origin by default.
-fn cors(origins: &[String]) -> Result<Option<CorsLayer>, Failure> {
-    if origins.is_empty() {
-        return Ok(None);
-    }
-    let listed: Result<Vec<HeaderValue>, _> = origins.iter().map(|origin| origin.parse()).collect();
-    let listed = listed.map_err(|_| Failure::Other("a CORS origin cannot be read".into()))?;
-    let origins = match origins {
-        [any] if any == "*" => AllowOrigin::any(),
-        _ if origins.iter().any(|origin| origin == "*") => {
+fn cors(given: &[String]) -> Result<Option<CorsLayer>, Failure> {
+    let origins: Vec<&str> =
+        given.iter().map(|origin| origin.trim()).filter(|origin| !origin.is_empty()).collect();
+    let origins = match origins[..] {
+        [] => return Ok(None),
+        ["*"] => AllowOrigin::any(),
+        _ if origins.contains(&"*") => {
             return Err(Failure::Other("the CORS origin * is any, and stands alone".into()));
         }
-        _ => AllowOrigin::list(listed),
+        _ => AllowOrigin::list(origins.into_iter().map(origin).collect::<Result<Vec<_>, _>>()?),
     };
     let headers = [header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("last-event-id")];
     let methods = [Method::GET, Method::POST];
-    Ok(Some(CorsLayer::new().allow_origin(origins).allow_methods(methods).allow_headers(headers)))
+    let cors = CorsLayer::new().allow_origin(origins).allow_methods(methods).allow_headers(headers);
+    // Pages may read few headers unless they are named.
+    Ok(Some(cors.expose_headers([header::RETRY_AFTER])))
+}
+
+/// An origin as browsers write it. What they never send would be allowed in vain, and nobody told.
+fn origin(given: &str) -> Result<HeaderValue, Failure> {
+    let written = given.to_ascii_lowercase();
+    let is_origin = written.split_once("://").is_some_and(|(scheme, host)| {
+        !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '?', '#', '@', '*'])
+    });
+    let read = (is_origin || written == "null").then(|| written.parse().ok()).flatten();
+    read.ok_or_else(|| {
+        let reason =
+            "is none: a scheme, a host, and a port if it is not the usual one, as https://example.org";
+        Failure::Other(format!("the CORS origin {given} {reason}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_what_browsers_send() {
+        assert_eq!(origin("https://Example.org").unwrap(), "https://example.org");
+        for good in ["http://localhost:3000", "http://[::1]:8080", "null", "capacitor://localhost"] {
+            assert_eq!(origin(good).unwrap(), good);
+        }
+        for bad in [
+            "example.org",
+            "https://example.org/",
+            "https://example.org/app",
+            "https://*.example.org",
+            "://a",
+            "https://",
+        ] {
+            assert!(origin(bad).is_err(), "{bad}");
+        }
+        let cors =
+            |origins: &[&str]| cors(&origins.iter().map(|origin| (*origin).to_owned()).collect::<Vec<_>>());
+        assert!(cors(&["", " "]).unwrap().is_none());
+        assert!(cors(&["*", " "]).unwrap().is_some() && cors(&[" * ", "https://a"]).is_err());
+    }
 }
