@@ -1,16 +1,18 @@
 //! Settings: each is a flag and an environment variable. The README's table has them all, and a test compares the two.
 
 mod kafka;
+mod limits;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::database::Failure;
 pub use kafka::{Kafka, KafkaFormat, KafkaName};
+pub use limits::Limits;
+use limits::some_time;
 
 /// Messages stream in, sentiment streams out: the gateway of pg_sentiment.
 #[derive(Debug, Parser)]
@@ -153,39 +155,6 @@ impl Scope {
     }
 }
 
-/// What a client may ask of the server.
-#[derive(Clone, Debug, Args)]
-pub struct Limits {
-    /// The most bytes of a request's body
-    #[arg(long, env = "SENTIMENT_MAX_BODY", default_value_t = 16 << 20)]
-    pub max_body: usize,
-    /// The most bytes of all bodies that are in work at once, or of one if that is more, and again of answers that clients have
-    /// asked for and not taken yet; further requests are refused
-    #[arg(long, env = "SENTIMENT_MAX_BODIES", default_value_t = 64 << 20)]
-    pub max_bodies: usize,
-    /// The most connections at once; further ones wait
-    #[arg(long, env = "SENTIMENT_MAX_CONNECTIONS", default_value_t = 1024, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
-    pub max_connections: usize,
-    /// Requests a second that a key, or an address without one, may make; 0 for any number
-    #[arg(long, env = "SENTIMENT_RATE_LIMIT", default_value_t = 1000)]
-    pub rate_limit: u32,
-    /// How long a request's head may take to arrive, and a connection be idle before it
-    #[arg(long, env = "SENTIMENT_HEADER_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
-    pub header_timeout: Duration,
-    /// How long a request's body may take to arrive
-    #[arg(long, env = "SENTIMENT_BODY_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
-    pub body_timeout: Duration,
-    /// How long a client may leave an answer unread
-    #[arg(long, env = "SENTIMENT_WRITE_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
-    pub write_timeout: Duration,
-    /// The most live streams at once; a key may have a quarter of them, and those without one three quarters
-    #[arg(long, env = "SENTIMENT_MAX_STREAMS", default_value_t = 256)]
-    pub max_streams: usize,
-    /// How long requests in progress may take to end when the server is told to
-    #[arg(long, env = "SENTIMENT_SHUTDOWN_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
-    pub shutdown_timeout: Duration,
-}
-
 /// Text messages from Twilio.
 #[derive(Clone, Debug, Args)]
 pub struct Sms {
@@ -240,7 +209,7 @@ pub struct X {
     #[arg(long, env = "SENTIMENT_X_URL", default_value = "https://api.x.com")]
     pub x_url: String,
     /// How long the stream may be silent; X sends an empty line every 20 seconds
-    #[arg(long, env = "SENTIMENT_X_SILENCE", default_value = "25s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "SENTIMENT_X_SILENCE", default_value = "25s", value_parser = some_time)]
     pub x_silence: Duration,
     /// What the times between attempts are multiplied by: for tests, whose X is their own
     #[arg(long, hide = true, default_value = "1", value_parser = share)]
@@ -363,15 +332,6 @@ mod tests {
         }
         let none = Sms { sms_auth_token: None, public_url: Some(String::new()), sms_reply: None };
         assert!(none.checked().is_ok(), "without a token nothing is signed");
-    }
-
-    #[test]
-    fn there_are_connections_and_they_have_an_end() {
-        let serve = |most: &str| Settings::try_parse_from(["gateway", "serve", "--max-connections", most]);
-        assert!(serve("1").is_ok() && serve("1000000").is_ok());
-        for bad in ["0", "-1", "1000001", "18446744073709551615"] {
-            assert!(serve(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]
