@@ -191,15 +191,19 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let mut path = error.path().to_string();
+        let last = error.path().iter().next_back().map(|segment| segment.to_string().len());
         let inner = error.into_inner();
         let place = format!("line {}, column {}", inner.line(), inner.column());
-        // The path to a field that is unknown ends with its name, which is the client's word.
+        // The path to a field that is unknown ends with its name, which is the client's word, dots and all.
         if inner.to_string().starts_with("unknown field") {
-            path.truncate(path.rfind('.').unwrap_or(0));
+            path.truncate(path.len() - last.unwrap_or(path.len()));
+            path.truncate(path.trim_end_matches('.').len());
         }
         match inner.classify() {
             serde_json::error::Category::Data => {
-                Problem::unusable(format!("{} at {place}", without_values(&inner.to_string()))).at(path)
+                let problem = Problem::unusable(format!("{} at {place}", without_values(&inner.to_string())));
+                // Of the whole it is "." or nothing.
+                if path.len() > 1 { problem.at(path) } else { problem }
             }
             _ => Problem::malformed(format!("the body is no JSON: see {place}")),
         }
@@ -246,10 +250,21 @@ mod tests {
         assert!(number.contains("RFC 3339") && number.contains("[0].sent_at"), "{number}");
         let unknown = refused(br#"[{"source":"a","body":"b","ocelotquux":1}]"#);
         assert!(unknown.contains("external_id"), "{unknown}");
+        let dotted = refused(br#"[{"source":"a","body":"b","ocelotquux.in.it":1}]"#);
+        assert!(dotted.contains(r#""at":"[0]""#), "{dotted}");
         let array = refused(br#"[{"source":"a","body":"b"},["ocelotquux",null,null,"b",null]]"#);
         assert!(array.contains("expected an object") && array.contains(r#""at":"[1]""#), "{array}");
-        for error in [&wrong, &number, &unknown, &array] {
+        for error in [&wrong, &number, &unknown, &dotted, &array] {
             assert!(!error.contains("ocelotquux"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_whole_has_no_place() {
+        for json in [r#"{"source":"a","body":"b","ocelotquux":1}"#, r#"{"source":"a","body":"b","body":"b"}"#]
+        {
+            let wrong = serde_json::to_value(parse::<Object<Message>>(json.as_bytes()).unwrap_err()).unwrap();
+            assert!(wrong["status"] == 422 && wrong.get("at").is_none(), "{wrong}");
         }
     }
 
