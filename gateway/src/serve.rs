@@ -40,12 +40,24 @@ pub async fn run(mut settings: Serve, database: &config::Database) -> Result<(),
     let told = told_to_end()?;
     files::allow_for(settings.limits.max_connections, database.database_connections.into());
     let metrics = telemetry::start_metrics().map_err(|error| Failure::Other(error.to_string()))?;
+    telemetry::begin(ways(&settings));
     let address = Address::new(database)?;
     let pool = address.pool(database)?;
     let done = serve(settings, metrics, &address, &pool, told).await;
     address.leave(&pool).await;
     tracing::info!("ended");
     done
+}
+
+/// The ways by which messages come in, as [`crate::ingest::store`] names them.
+fn ways(settings: &Serve) -> impl Iterator<Item = &'static str> {
+    let ways = [
+        ("rest", true),
+        ("sms", settings.sms.sms_auth_token.is_some()),
+        ("kafka", settings.kafka.reads()),
+        ("x", settings.x.is_on()),
+    ];
+    ways.into_iter().filter_map(|(way, is_open)| is_open.then_some(way))
 }
 
 async fn serve(

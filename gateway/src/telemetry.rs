@@ -105,6 +105,22 @@ fn describe() {
     describe_gauge!("sentiment_gateway_database_connections", "connections to the database, by state");
 }
 
+/// Begins to count what may go wrong, and what comes by these ways: of a series that first comes with a failure no increase is seen,
+/// so that nobody is told of that one.
+pub fn begin(ways: impl Iterator<Item = &'static str>) {
+    let counters = ["streams_dropped", "rate_limited", "bodies_refused", "texts_scored"];
+    for counter in counters.map(|counter| format!("sentiment_gateway_{counter}_total")) {
+        metrics::counter!(counter).increment(0);
+    }
+    for way in ways {
+        for outcome in ["stored", "duplicate", "failed"] {
+            metrics::counter!(format!("sentiment_gateway_messages_{outcome}_total"), "way" => way)
+                .increment(0);
+        }
+    }
+    metrics::gauge!("sentiment_gateway_streams").set(0);
+}
+
 /// The methods that have a route. A method is the client's word too: all others are one.
 const METHODS: [&str; 4] = ["GET", "HEAD", "POST", "OPTIONS"];
 

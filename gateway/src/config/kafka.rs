@@ -61,10 +61,15 @@ const OURS: [&str; 5] =
     ["bootstrap.servers", "group.id", "enable.auto.commit", "enable.auto.offset.store", "enable.idempotence"];
 
 impl Kafka {
+    /// Whether there are topics to read. An empty variable is none.
+    pub fn reads(&self) -> bool {
+        let given = |list: &[String]| list.iter().any(|one| !one.is_empty());
+        given(&self.kafka_brokers) && given(&self.kafka_topics)
+    }
+
     /// The settings, where consumers leave connections to others: each may hold one for as long as the database is slow.
     pub fn checked(self, database: &Database) -> Result<Kafka, Failure> {
-        let reads = !self.kafka_brokers.is_empty() && !self.kafka_topics.is_empty();
-        if reads && self.kafka_consumers > database.database_connections / 2 {
+        if self.reads() && self.kafka_consumers > database.database_connections / 2 {
             let reason = "over half of --database-connections would be those of --kafka-consumers";
             return Err(Failure::Other(reason.into()));
         }

@@ -246,6 +246,23 @@ fn connections_over_the_limit_wait_for_others_to_end() {
     drop(idle);
 }
 
+/// A failure is an increase only of what was counted before.
+#[test]
+fn what_may_go_wrong_is_counted_from_nothing() {
+    let database = Database::new();
+    let gateway = Gateway::start(&database);
+    let figures = gateway.get("/metrics").body;
+    for counter in [
+        "streams_dropped_total",
+        "rate_limited_total",
+        "bodies_refused_total",
+        r#"messages_failed_total{way="rest"}"#,
+    ] {
+        assert!(figures.contains(&format!("\nsentiment_gateway_{counter} 0\n")), "{counter}: {figures}");
+    }
+    assert!(!figures.contains(r#"way="sms""#), "{figures}");
+}
+
 #[test]
 fn requests_that_come_too_fast_are_refused_with_a_time_to_wait() {
     let database = Database::new();
