@@ -52,31 +52,55 @@ async fn load(settings: Load, pool: &Pool) -> Result<(), Failure> {
     // Read by a thread of its own, at most two batches ahead.
     let (found, mut batches) = mpsc::channel(2);
     let reader = tokio::task::spawn_blocking(move || read(input, format, &settings, &found));
-    let (mut stored, mut duplicate, mut bad) = (0, 0, 0);
+    let mut done = Done::default();
     while let Some(batch) = batches.recv().await {
         let mut messages = Vec::new();
         for found in batch {
             match found {
                 Ok(message) => messages.push(message),
                 Err(reason) if skips => {
-                    bad += 1;
+                    done.bad += 1;
                     bar.suspend(|| tracing::warn!("{reason}"));
                 }
                 Err(reason) => {
-                    let before = format!("{stored} messages before it are stored");
+                    done.is_told = true;
+                    let before = format!("{} messages before it are stored", done.stored);
                     return Err(Failure::Other(format!("{reason}; {before}; --skip-bad goes on")));
                 }
             }
         }
         let answers = store(pool, &messages).await?;
-        duplicate += answers.iter().filter(|answer| answer.duplicate).count();
-        stored += answers.iter().filter(|answer| !answer.duplicate).count();
-        bar.set_message(format!("{} messages", stored + duplicate));
+        done.duplicate += answers.iter().filter(|answer| answer.duplicate).count();
+        done.stored += answers.iter().filter(|answer| !answer.duplicate).count();
+        bar.set_message(format!("{} messages", done.stored + done.duplicate));
     }
     reader.await.map_err(|_| Failure::Other("the file could not be read".into()))??;
     bar.finish_and_clear();
+    done.is_told = true;
+    let Done { stored, duplicate, bad, .. } = done;
     writeln!(std::io::stdout(), "{stored} stored, {duplicate} stored before, {bad} left out")?;
     Ok(())
+}
+
+/// What became of what was read so far. Says so itself if loading ends before its time, whatever ends it.
+#[derive(Default)]
+struct Done {
+    stored: usize,
+    duplicate: usize,
+    bad: usize,
+    is_told: bool,
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        if !self.is_told {
+            let Done { stored, duplicate, bad, .. } = self;
+            let again = "perhaps so is what was under way: unless all have external ids, or --number, a second run stores it anew";
+            tracing::warn!(
+                "{stored} stored, {duplicate} stored before, {bad} left out, and not all is read; {again}"
+            );
+        }
+    }
 }
 
 /// Stores a batch, over a restart of the database if that cannot store anything twice; in halves, where the database does not

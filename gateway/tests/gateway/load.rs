@@ -149,6 +149,26 @@ fn what_takes_longer_than_a_statement_may_is_stored_in_parts() {
     database.ask(Level::Error, "57014");
 }
 
+/// Whoever loads has to know how much of it is there, whatever ends it.
+#[test]
+fn what_is_stored_is_said_where_not_all_is() {
+    let mut database = Database::new();
+    run_clean(&database, &["migrate"]);
+    database.run(
+        "CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE SQLSTATE 'SP001'; END $$;
+         CREATE TRIGGER stop BEFORE INSERT ON messages.message FOR EACH ROW WHEN (NEW.body = 'stop') EXECUTE FUNCTION stop()",
+    );
+    let lines = "{\"body\": \"good\"}\n".repeat(4500) + "{\"body\": \"stop\"}\n";
+    let output = run(&database, &["load", &file("stopped.jsonl", lines.as_bytes())]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !output.status.success() && errors.contains("4000 stored, 0 stored before, 0 left out"),
+        "{errors}"
+    );
+    assert_eq!(database.value::<i64>("SELECT count(*) FROM messages.message"), 4000);
+    database.ask(Level::Error, "SP001");
+}
+
 /// 2,000 of the longest texts would be half a gigabyte.
 #[test]
 fn a_transaction_has_an_end_in_bytes() {
