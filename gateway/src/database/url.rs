@@ -16,6 +16,8 @@ const RETRIES: u32 = 3;
 
 /// Reads an address.
 pub(super) fn read(url: &str) -> Result<Config, Failure> {
+    // Files of secrets end with a line's end.
+    let url = url.trim();
     let mut config: Config =
         in_the_drivers_words(url).parse().map_err(|error| Failure::Address(unreadable(&error)))?;
     config.application_name("sentiment-gateway");
@@ -97,18 +99,70 @@ pub(super) fn unreadable(error: &tokio_postgres::Error) -> String {
 
 /// libpq knows more modes of TLS than the driver: all that check the certificate are one here, for it is always checked. And
 /// one of its keys has another name there.
-fn in_the_drivers_words(url: &str) -> String {
-    [
-        ("sslmode=verify-full", "sslmode=require"),
-        ("sslmode=verify-ca", "sslmode=require"),
-        ("keepalives_count=", "keepalives_retries="),
-    ]
-    .iter()
-    .fold(url.to_owned(), |url, (libpqs, drivers)| url.replace(libpqs, drivers))
+fn in_the_drivers_words(given: &str) -> String {
+    let is_url = ["postgres://", "postgresql://"].iter().any(|start| given.starts_with(start));
+    match given.rsplit_once('?') {
+        Some((place, settings)) if is_url => {
+            let setting = |setting: &str| match setting.split_once('=') {
+                Some((key, value)) => in_its_words(key, value),
+                None => setting.to_owned(),
+            };
+            let settings: Vec<String> = settings.split('&').map(setting).collect();
+            format!("{place}?{}", settings.join("&"))
+        }
+        _ if is_url => given.to_owned(),
+        // What cannot be taken apart is left to the driver, which says what is wrong with it.
+        _ => pairs(given).map_or_else(
+            || given.to_owned(),
+            |pairs| pairs.iter().map(|(key, value)| in_its_words(key, value) + " ").collect(),
+        ),
+    }
+}
+
+/// A key with its value as the driver has them. The value may stand in quotes.
+fn in_its_words(key: &str, value: &str) -> String {
+    match (key, value.trim_matches('\'')) {
+        ("sslmode", "verify-full" | "verify-ca") => "sslmode=require".into(),
+        ("keepalives_count", _) => format!("keepalives_retries={value}"),
+        _ => format!("{key}={value}"),
+    }
+}
+
+/// Takes key=value pairs apart, as libpq does: there may be blanks around the sign, and a value that is empty or holds blanks stands
+/// in quotes, which stay with it. Nothing, if they are none.
+fn pairs(given: &str) -> Option<Vec<(&str, &str)>> {
+    let (mut pairs, mut rest) = (Vec::new(), given.trim());
+    while !rest.is_empty() {
+        let (key, after) = rest.split_once('=')?;
+        let after = after.trim_start();
+        let quoted = after.starts_with('\'');
+        let (mut escaped, mut end) = (false, after.len());
+        for (place, character) in after.char_indices().skip(usize::from(quoted)) {
+            match character {
+                _ if escaped => escaped = false,
+                '\\' => escaped = true,
+                '\'' if quoted => {
+                    end = place + 1;
+                    break;
+                }
+                _ if !quoted && character.is_whitespace() => {
+                    end = place;
+                    break;
+                }
+                _ => {}
+            }
+        }
+        let (value, next) = after.split_at(end);
+        pairs.push((key.trim(), value));
+        rest = next.trim_start();
+    }
+    Some(pairs)
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio_postgres::config::SslMode;
+
     use super::*;
 
     #[test]
@@ -123,6 +177,19 @@ mod tests {
         let said = "postgresql://h/d?tcp_user_timeout=40000&keepalives_idle=7&keepalives_interval=8&keepalives_count=9";
         assert_eq!(shown(read(said).unwrap()), (Some(seconds(40)), seconds(7), Some(seconds(8)), Some(9)));
         assert_eq!(shown(read("host=h tcp_user_timeout=0").unwrap()).0, None);
+    }
+
+    #[test]
+    fn addresses_are_read_as_libpq_reads_them() {
+        let pairs = r"host = h  password= 'a sslmode=verify-full \' b' sslmode ='verify-full' keepalives_count = 7 user=''";
+        let pairs = read(&format!(" {pairs}\n")).unwrap();
+        assert_eq!(pairs.get_password(), Some(&b"a sslmode=verify-full ' b"[..]));
+        assert_eq!((pairs.get_ssl_mode(), pairs.get_keepalives_retries()), (SslMode::Require, Some(7)));
+        let url =
+            read("postgresql://u:sslmode=verify-full@h/d?sslmode=verify-ca&keepalives_count=7\n").unwrap();
+        assert_eq!(url.get_password(), Some(&b"sslmode=verify-full"[..]));
+        assert_eq!((url.get_ssl_mode(), url.get_keepalives_retries()), (SslMode::Require, Some(7)));
+        assert_eq!(read("postgresql://h/d\n").unwrap().get_dbname(), Some("d"));
     }
 
     #[test]
