@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::database::Failure;
-pub use kafka::{Kafka, KafkaFormat, KafkaName};
+pub use kafka::{Kafka, KafkaFormat, KafkaName, named};
 pub use limits::Limits;
 use limits::some_time;
 

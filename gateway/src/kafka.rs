@@ -17,7 +17,7 @@ use rdkafka::producer::FutureProducer;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::config::Kafka;
+use crate::config::{Kafka, named};
 use crate::database::{Address, Failure};
 
 /// How long a client may take to end.
@@ -34,10 +34,8 @@ pub async fn start(
     ending: &watch::Receiver<bool>,
 ) -> Result<Vec<JoinHandle<()>>, Failure> {
     let Some(base) = client(settings)? else { return Ok(Vec::new()) };
-    // An empty variable is none.
-    let given = |topic: &Option<String>| topic.clone().filter(|topic| !topic.is_empty());
-    let topics: Vec<String> =
-        settings.kafka_topics.iter().filter(|topic| !topic.is_empty()).cloned().collect();
+    let given = |topic: &Option<String>| named(topic.as_slice()).next().map(str::to_owned);
+    let topics: Vec<String> = named(&settings.kafka_topics).map(str::to_owned).collect();
     let (dead, out) = (given(&settings.kafka_dead_letters), given(&settings.kafka_out_topic));
     if let Some(circle) = [&dead, &out].into_iter().flatten().find(|topic| topics.contains(topic)) {
         return Err(Failure::Other(format!("the topic {circle} would be read and written, round and round")));
@@ -65,8 +63,7 @@ pub async fn start(
 
 /// What all clients share; nothing if there are no brokers.
 fn client(settings: &Kafka) -> Result<Option<ClientConfig>, Failure> {
-    let brokers: Vec<&str> =
-        settings.kafka_brokers.iter().map(String::as_str).filter(|broker| !broker.is_empty()).collect();
+    let brokers: Vec<&str> = named(&settings.kafka_brokers).collect();
     if brokers.is_empty() {
         return Ok(None);
     }
