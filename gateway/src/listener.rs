@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::config::Limits;
+use crate::linger::{Lingering, Patience};
 
 /// The most bytes of a request's head.
 const HEAD: usize = 32 << 10;
@@ -34,6 +35,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, end: 
     let (connections, too_late) = (TaskTracker::new(), CancellationToken::new());
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(HEAD);
+    let patience = Patience { bytes: limits.max_bodies.max(limits.max_body), time: limits.body_timeout };
     let mut end = pin!(end);
     loop {
         let accepted = async {
@@ -55,7 +57,9 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, end: 
         let router = router.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
-            router.clone().oneshot(request.map(axum::body::Body::new))
+            let (head, body) = request.into_parts();
+            let body = axum::body::Body::new(Lingering::new(body, &head.headers, patience));
+            router.clone().oneshot(Request::from_parts(head, body))
         });
         let connection =
             server.serve_connection(TokioIo::new(patient(stream, limits.write_timeout)), service);

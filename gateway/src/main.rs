@@ -13,6 +13,7 @@ mod ingest;
 mod kafka;
 mod keys;
 mod limits;
+mod linger;
 mod listener;
 mod load;
 mod message;

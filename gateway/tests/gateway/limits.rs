@@ -105,6 +105,31 @@ fn large_bodies_are_refused_before_they_are_read() {
     assert_eq!(stored(&mut database), 0);
 }
 
+/// Most clients look for an answer once all is sent. What is sent without an end is not read on all the same.
+#[test]
+fn who_is_refused_while_it_sends_is_told() {
+    let database = Database::new();
+    let gateway = Gateway::with(&database, &["--max-body", "1000000", "--max-bodies", "8000000"]);
+    let send = |authorization: &str, length: usize| {
+        let mut stream = TcpStream::connect(gateway.url.strip_prefix("http://").unwrap()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!(
+            "POST /v1/messages HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{authorization}\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(&vec![b' '; length])?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer)
+    };
+    let key = format!("authorization: {}\r\n", gateway.bearer());
+    for (authorization, length, status) in [("", 7_000_000, 401), (&key, 7_000_000, 413)] {
+        let answer = send(authorization, length).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
+    assert!(send("", 100_000_000).is_err());
+}
+
 /// Bodies that are there in part, and wait for their rest, take room from others, and give it back.
 #[test]
 fn all_bodies_together_have_a_limit() {
@@ -122,6 +147,8 @@ fn all_bodies_together_have_a_limit() {
             stream
         })
         .collect();
+    // Else what comes beside them may get the room of the second.
+    std::thread::sleep(Duration::from_millis(500));
     let body = format!(r#"{{"source": "a", "body": "good"{}}}"#, " ".repeat(100_000));
     let refused = (0..50)
         .map(|_| {
