@@ -245,12 +245,12 @@ pub(crate) fn damaged(what: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Damaged, format!("these bytes are no model or were changed: {what}"), FOREIGN_HINT)
 }
 
-/// A version that the bytes name: neither older nor newer ones are read.
+/// Checks a version that the bytes name: no newer one is read, and of older ones those that are known.
 pub(crate) fn supported(what: &str, found: u32, known: &RangeInclusive<u32>) -> Result<()> {
     if known.contains(&found) {
         return Ok(());
     }
-    let message = format!("the model has {what} version {found}, this library reads {}", known.end());
+    let message = format!("the model has {what} version {found}, this library reads up to {}", known.end());
     Err(Error::new(ErrorKind::Unsupported, message, NEWER_HINT))
 }
 

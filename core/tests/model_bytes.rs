@@ -38,7 +38,7 @@ fn what_is_no_model_is_refused() {
 
 #[test]
 fn other_versions_are_not_supported() {
-    for (at, newer, read) in [(8, 3, "reads 2"), (12, 2, "reads 1")] {
+    for (at, newer, read) in [(8, 3, "reads up to 2"), (12, 2, "reads up to 1")] {
         let mut bytes = ENGLISH.clone();
         bytes[at] = newer;
         let error = Predictor::open(&bytes).unwrap_err();

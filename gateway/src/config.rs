@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::database::Failure;
-pub use kafka::{Kafka, KafkaFormat, KafkaName, named};
+pub use kafka::{Kafka, KafkaFormat, KafkaName};
 pub use limits::Limits;
 use limits::some_time;
 
@@ -288,9 +288,21 @@ pub enum LoadFormat {
     Jsonl,
 }
 
+/// What a list holds, without the blanks between them and the end of the line that files of secrets have. An empty variable is
+/// none.
+pub fn listed(list: &[String]) -> impl Iterator<Item = &str> {
+    list.iter().map(|name| name.trim()).filter(|name| !name.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_may_have_blanks_and_end_with_a_line() {
+        let list = ["a", " b", "", "c\n"].map(str::to_owned);
+        assert_eq!(listed(&list).collect::<Vec<_>>(), ["a", "b", "c"]);
+    }
     use clap::CommandFactory;
 
     /// Each flag that has a variable stands in the README with its default.

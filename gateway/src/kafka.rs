@@ -17,7 +17,7 @@ use rdkafka::producer::FutureProducer;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::config::{Kafka, named};
+use crate::config::{Kafka, listed};
 use crate::database::{Address, Failure};
 
 /// How long a client may take to end.
@@ -34,8 +34,8 @@ pub async fn start(
     ending: &watch::Receiver<bool>,
 ) -> Result<Vec<JoinHandle<()>>, Failure> {
     let Some(base) = client(settings)? else { return Ok(Vec::new()) };
-    let given = |topic: &Option<String>| named(topic.as_slice()).next().map(str::to_owned);
-    let topics: Vec<String> = named(&settings.kafka_topics).map(str::to_owned).collect();
+    let given = |topic: &Option<String>| listed(topic.as_slice()).next().map(str::to_owned);
+    let topics: Vec<String> = listed(&settings.kafka_topics).map(str::to_owned).collect();
     let (dead, out) = (given(&settings.kafka_dead_letters), given(&settings.kafka_out_topic));
     if let Some(circle) = [&dead, &out].into_iter().flatten().find(|topic| topics.contains(topic)) {
         return Err(Failure::Other(format!("the topic {circle} would be read and written, round and round")));
@@ -63,7 +63,7 @@ pub async fn start(
 
 /// What all clients share; nothing if there are no brokers.
 fn client(settings: &Kafka) -> Result<Option<ClientConfig>, Failure> {
-    let brokers: Vec<&str> = named(&settings.kafka_brokers).collect();
+    let brokers: Vec<&str> = listed(&settings.kafka_brokers).collect();
     if brokers.is_empty() {
         return Ok(None);
     }

@@ -29,7 +29,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::auth::{Gate, require};
-use crate::config::{Scope, Sms, named};
+use crate::config::{Scope, Sms, listed};
 use crate::database::{Address, Failure, Session};
 use crate::feed::Feed;
 use crate::problem::Problem;
@@ -153,7 +153,7 @@ pub fn router(application: Application, cors_origins: &[String]) -> Result<Route
 
 /// No origin by default.
 fn cors(given: &[String]) -> Result<Option<CorsLayer>, Failure> {
-    let origins: Vec<&str> = named(given).collect();
+    let origins: Vec<&str> = listed(given).collect();
     let origins = match origins[..] {
         [] => return Ok(None),
         ["*"] => AllowOrigin::any(),

@@ -289,8 +289,7 @@ const OLD: &str = "v.number NOT IN (
 ///
 /// Whether an index names one that another session is building, nobody sees until that session commits. So while another makes
 /// anything out of relations, or changes one, all stay, until the next time; and what is committed counts, however old this
-/// transaction's snapshot. (Asked of the function behind `pg_locks`, for some servers
-/// let nobody read that view.)
+/// transaction's snapshot. (Asked of the function behind `pg_locks`, for some servers let nobody read that view.)
 pub fn prune(session: &Session, model: &str, keep: u32) -> Result<()> {
     let parameters = [text_value(model), number_value(keep.into())];
     let waits = format!(

@@ -242,8 +242,7 @@ impl Normalised {
     fn flush(&mut self) {
         let Some(first) = self.pending.chars().next() else { return };
         // The macron is kept whole: its NFKC form is a space with a mark, and shrugs are drawn with it.
-        let copied = self.pending.len() == first.len_utf8()
-            && (first.is_ascii() || is_common(first) || is_settled(first));
+        let copied = self.pending.len() == first.len_utf8() && is_settled(first);
         self.note(self.pending_offset, copied);
         if copied {
             self.text.push(first);
@@ -276,7 +275,7 @@ const fn is_common(c: char) -> bool {
 
 /// Whether a lone character is its own NFKC form, or is to be kept in any case.
 fn is_settled(c: char) -> bool {
-    c == '¯' || matches!(is_nfkc_quick(std::iter::once(c)), IsNormalized::Yes)
+    c.is_ascii() || is_common(c) || c == '¯' || matches!(is_nfkc_quick(std::iter::once(c)), IsNormalized::Yes)
 }
 
 /// Characters that show nothing and change no word: format controls, variation selectors, tags.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::Database;
+use super::{Database, listed};
 use crate::database::Failure;
 
 /// Messages from Kafka and to it.
@@ -60,16 +60,10 @@ pub enum KafkaName {
 const OURS: [&str; 5] =
     ["bootstrap.servers", "group.id", "enable.auto.commit", "enable.auto.offset.store", "enable.idempotence"];
 
-/// The names in a list, without the blanks between them and the end of the line that files of secrets have. An empty variable is
-/// none.
-pub fn named(list: &[String]) -> impl Iterator<Item = &str> {
-    list.iter().map(|name| name.trim()).filter(|name| !name.is_empty())
-}
-
 impl Kafka {
     /// Whether there are topics to read.
     pub fn reads(&self) -> bool {
-        let given = |list: &[String]| named(list).next().is_some();
+        let given = |list: &[String]| listed(list).next().is_some();
         given(&self.kafka_brokers) && given(&self.kafka_topics)
     }
 
@@ -99,7 +93,7 @@ impl Kafka {
                 properties.push(property(line).map_err(at)?);
             }
         }
-        for (place, given) in named(&self.kafka_properties).enumerate() {
+        for (place, given) in listed(&self.kafka_properties).enumerate() {
             let at = |reason| Failure::Other(format!("Kafka's properties, number {}: {reason}", place + 1));
             properties.push(property(given).map_err(at)?);
         }
@@ -123,12 +117,6 @@ fn property(given: &str) -> Result<(String, String), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lists_may_have_blanks_and_end_with_a_line() {
-        let list = ["a", " b", "", "c\n"].map(str::to_owned);
-        assert_eq!(named(&list).collect::<Vec<_>>(), ["a", "b", "c"]);
-    }
 
     #[test]
     fn properties_are_pairs() {

@@ -150,7 +150,7 @@ impl Incoming {
 
     /// The same for one of the members of this gateway, by its number from 1.
     pub fn of_member(&self, number: u16, members: u16) -> Incoming {
-        Incoming { config: named(self.config.clone(), number, members), ..self.clone() }
+        Incoming { config: with_own_name(self.config.clone(), number, members), ..self.clone() }
     }
 
     /// A member of the group.
@@ -304,7 +304,7 @@ impl Incoming {
 
 /// The properties of one of several members: a name that its operator has given the gateway (`group.instance.id`) is one member's
 /// alone, for brokers put each that comes with it out for the next.
-fn named(mut config: ClientConfig, number: u16, members: u16) -> ClientConfig {
+fn with_own_name(mut config: ClientConfig, number: u16, members: u16) -> ClientConfig {
     const NAME: &str = "group.instance.id";
     let given = config.get(NAME).filter(|name| !name.is_empty() && members > 1).map(str::to_owned);
     if let Some(name) = given {
@@ -357,7 +357,7 @@ mod tests {
             if let Some(given) = given {
                 config.set("group.instance.id", given);
             }
-            named(config, number, members).get("group.instance.id").map(str::to_owned)
+            with_own_name(config, number, members).get("group.instance.id").map(str::to_owned)
         };
         let names = [name(Some("a"), 1, 2), name(Some("a"), 2, 2)];
         assert_eq!(names, [Some("a-1".into()), Some("a-2".into())]);
