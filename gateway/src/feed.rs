@@ -160,7 +160,7 @@ pub struct Feed {
     pool: Pool,
     pages: broadcast::Sender<Arc<Page>>,
     readers: Readers,
-    /// Up to where what was committed has been handed to readers.
+    /// Up to where what was committed is handed to readers: new ones begin after it.
     seen: watch::Sender<Cursor>,
     /// Whether it hears of what is committed.
     hears: Arc<AtomicBool>,
@@ -331,11 +331,11 @@ async fn pass_on(feed: &Feed, seen: &mut Cursor) -> Result<(), Problem> {
             _ => Some(page(&feed.pool, *seen).await?),
         };
         *seen = page.as_ref().and_then(|page| page.events.last()).map_or(head, |last| last.cursor);
+        // First: what one reader has been handed, nobody who comes after it begins with.
+        feed.seen.send_replace(*seen);
         if let Some(page) = page.filter(|page| !page.events.is_empty()) {
             let _ = feed.pages.send(Arc::new(page));
         }
-        // Only now: who begins to read in between gets the page, or comes back for it.
-        feed.seen.send_replace(*seen);
     }
     Ok(())
 }

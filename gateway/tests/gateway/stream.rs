@@ -112,8 +112,8 @@ fn who_comes_back_misses_nothing_that_was_committed_late() {
 fn who_has_heard_nothing_yet_comes_back_to_where_it_began() {
     let mut database = Database::new();
     let gateway = Gateway::start(&database);
+    let mut all = Stream::open(&gateway, "", None);
     database.client().execute(INSERT, &[&"before"]).unwrap();
-    let mut all = Stream::open(&gateway, "", Some("0-0"));
     assert_eq!(all.bodies(1), ["before"]);
     let mut stream = Stream::open(&gateway, "?label=negative", None);
     let beginning = stream.beginning();
