@@ -12,6 +12,7 @@ mod normalise;
 pub(crate) mod register;
 mod scripts;
 mod tokenizer;
+mod two_bytes;
 mod web;
 mod words;
 

@@ -3,12 +3,14 @@
 //! Most messages are plain ASCII: they are used where they lie. The others are rewritten into a reused buffer,
 //! and where offsets shift a landmark is kept, so that a token can be traced to its place in the text.
 
+mod settled;
 mod straight;
 
 use super::{MAX_TEXT_BYTES, Text, entities};
 use unicode_normalization::char::canonical_combining_class;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
-use wide::u8x16;
+
+use settled::{is_common, plain, settled};
 
 /// Combining marks kept after one base character (the Stream-Safe Text Format of UAX #15 allows 30).
 const MAX_MARKS: usize = 30;
@@ -63,41 +65,8 @@ pub(super) fn readable<'a>(text: &Text<'a>) -> (&'a [u8], bool) {
     (&text.bytes[..end], true)
 }
 
-/// Bytes that are asked together.
-const BLOCK: usize = 16;
-
-/// Which of a block's bytes are not used as they are, a bit each.
-#[inline]
-fn odd(block: &[u8; BLOCK]) -> u32 {
-    let block = u8x16::new(*block);
-    let is = |byte: u8| block.simd_eq(u8x16::splat(byte));
-    // A bitmask is made of the highest bits, which bytes beyond ASCII have set.
-    (block | is(b'&') | is(b'\\') | is(b'`')).to_bitmask()
-}
-
-/// How many bytes are used where they lie: up to the first that takes more than copying, for it is part of a character beyond
-/// ASCII, the beginning of something to decode, or a quotation mark to make plain. Sixteen are asked at once.
-fn plain(bytes: &[u8]) -> usize {
-    let (blocks, rest) = bytes.as_chunks();
-    for (at, block) in blocks.iter().enumerate() {
-        let odd = odd(block);
-        if odd != 0 {
-            return BLOCK * at + odd.trailing_zeros() as usize;
-        }
-    }
-    match bytes.last_chunk() {
-        // With bytes that were asked before: a copy would take longer.
-        Some(last) => bytes.len().min(bytes.len() - BLOCK + odd(last).trailing_zeros() as usize),
-        None => {
-            let mut end = [0; BLOCK];
-            end[..rest.len()].copy_from_slice(rest);
-            rest.len().min(odd(&end).trailing_zeros() as usize)
-        }
-    }
-}
-
 impl Normalised {
-    /// The normalised form of `bytes`: themselves where they are plain, else this buffer.
+    /// The normalised form of `bytes`: themselves where nothing is to be rewritten, else this buffer.
     pub(super) fn read<'a>(&'a mut self, bytes: &'a [u8]) -> Normal<'a> {
         self.text.clear();
         self.landmarks.clear();
@@ -109,7 +78,13 @@ impl Normalised {
         if let Some(length) = self.straighten(bytes) {
             return Normal { bytes: &self.straight[..length], text: "" };
         }
-        self.rewrite(bytes);
+        self.landmarks.clear();
+        match str::from_utf8(bytes) {
+            Ok(text) if settled(text) == text.len() => return Normal { bytes, text },
+            Ok(text) => self.rewrite_valid(text, 0),
+            Err(_) => self.rewrite(bytes),
+        }
+        self.flush();
         Normal { bytes: self.text.as_bytes(), text: &self.text }
     }
 
@@ -128,7 +103,6 @@ impl Normalised {
     }
 
     fn rewrite(&mut self, bytes: &[u8]) {
-        self.landmarks.clear();
         let mut offset = 0;
         for chunk in bytes.utf8_chunks() {
             self.rewrite_valid(chunk.valid(), offset);
@@ -138,7 +112,6 @@ impl Normalised {
                 offset += chunk.invalid().len();
             }
         }
-        self.flush();
     }
 
     fn rewrite_valid(&mut self, text: &str, base: usize) {
@@ -171,18 +144,19 @@ impl Normalised {
         }
     }
 
-    /// Copies what a text begins with as long as nothing is to be decoded or made plain, all but its last character, which
+    /// Copies what a text begins with as long as nothing is to be decoded or rewritten, all but its last character, which
     /// a mark may follow. How many bytes that is.
     fn copy(&mut self, text: &str, offset: usize) -> usize {
         let room = (MAX_NORMALISED_BYTES + 1).saturating_sub(self.text.len());
-        let plain = plain(&text.as_bytes()[..room.min(text.len())]).saturating_sub(1);
-        if plain > 0 {
+        let settled = &text[..settled(&text[..text.floor_char_boundary(room)])];
+        let copied = settled.len() - settled.chars().next_back().map_or(0, char::len_utf8);
+        if copied > 0 {
             self.flush();
             self.note(offset, true);
-            self.text.push_str(&text[..plain]);
+            self.text.push_str(&settled[..copied]);
             self.marks = 0;
         }
-        plain
+        copied
     }
 
     /// Notes that what is written next comes from `given`, as it is or rewritten.
@@ -202,6 +176,14 @@ impl Normalised {
         if c.is_ascii() || is_common(c) {
             self.flush();
             self.start(c, offset);
+            return;
+        }
+        if c == '…' {
+            // Its form as below, for cut tweets end with it: three dots, the last of which a mark may follow.
+            for _ in 0..3 {
+                self.flush();
+                self.start('.', offset);
+            }
             return;
         }
         if is_invisible(c) {
@@ -264,15 +246,6 @@ const fn straight_quote(c: char) -> Option<char> {
     }
 }
 
-/// Letters and emoji of which it is known, without a look into Unicode's tables, that they are no marks, begin anew and are their own NFKC
-/// form: most characters beyond ASCII in messages.
-const fn is_common(c: char) -> bool {
-    matches!(c,
-        '\u{c0}'..='\u{ff}' | '\u{38e}'..='\u{3ce}' | '\u{400}'..='\u{481}' | '\u{621}'..='\u{64a}'
-        | '\u{904}'..='\u{939}' | '\u{93d}'..='\u{94c}' | '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}'
-        | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{1f300}'..='\u{1f64f}' | '\u{1f900}'..='\u{1f9ff}')
-}
-
 /// Whether a lone character is its own NFKC form, or is to be kept in any case.
 fn is_settled(c: char) -> bool {
     c.is_ascii() || is_common(c) || c == '¯' || matches!(is_nfkc_quick(std::iter::once(c)), IsNormalized::Yes)
@@ -314,15 +287,6 @@ mod tests {
         assert_eq!(normalise("¯\\_(ツ)_/¯"), "¯\\_(ツ)_/¯");
         assert_eq!(normalise("ﬁne ① ㎏"), "fine 1 kg");
         assert_eq!(normalise("\u{1112}\u{1161}\u{11ab}"), "한");
-    }
-
-    #[test]
-    fn common_characters_are_what_is_said_of_them() {
-        for c in ('\u{80}'..=char::MAX).filter(|&c| is_common(c)) {
-            assert_eq!(canonical_combining_class(c), 0, "{c:?}");
-            assert_eq!(is_nfkc_quick(std::iter::once(c)), IsNormalized::Yes, "{c:?}");
-            assert!(!is_invisible(c) && straight_quote(c).is_none(), "{c:?}");
-        }
     }
 
     #[test]

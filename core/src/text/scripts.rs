@@ -1,5 +1,6 @@
 //! Which characters make words, and which scripts write without spaces.
 
+use super::two_bytes::TwoBytes;
 use unicode_normalization::char::is_combining_mark;
 
 /// Scripts that put no space between words: each character is a token, and n-grams of tokens are n-grams of
@@ -25,24 +26,44 @@ const fn is_common_character(c: char) -> bool {
     matches!(c, '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}')
 }
 
-/// A character that is part of a word in any case: what it is folded to, and whether it is a capital. Known without a look into Unicode's
-/// tables, which takes longer than all else that is done for a letter: so it is of letters as most messages have them, and `None` of others,
-/// which may be part of a word too.
+/// Letters that are small or have no capitals, and digits: Latin, Greek but for the final sigma, Cyrillic; Hebrew, Arabic.
+const SMALL: TwoBytes = TwoBytes::within(&[
+    ('à', 'ö'),
+    ('ø', 'ÿ'),
+    ('ά', 'ί'),
+    ('α', 'ρ'),
+    ('σ', 'ώ'),
+    ('а', 'џ'),
+    ('\u{5d0}', '\u{5ea}'),
+    ('\u{621}', '\u{669}'),
+]);
+
+/// A character beyond ASCII that is part of a word in any case and is folded to itself. Known without a look into Unicode's tables, which
+/// takes longer than all else that is done for a letter: so it is of letters as most messages have them.
 #[inline]
-pub(super) fn folded(c: char) -> Option<(char, bool)> {
+pub(super) const fn is_small(c: char) -> bool {
+    match SMALL.holds(c) {
+        Some(small) => small,
+        // Devanagari, Hangul.
+        None => matches!(c, '\u{900}'..='\u{963}' | '\u{ac00}'..='\u{d7a3}'),
+    }
+}
+
+/// The small letter of a capital of which that is known in the same way.
+#[inline]
+pub(super) fn small(c: char) -> Option<char> {
     let to_small = match c {
-        // Latin, Greek but for the final sigma, Cyrillic; Hebrew, Arabic, Devanagari, Hangul.
-        'à'..='ö' | 'ø'..='ÿ' | 'ά'..='ί' | 'α'..='ρ' | 'σ'..='ώ' | 'а'..='џ' => {
-            return Some((c, false));
-        }
-        '\u{5d0}'..='\u{5ea}' | '\u{621}'..='\u{669}' | '\u{900}'..='\u{963}' | '\u{ac00}'..='\u{d7a3}' => {
-            return Some((c, false));
-        }
         'À'..='Ö' | 'Ø'..='Þ' | 'Α'..='Ρ' | 'Σ'..='Ϋ' | 'А'..='Я' => 0x20,
         'Ѐ'..='Џ' => 0x50,
         _ => return None,
     };
-    char::from_u32(u32::from(c) + to_small).map(|small| (small, true))
+    char::from_u32(u32::from(c) + to_small)
+}
+
+/// A letter of which [`is_small`] or [`small`] knows.
+#[inline]
+pub(super) fn is_common_letter(c: char) -> bool {
+    is_small(c) || small(c).is_some()
 }
 
 /// Letters, digits and the marks that belong to them.
@@ -76,9 +97,10 @@ mod tests {
     fn common_letters_are_what_is_said_of_them() {
         let mut common = 0;
         for c in '\u{80}'..=char::MAX {
-            if let Some((small, capital)) = folded(c) {
+            if is_common_letter(c) {
                 let by_tables: String = c.to_uppercase().flat_map(char::to_lowercase).collect();
-                assert_eq!((small.to_string(), capital), (by_tables, c.is_uppercase()), "{c:?}");
+                assert_eq!(small(c).unwrap_or(c).to_string(), by_tables, "{c:?}");
+                assert_eq!((small(c).is_some(), is_small(c)), (c.is_uppercase(), !c.is_uppercase()), "{c:?}");
                 assert!(is_word(c) && !is_spaceless(c) && punctuation(c).is_none(), "{c:?}");
                 common += 1;
             }

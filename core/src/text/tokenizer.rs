@@ -227,7 +227,7 @@ impl<'t> Tokenizer<'t> {
     fn beyond_ascii(&mut self) {
         let rest = &self.text[self.at..];
         let Some(c) = rest.chars().next() else { return };
-        if scripts::folded(c).is_some() {
+        if scripts::is_common_letter(c) {
             // No face or emoji begins with one.
             self.word();
         } else if let Some((length, form)) = emoticons::drawn(rest) {

@@ -2,7 +2,8 @@
 //!
 //! They are copied sixteen bytes at a time: `rewrite` takes characters one by one, and comes to the same.
 
-use super::{BLOCK, Landmark, Normalised, odd};
+use super::settled::{BLOCK, odd};
+use super::{Landmark, Normalised};
 
 /// Bytes of a quotation mark beyond ASCII.
 const QUOTATION_MARK: usize = '\u{2019}'.len_utf8();
@@ -83,6 +84,7 @@ mod tests {
             let (mut straightened, mut rewritten) = (Normalised::default(), Normalised::default());
             let read = string(straightened.read(text.as_bytes()));
             rewritten.rewrite(text.as_bytes());
+            rewritten.flush();
             prop_assert_eq!(&read, &rewritten.text);
             for (at, _) in read.char_indices() {
                 prop_assert_eq!(straightened.origin(at), rewritten.origin(at));

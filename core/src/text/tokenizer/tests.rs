@@ -37,6 +37,8 @@ fn table() {
         ("LOVE this", "^love this"),
         ("Soooo coooool", "~soo ~cool"),
         ("Süüüß nééé sí", "~süüss ~néé sí"),
+        ("Прривееет Ооо ооооо ОООх сссС", "~прривеет ~оо ~оо ~оох ~сс"),
+        ("جميييل aéé aééé ééa", "~جمييل aéé ~aéé ééa"),
         ("press 1\u{20e3} now", "press 1\u{20e3} now"),
         ("gr8 2 c u 2moro, luv ya", "great 0 c you tomorrow , love ya"),
         ("it's we'll I'm", "it 's we 'll i 'm"),

@@ -182,20 +182,48 @@ impl Tokenizer<'_> {
                 }
                 self.tokens.forms.push('\'');
                 self.at += 1;
-            } else if byte < 0x80 || !self.fold_beyond_ascii(form_start, &mut cast) {
+            } else if byte < 0x80
+                || !(self.fold_small(form_start, &mut cast) || self.fold_beyond_ascii(form_start, &mut cast))
+            {
                 break;
             }
         }
         cast
     }
 
+    /// Takes small letters beyond ASCII as they are, up to one that is left out or takes more looking at; false if that is the first.
+    fn fold_small(&mut self, form_start: usize, cast: &mut Cast) -> bool {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let (mut length, mut letters, mut last, mut before) = (0, 0, '\0', '\0');
+        for c in rest.chars() {
+            if !scripts::is_small(c) || (c == last) & (c == before) {
+                break;
+            }
+            (before, last) = (last, c);
+            letters += 1;
+            length += c.len_utf8();
+        }
+        let small = &rest[..length];
+        // The first may be the third together with what is written already.
+        let written = &self.tokens.forms.as_bytes()[form_start..];
+        let like = |first: char| written.ends_with(first.encode_utf8(&mut [0; 4]).as_bytes());
+        if small.chars().next().is_none_or(like) {
+            return false;
+        }
+        self.tokens.forms.push_str(small);
+        cast.letters += letters;
+        self.at += length;
+        true
+    }
+
     /// Folds one character of several bytes; false if it does not belong to the word.
     pub(super) fn fold_beyond_ascii(&mut self, form_start: usize, cast: &mut Cast) -> bool {
         let Some(c) = self.text[self.at..].chars().next() else { return false };
-        if let Some((small, capital)) = scripts::folded(c) {
+        let small = scripts::small(c);
+        if small.is_some() || scripts::is_small(c) {
             cast.letters += 1;
-            cast.capitals += usize::from(capital);
-            self.append(form_start, small, cast);
+            cast.capitals += usize::from(small.is_some());
+            self.append(form_start, small.unwrap_or(c), cast);
             self.at += c.len_utf8();
             return true;
         }
