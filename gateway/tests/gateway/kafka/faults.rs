@@ -53,8 +53,9 @@ fn gateways_that_come_and_go_share_the_partitions() {
     let mut database = Database::new();
     let first = brokers.reader(&database, "in", &[]);
     let writer = brokers.writer();
-    // While records come, another joins.
     writer.fill("in", PARTITIONS, COUNT / 4);
+    await_that("the first stores some", || figure(&first, OURS) > 0.0);
+    // While records come, another joins.
     let second = brokers.reader(&database, "in", &[]);
     for _ in 0..COUNT / 400 {
         writer.fill("in", PARTITIONS, 100);
