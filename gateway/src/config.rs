@@ -3,11 +3,13 @@
 mod kafka;
 mod limits;
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::Resettable;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::database::Failure;
 pub use kafka::{Kafka, KafkaFormat, KafkaName};
@@ -24,6 +26,24 @@ pub struct Settings {
     pub database: Database,
     #[command(flatten)]
     pub logging: Logging,
+}
+
+impl Settings {
+    /// Those of the command line and of the environment; what is wrong with them is said, and the process ends.
+    pub fn read() -> Settings {
+        let matches = without_empty_variables(Settings::command()).get_matches();
+        Settings::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// The command where an empty variable is as none: so files of Compose and charts leave settings out.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let command = command.mut_args(|argument| match argument.get_env().is_some_and(is_empty) {
+        true => argument.env(Resettable::Reset),
+        false => argument,
+    });
+    command.mut_subcommands(without_empty_variables)
 }
 
 /// What to do.
@@ -246,12 +266,13 @@ pub enum Key {
     /// Make a key and print it, once
     Create {
         /// What it is for
+        #[arg(value_parser = key_name)]
         name: String,
         /// read, write or admin; each includes those before it
         #[arg(long, value_enum, value_delimiter = ',', default_value = "read")]
         scopes: Vec<Scope>,
         /// How long it is valid, as 90d; without it, until it is revoked
-        #[arg(long, value_parser = humantime::parse_duration)]
+        #[arg(long, value_parser = some_time)]
         expires_in: Option<Duration>,
     },
     /// End a key's life, at once and everywhere
@@ -261,6 +282,14 @@ pub enum Key {
     },
     /// Print all keys, without their secrets
     List,
+}
+
+/// The name of a key: one that stands in a line of the list.
+fn key_name(given: &str) -> Result<String, String> {
+    if given.trim().is_empty() || given.contains(char::is_control) {
+        return Err("expected what it is for, in one line".into());
+    }
+    Ok(given.to_owned())
 }
 
 /// What is loaded, and how.
@@ -303,7 +332,22 @@ mod tests {
         let list = ["a", " b", "", "c\n"].map(str::to_owned);
         assert_eq!(listed(&list).collect::<Vec<_>>(), ["a", "b", "c"]);
     }
-    use clap::CommandFactory;
+
+    #[test]
+    fn keys_have_a_name_and_a_life() {
+        let create = |rest: &[&str]| Settings::try_parse_from([&["gateway", "key", "create"], rest].concat());
+        for good in [["web shop", "--expires-in=90d"], ["Bücher", "--expires-in=1s"]] {
+            assert!(create(&good).is_ok(), "{good:?}");
+        }
+        for bad in [
+            ["", "--scopes=read"],
+            [" ", "--scopes=read"],
+            ["a\nb", "--scopes=read"],
+            ["a", "--expires-in=0s"],
+        ] {
+            assert!(create(&bad).is_err(), "{bad:?}");
+        }
+    }
 
     /// Each flag that has a variable stands in the README with its default.
     #[test]

@@ -31,13 +31,11 @@ mod x;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use config::{Command, Settings};
 use signals::unless_told;
 
 fn main() -> ExitCode {
-    let Settings { command, database, logging } = Settings::parse();
+    let Settings { command, database, logging } = Settings::read();
     telemetry::start_logging(&logging);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

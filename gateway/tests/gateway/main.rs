@@ -16,6 +16,7 @@ mod models;
 mod openapi;
 mod page;
 mod sentiment;
+mod settings;
 mod sms;
 mod stream;
 mod tls;
