@@ -14,7 +14,9 @@ use crate::harness::{PATIENCE, agent};
 fn messages_flow_until_it_is_ended() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let dir = format!("{}/demo-gateway-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
-    let mut demo = Command::new(repository().join("demo/gateway"));
+    // Whoever runs the tests in the background ignores SIGINT, and what he runs inherits that.
+    let mut demo = Command::new("env");
+    demo.arg("--default-signal=INT").arg(repository().join("demo/gateway"));
     demo.arg(&dir).env("GATEWAY", env!("CARGO_BIN_EXE_sentiment-gateway")).env("PAUSE", "0");
     demo.env("LISTEN", format!("127.0.0.1:{port}")).env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
     // A group of its own, as a terminal makes one: Ctrl-C is sent to all of it.
