@@ -48,14 +48,18 @@ pub fn each(
 
 /// What was filed for a model, is not in a deployed version yet, and has one of this version's labels; the oldest first, as many as a
 /// refresh takes. The rest waits for the next one, or for a version that has its label.
+///
+/// A model's part of the queue is given by its ends: of a table that was never analysed the planner takes an equal model for rare, and
+/// would read and sort a long queue instead of going along the index.
 pub fn new(session: &Session, model: &str, version: i32, most: i64) -> Result<Vec<Filed>> {
     let query = c"SELECT id::bigint, body::text, label::text FROM (
             SELECT f.id, f.body, f.label,
-                sum(octet_length(f.body)) OVER (ORDER BY u.feedback) - octet_length(f.body) AS before
+                sum(octet_length(f.body)) OVER (ORDER BY u.model, u.feedback) - octet_length(f.body) AS before
             FROM sentiment.unlearned AS u
             JOIN sentiment.feedback AS f ON f.id = u.feedback
-            JOIN sentiment.version AS v ON v.model = u.model AND v.number = $2 AND f.label = ANY (v.labels::text[])
-            WHERE u.model = $1 ORDER BY u.feedback LIMIT $3) AS oldest
+            JOIN sentiment.version AS v ON v.model = $1 AND v.number = $2 AND f.label = ANY (v.labels::text[])
+            WHERE (u.model, u.feedback) > ($1, 0) AND u.model <= $1
+            ORDER BY u.model, u.feedback LIMIT $3) AS oldest
         WHERE before < $4 ORDER BY id";
     let mut all = Vec::new();
     let version = (pg_sys::INT4OID, version.into());

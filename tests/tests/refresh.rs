@@ -115,6 +115,26 @@ fn a_refresh_takes_so_many_bytes() {
     assert_eq!(database.value::<i64>("SELECT count(*) FROM sentiment.unlearned"), 0);
 }
 
+/// What waits is filed faster than it is analysed: a refresh goes along the queue, and reads no more of it than it takes.
+#[test]
+fn a_refresh_reads_what_it_takes() {
+    let server = Server::start(&["autovacuum=off"]);
+    let mut database = Database::on(&server);
+    database.run(&format!("CREATE TABLE texts AS {}", messages(1, 100)));
+    database.rows("SELECT train_sentiment('m', 'texts', 'body', 'label')");
+    database.run(
+        "WITH filed AS (INSERT INTO sentiment.feedback (model, body, label, created_by)
+             SELECT 'm', 'a word', 'positive', 'postgres' FROM generate_series(1, 200000) RETURNING id)
+         INSERT INTO sentiment.unlearned SELECT 'm', id FROM filed",
+    );
+    database.run("BEGIN");
+    assert_eq!(database.value::<i64>("SELECT rows_used FROM refresh_sentiment('m', 100)"), 100);
+    let read = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'feedback'";
+    let read: i64 = database.value(read);
+    database.run("COMMIT");
+    assert!(read < 10_000, "{read} examples were read");
+}
+
 /// Shorthand for a question that is asked until it has the right answer.
 fn until(what: &str, client: &mut Client, sql: &str) {
     let end = Instant::now() + Duration::from_secs(60);
