@@ -48,26 +48,44 @@ pub fn each(
 
 /// What was filed for a model, is not in a deployed version yet, and has one of this version's labels; the oldest first, as many as a
 /// refresh takes. The rest waits for the next one, or for a version that has its label.
-///
-/// A model's part of the queue is given by its ends: of a table that was never analysed the planner takes an equal model for rare, and
-/// would read and sort a long queue instead of going along the index.
 pub fn new(session: &Session, model: &str, version: i32, most: i64) -> Result<Vec<Filed>> {
-    let query = c"SELECT id::bigint, body::text, label::text FROM (
-            SELECT f.id, f.body, f.label,
-                sum(octet_length(f.body)) OVER (ORDER BY u.model, u.feedback) - octet_length(f.body) AS before
-            FROM sentiment.unlearned AS u
-            JOIN sentiment.feedback AS f ON f.id = u.feedback
-            JOIN sentiment.version AS v ON v.model = $1 AND v.number = $2 AND f.label = ANY (v.labels::text[])
-            WHERE (u.model, u.feedback) > ($1, 0) AND u.model <= $1
-            ORDER BY u.model, u.feedback LIMIT $3) AS oldest
-        WHERE before < $4 ORDER BY id";
-    let mut all = Vec::new();
-    let version = (pg_sys::INT4OID, version.into());
-    let parameters = [text_value(model), version, number_value(most), number_value(MOST_BYTES)];
-    session.each(query, &parameters, BATCH, |[id, body, label]| {
-        all.push(Filed { id: store::integer(id), body: text_of(body), label: text_of(label) });
-        Ok(())
-    })?;
+    // A page of the queue, with the examples that are wanted of it. It is given by its ends, and ends before the examples are
+    // fetched: of tables that were never analysed the planner takes an equal model for rare, and would read all that waits.
+    let query = c"SELECT feedback::bigint, body::text, label::text FROM (
+            SELECT q.feedback, f.body, f.label,
+                coalesce(sum(octet_length(f.body)) OVER (ORDER BY q.feedback) - octet_length(f.body), 0) AS before
+            FROM (SELECT u.feedback FROM sentiment.unlearned AS u
+                WHERE (u.model, u.feedback) > ($1, $3) AND u.model <= $1
+                ORDER BY u.model, u.feedback LIMIT $4) AS q
+            JOIN sentiment.version AS v ON v.model = $1 AND v.number = $2
+            LEFT JOIN sentiment.feedback AS f ON f.id = q.feedback AND f.label = ANY (v.labels::text[])) AS page
+        WHERE before < $5 ORDER BY feedback";
+    let (mut all, mut after, mut bytes) = (Vec::new(), 0, 0);
+    let most = usize::try_from(most).unwrap_or_default();
+    while all.len() < most {
+        let page = i64::try_from(most - all.len()).unwrap_or(i64::MAX).max(BATCH);
+        let mut seen = 0;
+        let version = (pg_sys::INT4OID, version.into());
+        let [begin, length, room] = [after, page, MOST_BYTES - bytes].map(number_value);
+        session.each(
+            query,
+            &[text_value(model), version, begin, length, room],
+            BATCH,
+            |[id, body, label]| {
+                seen += 1;
+                after = store::integer(id);
+                if body.is_some() && all.len() < most {
+                    let filed = Filed { id: after, body: text_of(body), label: text_of(label) };
+                    bytes += i64::try_from(filed.body.len()).unwrap_or(i64::MAX);
+                    all.push(filed);
+                }
+                Ok(())
+            },
+        )?;
+        if seen < page {
+            break;
+        }
+    }
     Ok(all)
 }
 
@@ -149,8 +167,11 @@ fn take_from_queue(session: &Session, model: &str, ids: &str) -> Result<()> {
             WHERE u.model = $1 AND NOT EXISTS (SELECT FROM sentiment.feedback AS f WHERE f.id = u.feedback)";
         return session.execute(delete, &[text_value(model)]).map(drop);
     }
-    let delete = c"DELETE FROM sentiment.unlearned
-        WHERE model = $1 AND feedback = ANY (string_to_array($2, ',')::bigint[])";
+    // With the list's ends, so that the index leads to them whatever the planner takes the queue for.
+    let delete = c"WITH list (ids) AS (SELECT string_to_array($2, ',')::bigint[])
+        DELETE FROM sentiment.unlearned WHERE model = $1 AND feedback = ANY (string_to_array($2, ',')::bigint[])
+            AND feedback >= (SELECT min(id) FROM list, unnest(ids) AS known (id))
+            AND feedback <= (SELECT max(id) FROM list, unnest(ids) AS known (id))";
     session.execute(delete, &[text_value(model), text_value(ids)]).map(drop)
 }
 
