@@ -1,5 +1,6 @@
 //! What users tell a model: texts with their right labels, and words with a score of their own.
 
+use std::cell::Cell;
 use std::fmt::Write;
 
 use pgrx::{FromDatum, IntoDatum, pg_sys};
@@ -11,7 +12,7 @@ use crate::lifecycle::model_argument;
 use crate::models::Model;
 use crate::registry::store::{self, list_of, number_value, text_of, text_value};
 use crate::registry::{as_owner, caller, statement};
-use crate::sql::{Access, Session};
+use crate::sql::{Access, Plan, Session};
 use crate::target::refuse_read_only;
 use crate::text::StoredText;
 
@@ -189,6 +190,11 @@ const LIVE: &str = "live AS (
         (SELECT max(n.number) FROM sentiment.version AS n WHERE n.model = m.name))
     WHERE m.name = $1)";
 
+thread_local! {
+    /// The statement of `learn_sentiment()`.
+    static FILING: Cell<Option<Plan>> = const { Cell::new(None) };
+}
+
 /// `learn_sentiment(model, body, label)`: files an example. Names that are misspelt are refused: nobody looks at what is filed.
 fn learn_sentiment(call: &Call) -> Answer {
     refuse_read_only(c"learn_sentiment()");
@@ -207,9 +213,10 @@ fn learn_sentiment(call: &Call) -> Answer {
         );
         let given = |text: StoredText| (pg_sys::TEXTOID, text.datum());
         let parameters = [text_value(&model), given(body), given(label), text_value(&caller)];
-        let (version, filed) = session.query(&statement(&insert), &parameters, |[version, filed]| {
-            (text_of(version), filed.is_some_and(|filed| filed.value() != 0))
-        })?;
+        let (version, filed) =
+            session.query_kept(&FILING, &statement(&insert), &parameters, |[version, filed]| {
+                (text_of(version), filed.is_some_and(|filed| filed.value() != 0))
+            })?;
         if version.is_empty() {
             return Err(store::missing(&model));
         }

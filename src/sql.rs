@@ -3,7 +3,9 @@
 //! Statements are put together in the server's encoding, so that names pass as the catalogs have them. All in them that is
 //! not a name from the catalogs is qualified with its schema, operators too.
 
+use std::cell::Cell;
 use std::ffi::{CStr, CString};
+use std::thread::LocalKey;
 
 use pgrx::pg_sys;
 
@@ -75,6 +77,10 @@ pub enum Access {
     Commit,
 }
 
+/// A statement's plan that the server keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan(pg_sys::SPIPlanPtr);
+
 /// A connection to the server's own SQL interface.
 #[derive(Debug)]
 pub struct Session {
@@ -119,19 +125,40 @@ impl Session {
         parameters: &[Parameter],
         read: impl FnOnce([Option<pg_sys::Datum>; N]) -> T,
     ) -> Result<T> {
-        let rows = self.execute(query, parameters)?;
-        let mut columns = [None; N];
-        // SAFETY: the query left its rows in the table, which is freed when they have been read.
+        self.execute(query, parameters)?;
+        // SAFETY: the query left its rows in the table.
+        Ok(unsafe { first_row(read) })
+    }
+
+    /// As [`Session::query`], of a statement that a session may run for each row of a table: it is planned once, and again where what it
+    /// names has changed. `kept` is that statement's own.
+    pub fn query_kept<const N: usize, T>(
+        &self,
+        kept: &'static LocalKey<Cell<Option<Plan>>>,
+        query: &CStr,
+        parameters: &[Parameter],
+        read: impl FnOnce([Option<pg_sys::Datum>; N]) -> T,
+    ) -> Result<T> {
+        let (mut types, mut values): (Vec<_>, Vec<_>) = parameters.iter().copied().unzip();
+        let count = i32::try_from(parameters.len()).unwrap_or_default();
+        // SAFETY: the session is connected; `count` types and values are given, none of them null, always the same types for a
+        // statement; a plan that is kept outlives the session, and the server watches what it rests on.
         unsafe {
-            let table = pg_sys::SPI_tuptable;
-            for (number, column) in (1..).zip(&mut columns).take_while(|_| rows > 0 && !table.is_null()) {
-                let mut null = false;
-                let value = pg_sys::SPI_getbinval(*(*table).vals, (*table).tupdesc, number, &mut null);
-                *column = (!null).then_some(value);
-            }
-            let result = read(columns);
-            pg_sys::SPI_freetuptable(table);
-            Ok(result)
+            let plan = match kept.get() {
+                Some(Plan(plan)) => plan,
+                None => {
+                    let plan = pg_sys::SPI_prepare(query.as_ptr(), count, types.as_mut_ptr());
+                    if plan.is_null() {
+                        return Err(Failure::sql_failed(pg_sys::SPI_result));
+                    }
+                    check(pg_sys::SPI_keepplan(plan))?;
+                    kept.set(Some(Plan(plan)));
+                    plan
+                }
+            };
+            let read_only = self.access == Access::Read;
+            check(pg_sys::SPI_execute_plan(plan, values.as_mut_ptr(), std::ptr::null(), read_only, 0))?;
+            Ok(first_row(read))
         }
     }
 
@@ -215,6 +242,21 @@ impl Session {
                 pg_sys::XactIsoLevel = pg_sys::XACT_READ_COMMITTED.cast_signed();
             }
         }
+    }
+}
+
+/// Hands the first of the rows that a statement has left to `read`, and frees them.
+///
+/// # Safety
+/// A statement has run, and its rows have not been freed.
+unsafe fn first_row<const N: usize, T>(read: impl FnOnce([Option<pg_sys::Datum>; N]) -> T) -> T {
+    // SAFETY: as promised; a statement without rows leaves an empty table, or none.
+    unsafe {
+        let (table, rows) = (pg_sys::SPI_tuptable, pg_sys::SPI_processed);
+        let columns = if rows > 0 && !table.is_null() { columns_of(table, 0) } else { [None; N] };
+        let result = read(columns);
+        pg_sys::SPI_freetuptable(table);
+        result
     }
 }
 

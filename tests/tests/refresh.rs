@@ -115,6 +115,25 @@ fn a_refresh_takes_so_many_bytes() {
     assert_eq!(database.value::<i64>("SELECT count(*) FROM sentiment.unlearned"), 0);
 }
 
+/// A session keeps the plan by which it files: also over what it rests on.
+#[test]
+fn filing_goes_on_where_the_extension_is_made_anew() {
+    let mut database = Database::new();
+    database.run(&format!("CREATE TABLE texts AS {}", messages(1, 100)));
+    let file = "SELECT learn_sentiment('m', 'a word', 'positive') FROM generate_series(1, 20)";
+    for round in 1..=2 {
+        database.run("DROP EXTENSION pg_sentiment; CREATE EXTENSION pg_sentiment");
+        database.refuses("42704", file);
+        database.rows("SELECT train_sentiment('m', 'texts', 'body', 'label')");
+        database.run(file);
+        assert_eq!(database.value::<i64>("SELECT count(*) FROM sentiment.unlearned"), 20);
+        database.refuses("22023", "SELECT learn_sentiment('m', 'a word', 'sunny')");
+        database.run("ALTER TABLE sentiment.feedback ADD COLUMN note text");
+        database.run(file);
+        assert_eq!(database.value::<i64>("SELECT count(*) FROM sentiment.feedback"), 40, "{round}");
+    }
+}
+
 /// What waits is filed faster than it is analysed: a refresh goes along the queue, and reads no more of it than it takes.
 #[test]
 fn a_refresh_reads_what_it_takes() {
