@@ -128,6 +128,9 @@ pub struct Serve {
     /// Address and port of the HTTP server
     #[arg(long, env = "SENTIMENT_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
+    /// Another address and port, for /healthz, /readyz and /metrics alone: clients that take all connections do not keep probes waiting
+    #[arg(long, env = "SENTIMENT_HEALTH_LISTEN")]
+    pub health_listen: Option<SocketAddr>,
     #[command(flatten)]
     pub retention: Retention,
     #[command(flatten)]

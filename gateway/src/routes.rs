@@ -138,10 +138,8 @@ pub fn router(application: Application, cors_origins: &[String]) -> Result<Route
     let router = router
         .merge(page::router())
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such path"))
-        .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method: see the header Allow")
-        })
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
         .layer(Extension(application.bounds.clone()))
         .layer(from_fn_with_state(application.room.clone(), share));
     let router = match cors(cors_origins)? {
@@ -149,6 +147,24 @@ pub fn router(application: Application, cors_origins: &[String]) -> Result<Route
         None => router,
     };
     Ok(router.layer(layer_fn(Passage)).with_state(application))
+}
+
+/// The routes that say how the gateway is, alone.
+pub fn health(application: Application) -> Router {
+    let router = OpenApiRouter::<Application>::new()
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics));
+    let router = Router::from(router).fallback(no_such_path).method_not_allowed_fallback(no_such_method);
+    router.layer(layer_fn(Passage)).with_state(application)
+}
+
+async fn no_such_path() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is no such path")
+}
+
+async fn no_such_method() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method: see the header Allow")
 }
 
 /// No origin by default.

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::auth::Gate;
-use crate::config::{self, Serve};
+use crate::config::{self, Limits, Serve};
 use crate::database::{Address, Failure};
 use crate::feed::Feed;
 use crate::files;
@@ -29,6 +29,9 @@ use crate::{kafka, listener, migrate, telemetry, x};
 /// What tasks have left to end when requests have taken all the time that there is, and then to break off.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Connections of those that ask how it is.
+const HEALTH_CONNECTIONS: usize = 32;
+
 /// More than anybody waits.
 const LONGEST: Duration = Duration::from_secs(1 << 30);
 
@@ -38,7 +41,8 @@ pub async fn run(mut settings: Serve, database: &config::Database) -> Result<(),
     settings.kafka = settings.kafka.checked(database)?;
     // Before all that may take long: the first process of a container is not told what it does not listen for.
     let told = told_to_end()?;
-    files::allow_for(settings.limits.max_connections, database.database_connections.into());
+    let clients = settings.limits.max_connections + HEALTH_CONNECTIONS;
+    files::allow_for(clients, database.database_connections.into());
     let metrics = telemetry::start_metrics().map_err(|error| Failure::Other(error.to_string()))?;
     telemetry::begin(ways(&settings));
     let address = Address::new(database)?;
@@ -93,8 +97,12 @@ async fn serve(
         address: address.clone(),
         pool: pool.clone(),
     });
-    let router = routes::router(application, &settings.access.cors_origins)?;
+    let router = routes::router(application.clone(), &settings.access.cors_origins)?;
     let listener = listen(settings.listen).await?;
+    let health = match settings.health_listen {
+        Some(at) => Some(say_how_it_is(at, application, &settings.limits).await?),
+        None => None,
+    };
     let patience = settings.limits.shutdown_timeout;
     let posts = x::start(settings.x, address.clone(), pool.clone(), patience, ended.clone())?;
     let kafka = kafka::start(&settings.kafka, address, pool, &ended).await?;
@@ -117,7 +125,26 @@ async fn serve(
     if let Some(posts) = posts {
         let _ = posts.await;
     }
+    // Last: it ends, and lives meanwhile.
+    if let Some(health) = health {
+        health.abort();
+    }
     Ok(())
+}
+
+/// Says how the gateway is at an address that nothing else is asked of, until it is aborted.
+async fn say_how_it_is(
+    at: SocketAddr,
+    application: Application,
+    limits: &Limits,
+) -> Result<JoinHandle<()>, Failure> {
+    let listener = listen(at).await?;
+    tracing::info!("saying how it is on http://{}", listener.local_addr()?);
+    let limits = Limits { max_connections: HEALTH_CONNECTIONS, ..limits.clone() };
+    let router = routes::health(application);
+    Ok(tokio::spawn(async move {
+        listener::serve(listener, router, &limits, std::future::pending()).await;
+    }))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {

@@ -132,13 +132,14 @@ def ports(manifests, gateway):
     for port in manifests.only("Service")["spec"]["ports"]:
         if port.get("targetPort") not in known:
             yield f"Service: no container has the port {port.get('targetPort')}"
-    listen = next((entry.get("value") for entry in manifests.server["env"] if entry["name"] == "SENTIMENT_LISTEN"), "")
-    host, _, port = listen.rpartition(":")
-    if host not in ("0.0.0.0", "[::]") or int(port or 0) not in manifests.ports.values():
-        yield "Deployment: SENTIMENT_LISTEN is not the container's port on all addresses"
+    values = {entry["name"]: entry.get("value") for entry in manifests.server["env"]}
+    for name, port_name in (("SENTIMENT_LISTEN", "http"), ("SENTIMENT_HEALTH_LISTEN", "health")):
+        host, _, port = values.get(name, "").rpartition(":")
+        if host not in ("0.0.0.0", "[::]") or int(port or 0) != manifests.ports.get(port_name):
+            yield f"Deployment: {name} is not the container's port {port_name} on all addresses"
     for name in ("startupProbe", "livenessProbe", "readinessProbe"):
         probe = manifests.server.get(name, {}).get("httpGet", {})
-        if probe.get("port") not in known or probe.get("path") not in gateway.paths:
+        if probe.get("port") != "health" or probe.get("path") not in gateway.paths:
             yield f"Deployment: {name} asks what the gateway does not serve"
     if manifests.server.get("readinessProbe", {}).get("httpGet", {}).get("path") != "/readyz":
         yield "Deployment: only /readyz says whether it is ready"

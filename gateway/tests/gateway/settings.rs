@@ -1,9 +1,14 @@
 //! What the command line and the environment say, taken together.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use sentiment_tests::Database;
 use serde_json::json;
+use ureq::http::Request;
 
-use crate::harness::{Gateway, run_clean};
+use crate::harness::{Gateway, agent, run_clean};
 
 /// As files of Compose and charts leave settings out.
 #[test]
@@ -17,4 +22,29 @@ fn a_variable_that_is_empty_is_none() {
     run_clean(&database, &["migrate"]);
     let gateway = Gateway::among(&database, &[], &empty);
     gateway.post("/v1/messages", &json!({"source": "a", "body": "good"})).ok();
+}
+
+/// Else a service manager kills what serves as many as it may.
+#[test]
+fn probes_do_not_wait_behind_clients() {
+    let database = Database::new();
+    let gateway = Gateway::with(&database, &["--max-connections", "1", "--health-listen", "127.0.0.1:0"]);
+    let line = gateway.await_log("saying how it is on ");
+    let (_, health) = line.split_once("saying how it is on ").unwrap();
+    let ask = |method: &str, path: &str| {
+        let request = Request::builder().method(method).uri(format!("{}{path}", health.trim()));
+        agent().run(request.body(()).unwrap()).unwrap()
+    };
+    let _idle = TcpStream::connect(gateway.url.strip_prefix("http://").unwrap()).unwrap();
+    let mut other = TcpStream::connect(gateway.url.strip_prefix("http://").unwrap()).unwrap();
+    other.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    other.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert!(other.read(&mut [0]).is_err(), "there is a place left");
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(ask("GET", path).status(), 200, "{path}");
+    }
+    assert_eq!(ask("POST", "/healthz").status(), 405);
+    for path in ["/", "/v1/messages", "/v1/models", "/docs/"] {
+        assert_eq!(ask("GET", path).status(), 404, "{path}");
+    }
 }
