@@ -131,6 +131,18 @@ END $$;
 GRANT SELECT ON sentiment.tables TO PUBLIC;
 -- The views call them with the rights of whoever reads, also where functions are closed by default.
 GRANT EXECUTE ON FUNCTION sentiment.session_texts(), sentiment.scored_tables() TO PUBLIC;
+-- Those that 0.1.0 had, too, where their rights are still those that the defaults gave them: what was closed by hand stays closed.
+DO $$ DECLARE called regprocedure; BEGIN
+    FOR called IN
+        SELECT p.oid FROM pg_catalog.pg_proc AS p LEFT JOIN pg_catalog.pg_default_acl AS a ON a.defaclrole OPERATOR(pg_catalog.=) p.proowner
+            AND a.defaclnamespace OPERATOR(pg_catalog.=) 0::pg_catalog.oid AND a.defaclobjtype OPERATOR(pg_catalog.=) 'f'::pg_catalog."char"
+        WHERE p.oid OPERATOR(pg_catalog.=) ANY (ARRAY['sentiment.shipped_models()', 'sentiment.cached_models()',
+                'sentiment.training_sessions()']::pg_catalog.regprocedure[])
+            AND (p.proacl IS NULL OR p.proacl::pg_catalog.text OPERATOR(pg_catalog.=) a.defaclacl::pg_catalog.text)
+    LOOP
+        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', called);
+    END LOOP;
+END $$;
 
 CREATE FUNCTION sentiment.registry_changed() RETURNS trigger LANGUAGE C AS 'MODULE_PATHNAME', 'registry_changed';
 REVOKE ALL ON FUNCTION sentiment.registry_changed() FROM PUBLIC;

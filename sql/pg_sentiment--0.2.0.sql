@@ -444,7 +444,8 @@ ALTER VIEW sentiment.training_progress OWNER TO @extowner@;
 GRANT EXECUTE ON FUNCTION sentiment.pinned_by(text), sentiment.is_pinned(text) TO PUBLIC, @extowner@;
 GRANT EXECUTE ON FUNCTION sentiment.registry_changed() TO @extowner@;
 -- The views call them with the rights of whoever reads, also where functions are closed by default.
-GRANT EXECUTE ON FUNCTION sentiment.session_texts(), sentiment.scored_tables() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION sentiment.shipped_models(), sentiment.session_texts(), sentiment.scored_tables(),
+    sentiment.cached_models(), sentiment.training_sessions() TO PUBLIC;
 GRANT USAGE ON SCHEMA sentiment TO PUBLIC;
 GRANT SELECT ON sentiment.models, sentiment.tables, sentiment.versions, sentiment.deployments, sentiment.cache,
     sentiment.training_progress TO PUBLIC;

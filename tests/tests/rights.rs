@@ -261,6 +261,7 @@ fn who_may_do_what() {
     every_function_keeps_to_them(&mut cast);
     row_security_is_honoured(&mut cast);
     models_can_be_kept_to_some(&mut cast);
+    views_are_open_where_functions_are_closed();
     cast.database.ask_errors_so_far();
     cast.end();
 }
@@ -390,5 +391,39 @@ fn models_can_be_kept_to_some(cast: &mut Cast) {
         "SELECT * FROM drift_sentiment('m', 'own', 'body')",
     ] {
         assert_eq!(outcome(&mut nobody, call), "42501", "{call}");
+    }
+}
+
+/// Where functions are closed by default, the views are open all the same, fresh or updated. What was closed by hand stays closed.
+fn views_are_open_where_functions_are_closed() {
+    let closed = "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC";
+    let (fresh, old, update) = (
+        "CREATE EXTENSION pg_sentiment",
+        "CREATE EXTENSION pg_sentiment VERSION '0.1.0'",
+        "ALTER EXTENSION pg_sentiment UPDATE",
+    );
+    let by_hand = "REVOKE EXECUTE ON FUNCTION sentiment.cached_models FROM PUBLIC";
+    for (statements, scoring, cache) in [
+        ([closed, fresh].as_slice(), "42501", "ok"),
+        (&[closed, old, update], "42501", "ok"),
+        (&[old, closed, update], "ok", "ok"),
+        (&[old, by_hand, update], "ok", "42501"),
+    ] {
+        let mut database = Database::owned_by("rights_owner");
+        statements.iter().for_each(|statement| database.run(statement));
+        let mut nobody = database.connect("rights_nobody");
+        for (view, wanted) in [
+            ("models", "ok"),
+            ("tables", "ok"),
+            ("versions", "ok"),
+            ("deployments", "ok"),
+            ("training_progress", "ok"),
+            ("cache", cache),
+        ] {
+            let outcome = outcome(&mut nobody, &format!("SELECT * FROM sentiment.{view}"));
+            assert_eq!(outcome, wanted, "{view} after {statements:?}");
+        }
+        assert_eq!(outcome(&mut nobody, "SELECT sentiment('so happy')"), scoring, "after {statements:?}");
+        database.ask(Level::Error, "42501");
     }
 }
