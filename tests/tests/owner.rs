@@ -77,6 +77,42 @@ fn another_takes_it_over() {
     database.ask(Level::Error, "42501");
 }
 
+/// A trainer can be dropped once the owner has taken back what the owner granted, as the README says: the superuser's DROP OWNED takes
+/// back what was granted in the superuser's name alone.
+#[test]
+fn who_was_granted_functions_can_go() {
+    let role = Role::new("owner_granter");
+    let mut database = Database::owned_by(role.1);
+    database.run(&format!("ALTER SCHEMA public OWNER TO {}; CREATE ROLE owner_trainer LOGIN", role.1));
+    let mut owner = database.connect(role.1);
+    owner
+        .batch_execute(
+            "CREATE EXTENSION pg_sentiment;
+             CREATE TABLE texts AS SELECT 'word ' || n AS body, (n % 2)::text AS label FROM generate_series(1, 60) AS n;
+             GRANT SELECT ON texts, sentiment.feedback TO owner_trainer;
+             GRANT EXECUTE ON FUNCTION train_sentiment, deploy_sentiment TO owner_trainer",
+        )
+        .unwrap();
+    let train = "SELECT train_sentiment('m', 'texts', 'body', 'label', 'naive_bayes', deploy => 'always')";
+    database.connect("owner_trainer").batch_execute(train).unwrap();
+    database.run(&format!(
+        "SET ROLE {}; REVOKE EXECUTE ON FUNCTION train_sentiment, deploy_sentiment FROM owner_trainer; RESET ROLE;
+         DROP OWNED BY owner_trainer; DROP ROLE owner_trainer",
+        role.1
+    ));
+    assert_eq!(
+        one::<String>(&mut owner, "SELECT deployed_by FROM sentiment.models WHERE model = 'm'"),
+        "owner_trainer"
+    );
+    assert_eq!(
+        one::<String>(
+            &mut owner,
+            "SELECT model_version FROM train_sentiment('m', 'texts', 'body', 'label', 'naive_bayes')"
+        ),
+        "m@2"
+    );
+}
+
 #[test]
 fn who_may_not_create_it() {
     let (owner, other) = (Role::new("owner_of_it"), Role::new("owner_of_nothing"));

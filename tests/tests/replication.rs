@@ -274,3 +274,28 @@ fn models_are_replicated_with_the_registry() {
     let found = trouble(&logs, &["42704"]);
     assert!(found.is_empty(), "{found:#?}");
 }
+
+/// A newer publisher sends columns that an older subscriber lacks, so the README has subscribers updated first.
+#[test]
+fn subscribers_are_updated_before_their_publisher() {
+    let (publisher, mut source, subscriber, mut target) = logical();
+    let train = format!(
+        "SELECT train_sentiment('n', 'texts', 'body', 'other', 'naive_bayes', {OPTIONS}, deploy => 'always')"
+    );
+    source
+        .batch_execute(&format!(
+            "DROP EXTENSION pg_sentiment CASCADE; CREATE EXTENSION pg_sentiment VERSION '0.1.0'; {train};
+             CREATE PUBLICATION p FOR TABLE sentiment.model, sentiment.part, sentiment.version, sentiment.deployment"
+        ))
+        .unwrap();
+    subscribe(&publisher, &mut target);
+    until("the model", &mut target, "SELECT sentiment('sunny', 'n') = 'bad'");
+    source.batch_execute(&train).unwrap();
+    until("a version of the older publisher", &mut target, "SELECT max(number) = 2 FROM sentiment.versions");
+    source.batch_execute("ALTER EXTENSION pg_sentiment UPDATE").unwrap();
+    source.batch_execute(&train).unwrap();
+    until("a version of the newer one", &mut target, "SELECT max(number) = 3 FROM sentiment.versions");
+    let logs = [publisher.log(), subscriber.log()].concat();
+    let found = trouble(&logs, &["42704"]);
+    assert!(found.is_empty(), "{found:#?}");
+}
