@@ -113,6 +113,34 @@ fn who_was_granted_functions_can_go() {
     );
 }
 
+/// What a superuser has restored is the superuser's, until the functions are granted by the README's statement.
+#[test]
+fn a_superusers_can_be_handed_over() {
+    let role = Role::new("owner_heir");
+    let mut database = Database::new();
+    let readme = std::fs::read_to_string(sentiment_tests::repository().join("README.md")).unwrap();
+    let at = readme.find("REASSIGN OWNED BY app").unwrap();
+    let grant = &readme[at + readme[at..].find("GRANT").unwrap()..];
+    database.run(&format!(
+        "CREATE TABLE texts AS SELECT 'word ' || n AS body, (n % 2)::text AS label FROM generate_series(1, 60) AS n;
+         GRANT SELECT ON texts TO {}; {}",
+        role.1,
+        grant[..=grant.find(';').unwrap()].replace("new_app", role.1)
+    ));
+    let mut heir = database.connect(role.1);
+    let train = "SELECT train_sentiment('m', 'texts', 'body', 'label', 'naive_bayes', '{\"keep_versions\": 1}', deploy => 'always')";
+    for _ in 0..3 {
+        heir.batch_execute(train).unwrap();
+    }
+    heir.batch_execute(
+        "SELECT learn_sentiment('m', 'foggy', '1'), refresh_sentiment('m'), rollback_sentiment('m');
+         GRANT EXECUTE ON FUNCTION learn_sentiment TO PUBLIC; SELECT drop_sentiment('m')",
+    )
+    .unwrap();
+    drop(heir);
+    database.run(&format!("DROP OWNED BY {}", role.1));
+}
+
 #[test]
 fn who_may_not_create_it() {
     let (owner, other) = (Role::new("owner_of_it"), Role::new("owner_of_nothing"));
