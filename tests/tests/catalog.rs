@@ -201,12 +201,27 @@ fn goes_into_any_schema_and_leaves_without_a_trace() {
     );
     database.run("CALL \"My functions\".rescore_sentiment('messages')");
     assert_eq!(database.value::<i64>("SELECT count(sentiment_version) FROM messages"), 2);
+    assert_eq!(database.failure("ALTER EXTENSION pg_sentiment SET SCHEMA public").state, "0A000");
+    database.run(
+        "CREATE INDEX label ON messages (\"My functions\".sentiment_at(body, 'english@1'));
+         ALTER SCHEMA \"My functions\" RENAME TO \"Our functions\";
+         INSERT INTO messages VALUES ('great, so happy');
+         UPDATE messages SET sentiment_version = NULL",
+    );
+    database.run("CALL \"Our functions\".rescore_sentiment('messages')");
+    assert_eq!(database.value::<i64>("SELECT count(sentiment_version) FROM messages"), 3);
+    assert_eq!(database.value::<String>("SELECT sentiment.pinned_by('english@1')"), "index public.label");
     assert_eq!(
         database.failure("DROP EXTENSION pg_sentiment").state,
         "2BP01",
         "the table's trigger depends on it"
     );
-    database.run("DROP TABLE messages; DROP EXTENSION pg_sentiment; DROP SCHEMA \"My functions\"");
+    database
+        .run("DROP EXTENSION pg_sentiment CASCADE; CREATE EXTENSION pg_sentiment SCHEMA \"Our functions\"");
+    assert_eq!(database.value::<i64>("SELECT count(sentiment) FROM messages"), 3, "what was written stays");
+    database.run("INSERT INTO messages VALUES ('nobody reads this')");
+    assert_eq!(database.value::<i64>("SELECT \"Our functions\".enable_sentiment('messages', 'body')"), 4);
+    database.run("DROP TABLE messages; DROP EXTENSION pg_sentiment; DROP SCHEMA \"Our functions\"");
     assert_eq!(database.value::<String>(OBJECTS), before);
 }
 
