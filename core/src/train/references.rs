@@ -138,11 +138,11 @@ fn logistic_regression_has_no_higher_loss() {
 
 #[test]
 fn a_forest_is_no_less_accurate() {
-    let (counts, targets) = data(600, 12, 3);
+    let (counts, targets) = data(3000, 12, 3);
     let presence: Vec<Vec<u32>> =
         counts.iter().map(|row| row.iter().map(|&n| u32::from(n > 1)).collect()).collect();
     let rows = Rows::of_counts(&presence);
-    let (train, test): (Vec<u32>, Vec<u32>) = (0..600).partition(|at| at % 3 > 0);
+    let (train, test): (Vec<u32>, Vec<u32>) = (0..3000).partition(|at| at % 5 > 0);
     let pick = |side: &[u32]| {
         let records: Vec<Vec<u32>> = side.iter().map(|&at| presence[at as usize].clone()).collect();
         DatasetBase::new(
@@ -184,7 +184,9 @@ fn a_forest_is_no_less_accurate() {
         .zip(&predicted)
         .for_each(|(&actual, &predicted)| confusion.add(actual, predicted));
     assert!((f64::from(our_matrix.accuracy()) - confusion.accuracy()).abs() < 1e-6);
-    assert!(our_matrix.accuracy() >= their_matrix.accuracy() - 0.01, "{our_matrix:?} {their_matrix:?}");
+    // A tenth of the labels is drawn anew, and linfa's forest differs from run to run by up to 0.02.
+    assert!(our_matrix.accuracy() > 0.85, "{our_matrix:?}");
+    assert!(our_matrix.accuracy() >= their_matrix.accuracy() - 0.03, "{our_matrix:?} {their_matrix:?}");
 }
 
 #[test]
