@@ -65,6 +65,12 @@ impl Forms {
         self.push_bytes(form.as_bytes());
     }
 
+    /// Adds a piece of the text in small letters, from its `at`th byte on.
+    pub fn push_text(&mut self, at: usize, length: usize) {
+        let start = Self::TEXT + at;
+        self.0.extend_from_within(start..start + length);
+    }
+
     pub fn push_bytes(&mut self, form: &[u8]) {
         self.0.extend_from_slice(form);
     }

@@ -38,6 +38,10 @@ fn table() {
         ("Soooo coooool", "~soo ~cool"),
         ("Süüüß nééé sí", "~süüss ~néé sí"),
         ("Прривееет Ооо ооооо ОООх сссС", "~прривеет ~оо ~оо ~оох ~сс"),
+        (
+            "ßs ßßs straße2go señoooor Ñaaa aÑ'aaa ÜBER übeeer",
+            "~ss ~ss strasse2go ~señoor ~ñaa ~añ'aa ^über ~übeer",
+        ),
         ("جميييل aéé aééé ééa", "~جمييل aéé ~aéé ééa"),
         ("press 1\u{20e3} now", "press 1\u{20e3} now"),
         ("gr8 2 c u 2moro, luv ya", "great 0 c you tomorrow , love ya"),

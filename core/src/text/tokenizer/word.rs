@@ -171,10 +171,12 @@ impl Tokenizer<'_> {
         let form_start = self.tokens.forms.len();
         while let Some(&byte) = self.bytes.get(self.at) {
             if byte.is_ascii_alphanumeric() {
-                cast.letters += usize::from(byte.is_ascii_alphabetic());
-                cast.capitals += usize::from(byte.is_ascii_uppercase());
-                self.append(form_start, char::from(byte.to_ascii_lowercase()), &mut cast);
-                self.at += 1;
+                if !self.fold_run(form_start, &mut cast) {
+                    cast.letters += usize::from(byte.is_ascii_alphabetic());
+                    cast.capitals += usize::from(byte.is_ascii_uppercase());
+                    self.append(form_start, char::from(byte.to_ascii_lowercase()), &mut cast);
+                    self.at += 1;
+                }
             } else if byte == b'\'' {
                 let next = self.bytes.get(self.at + 1).copied().unwrap_or(b' ');
                 if !(next.is_ascii_alphabetic() || next >= 0x80) || cast.letters == 0 {
@@ -189,6 +191,23 @@ impl Tokenizer<'_> {
             }
         }
         cast
+    }
+
+    /// Takes a run of ASCII letters and digits from the text in small letters; false if one may be left out, or the run is long.
+    fn fold_run(&mut self, form_start: usize, cast: &mut Cast) -> bool {
+        let Some(Run { length, letters, capitals, thirds }) = self.tokens.classes.run(self.at) else {
+            return false;
+        };
+        // What was written before may be a letter too: the sharp s is folded to two.
+        let written = &self.tokens.forms.as_bytes()[form_start..];
+        if thirds >> 2 != 0 || written.last().is_some_and(u8::is_ascii_alphabetic) {
+            return false;
+        }
+        self.tokens.forms.push_text(self.at, length);
+        cast.letters += letters.count_ones() as usize;
+        cast.capitals += capitals.count_ones() as usize;
+        self.at += length;
+        true
     }
 
     /// Takes small letters beyond ASCII as they are, up to one that is left out or takes more looking at; false if that is the first.
