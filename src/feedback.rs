@@ -54,7 +54,8 @@ pub fn new(session: &Session, model: &str, version: i32, most: i64) -> Result<Ve
     // fetched: of tables that were never analysed the planner takes an equal model for rare, and would read all that waits.
     let query = c"SELECT feedback::bigint, body::text, label::text FROM (
             SELECT q.feedback, f.body, f.label,
-                coalesce(sum(octet_length(f.body)) OVER (ORDER BY q.feedback) - octet_length(f.body), 0) AS before
+                coalesce(sum(octet_length(f.body)) OVER (
+                    ORDER BY q.feedback ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
             FROM (SELECT u.feedback FROM sentiment.unlearned AS u
                 WHERE (u.model, u.feedback) > ($1, $3) AND u.model <= $1
                 ORDER BY u.model, u.feedback LIMIT $4) AS q
@@ -169,10 +170,9 @@ fn take_from_queue(session: &Session, model: &str, ids: &str) -> Result<()> {
         return session.execute(delete, &[text_value(model)]).map(drop);
     }
     // With the list's ends, so that the index leads to them whatever the planner takes the queue for.
-    let delete = c"WITH list (ids) AS (SELECT string_to_array($2, ',')::bigint[])
+    let delete = c"WITH ends AS (SELECT min(id), max(id) FROM unnest(string_to_array($2, ',')::bigint[]) AS known (id))
         DELETE FROM sentiment.unlearned WHERE model = $1 AND feedback = ANY (string_to_array($2, ',')::bigint[])
-            AND feedback >= (SELECT min(id) FROM list, unnest(ids) AS known (id))
-            AND feedback <= (SELECT max(id) FROM list, unnest(ids) AS known (id))";
+            AND feedback >= (SELECT min FROM ends) AND feedback <= (SELECT max FROM ends)";
     session.execute(delete, &[text_value(model), text_value(ids)]).map(drop)
 }
 
@@ -204,19 +204,20 @@ fn learn_sentiment(call: &Call) -> Answer {
     let label = call.text(2).ok_or_else(|| Failure::null_argument("label"))?;
     let caller = caller();
     as_owner(Access::Write, |session| {
-        let insert = format!(
-            "WITH {LIVE}, filed AS (
-                INSERT INTO sentiment.feedback (model, body, label, created_by)
-                SELECT $1, $2, $3, $4 FROM live WHERE $3 = ANY (labels::text[]) RETURNING id),
-            queued AS (INSERT INTO sentiment.unlearned (model, feedback) SELECT $1, id FROM filed)
-            SELECT version::text, EXISTS (SELECT FROM filed)::bool FROM live"
-        );
+        let insert = || {
+            statement(&format!(
+                "WITH {LIVE}, filed AS (
+                    INSERT INTO sentiment.feedback (model, body, label, created_by)
+                    SELECT $1, $2, $3, $4 FROM live WHERE $3 = ANY (labels::text[]) RETURNING id),
+                queued AS (INSERT INTO sentiment.unlearned (model, feedback) SELECT $1, id FROM filed)
+                SELECT version::text, EXISTS (SELECT FROM filed)::bool FROM live"
+            ))
+        };
         let given = |text: StoredText| (pg_sys::TEXTOID, text.datum());
         let parameters = [text_value(&model), given(body), given(label), text_value(&caller)];
-        let (version, filed) =
-            session.query_kept(&FILING, &statement(&insert), &parameters, |[version, filed]| {
-                (text_of(version), filed.is_some_and(|filed| filed.value() != 0))
-            })?;
+        let (version, filed) = session.query_kept(&FILING, insert, &parameters, |[version, filed]| {
+            (text_of(version), filed.is_some_and(|filed| filed.value() != 0))
+        })?;
         if version.is_empty() {
             return Err(store::missing(&model));
         }

@@ -130,12 +130,12 @@ impl Session {
         Ok(unsafe { first_row(read) })
     }
 
-    /// As [`Session::query`], of a statement that a session may run for each row of a table: it is planned once, and again where what it
-    /// names has changed. `kept` is that statement's own.
+    /// As [`Session::query`], of a statement that a session may run for each row of a table: it is put together and planned once, and
+    /// planned again where what it names has changed. `kept` is that statement's own.
     pub fn query_kept<const N: usize, T>(
         &self,
         kept: &'static LocalKey<Cell<Option<Plan>>>,
-        query: &CStr,
+        query: impl FnOnce() -> CString,
         parameters: &[Parameter],
         read: impl FnOnce([Option<pg_sys::Datum>; N]) -> T,
     ) -> Result<T> {
@@ -147,7 +147,7 @@ impl Session {
             let plan = match kept.get() {
                 Some(Plan(plan)) => plan,
                 None => {
-                    let plan = pg_sys::SPI_prepare(query.as_ptr(), count, types.as_mut_ptr());
+                    let plan = pg_sys::SPI_prepare(query().as_ptr(), count, types.as_mut_ptr());
                     if plan.is_null() {
                         return Err(Failure::sql_failed(pg_sys::SPI_result));
                     }

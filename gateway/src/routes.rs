@@ -123,16 +123,12 @@ pub fn router(application: Application, cors_origins: &[String]) -> Result<Route
         .routes(routes!(models::deploy))
         .routes(routes!(models::rollback))
         .route_layer(needs(Scope::Admin));
-    let open = OpenApiRouter::new()
-        .routes(routes!(health::alive))
-        .routes(routes!(health::ready))
-        .routes(routes!(health::metrics));
     let mut documented =
         OpenApiRouter::with_openapi(Document::openapi()).merge(read).merge(write).merge(admin);
     if application.sms.sms_auth_token.is_some() {
         documented = documented.merge(OpenApiRouter::new().routes(routes!(sms::receive)));
     }
-    let (router, mut document) = documented.merge(open).split_for_parts();
+    let (router, mut document) = documented.merge(open()).split_for_parts();
     let key = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     document.components.get_or_insert_default().add_security_scheme("key", key);
     let router = router
@@ -151,12 +147,15 @@ pub fn router(application: Application, cors_origins: &[String]) -> Result<Route
 
 /// The routes that say how the gateway is, alone.
 pub fn health(application: Application) -> Router {
-    let router = OpenApiRouter::<Application>::new()
+    let router = Router::from(open()).fallback(no_such_path).method_not_allowed_fallback(no_such_method);
+    router.layer(layer_fn(Passage)).with_state(application)
+}
+
+fn open() -> OpenApiRouter<Application> {
+    OpenApiRouter::new()
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
-        .routes(routes!(health::metrics));
-    let router = Router::from(router).fallback(no_such_path).method_not_allowed_fallback(no_such_method);
-    router.layer(layer_fn(Passage)).with_state(application)
+        .routes(routes!(health::metrics))
 }
 
 async fn no_such_path() -> Problem {

@@ -115,6 +115,26 @@ fn a_refresh_takes_so_many_bytes() {
     assert_eq!(database.value::<i64>("SELECT count(*) FROM sentiment.unlearned"), 0);
 }
 
+/// What no version has a label for stays in the queue, and must not keep what is behind it, however much it is.
+#[test]
+fn what_cannot_be_learned_is_passed_by() {
+    let mut database = Database::new();
+    database.run(&format!("CREATE TABLE texts AS {}", messages(1, 100)));
+    database.rows("SELECT train_sentiment('m', 'texts', 'body', 'label')");
+    database.run(
+        "WITH filed AS (INSERT INTO sentiment.feedback (model, body, label, created_by)
+             SELECT 'm', 'a word', CASE WHEN n <= 2500 THEN 'gone' ELSE 'positive' END, 'postgres'
+             FROM generate_series(1, 2510) AS n RETURNING id)
+         INSERT INTO sentiment.unlearned SELECT model, id FROM filed, (VALUES ('l'), ('m'), ('n')) AS models (model)",
+    );
+    for used in [6, 4, 0] {
+        let refreshed = "SELECT rows_used FROM refresh_sentiment('m', 6)";
+        assert_eq!(database.value::<i64>(refreshed), used);
+    }
+    let left = "SELECT array_agg(n ORDER BY model) FROM (SELECT model, count(*) AS n FROM sentiment.unlearned GROUP BY model) AS q";
+    assert_eq!(database.value::<Vec<i64>>(left), [2510, 2500, 2510], "other models' are theirs");
+}
+
 /// A session keeps the plan by which it files: also over what it rests on.
 #[test]
 fn filing_goes_on_where_the_extension_is_made_anew() {

@@ -1,16 +1,15 @@
 //! Normalisation: entities decoded, NFKC, invisible characters dropped, quotes made plain; case is kept.
 //!
-//! Most messages are plain ASCII: they are used where they lie. The others are rewritten into a reused buffer,
-//! and where offsets shift a landmark is kept, so that a token can be traced to its place in the text.
+//! Most messages are plain ASCII or have common letters and emoji besides: they are used where they lie. The others are rewritten
+//! into a reused buffer, and where offsets shift a landmark is kept, so that a token can be traced to its place in the text.
 
 mod settled;
 mod straight;
 
 use super::{MAX_TEXT_BYTES, Text, entities};
+use settled::{is_common, plain, settled};
 use unicode_normalization::char::canonical_combining_class;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
-
-use settled::{is_common, plain, settled};
 
 /// Combining marks kept after one base character (the Stream-Safe Text Format of UAX #15 allows 30).
 const MAX_MARKS: usize = 30;
@@ -179,7 +178,7 @@ impl Normalised {
             return;
         }
         if c == '…' {
-            // Its form as below, for cut tweets end with it: three dots, the last of which a mark may follow.
+            // Its NFKC form, without a look into the tables, for tweets that were cut end with it. A mark may follow the last dot.
             for _ in 0..3 {
                 self.flush();
                 self.start('.', offset);
