@@ -4,6 +4,7 @@ mod classes;
 mod forms;
 mod hashtag;
 pub(crate) mod known;
+mod ordinary;
 mod word;
 
 use super::normalise::Normal;
@@ -150,7 +151,17 @@ impl<'t> Tokenizer<'t> {
     }
 
     fn run_through(&mut self) {
-        while self.at < self.bytes.len() {
+        loop {
+            #[cfg(test)]
+            let ordinary = !self.no_word_is_plain;
+            #[cfg(not(test))]
+            let ordinary = true;
+            if ordinary {
+                self.ordinary_words();
+            }
+            if self.at >= self.bytes.len() {
+                return;
+            }
             self.step();
         }
     }

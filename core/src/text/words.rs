@@ -1,6 +1,7 @@
 //! What words are read as: SMS shorthand spelled out, clitics split off, negators known.
 
 use super::register;
+use crate::hash;
 use Meaning::{Negates, Short, Turns};
 
 /// What a folded word does beside being a word.
@@ -91,14 +92,7 @@ static INDEX: [Option<(u64, Meaning)>; SLOTS] = {
         let (words, meaning) = WORDS[row];
         let mut at = 0;
         while at < words.len() {
-            let bytes = words[at].as_bytes();
-            assert!(bytes.len() <= 8);
-            let mut key = 0;
-            let mut byte = bytes.len();
-            while byte > 0 {
-                byte -= 1;
-                key = key << 8 | bytes[byte] as u64;
-            }
+            let key = register::of(words[at].as_bytes());
             let mut place = slot(key);
             while index[place].is_some() {
                 place = (place + 1) % SLOTS;
@@ -111,41 +105,39 @@ static INDEX: [Option<(u64, Meaning)>; SLOTS] = {
     index
 };
 
-/// A bit for each of the words, among so many that one which is taken for another is rare: the search itself ends where a
-/// processor cannot foresee it.
+/// A bit for each of the words, by their hashes, among so many that one which is taken for another is rare: the search itself
+/// ends where a processor cannot foresee it.
 static FILTER: [u64; 128] = {
     let mut filter = [0; 128];
-    let mut place = 0;
-    while place < SLOTS {
-        if let Some((key, _)) = INDEX[place] {
-            let bit = spread(key) >> 51;
+    let mut row = 0;
+    while row < WORDS.len() {
+        let words = WORDS[row].0;
+        let mut at = 0;
+        while at < words.len() {
+            let bit = hash::short_token(words[at].as_bytes()) >> 51;
             filter[(bit / 64) as usize] |= 1 << (bit % 64);
+            at += 1;
         }
-        place += 1;
+        row += 1;
     }
     filter
 };
 
-/// A product whose upper bits depend on all letters of a word.
-const fn spread(key: u64) -> u64 {
-    key.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+/// Where a word's search begins: at a product whose upper bits depend on all its letters.
+const fn slot(key: u64) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
 }
 
-/// Where a word's search begins.
-const fn slot(key: u64) -> usize {
-    (spread(key) >> 56) as usize
+/// Whether the word with this hash may mean something: next to no others do.
+#[inline(always)]
+pub(super) fn may_mean(hash: u64) -> bool {
+    let bit = hash >> 51;
+    FILTER[(bit / 64) as usize] >> (bit % 64) & 1 != 0
 }
 
 /// What a folded word of up to eight bytes does; `key` is its bytes, little-endian, zero-padded.
-#[inline]
-pub(super) fn meaning_of_key(key: u64) -> Option<Meaning> {
-    let bit = spread(key) >> 51;
-    if FILTER[(bit / 64) as usize] >> (bit % 64) & 1 == 0 { None } else { find(key) }
-}
-
-/// The same, past the filter.
 #[inline(never)]
-fn find(key: u64) -> Option<Meaning> {
+pub(super) fn meaning_of_key(key: u64) -> Option<Meaning> {
     let mut place = slot(key);
     while let Some((known, meaning)) = INDEX[place] {
         if known == key {
@@ -154,6 +146,12 @@ fn find(key: u64) -> Option<Meaning> {
         place = (place + 1) % SLOTS;
     }
     None
+}
+
+/// The same of one whose hash is known: most words are no more than that.
+#[inline(always)]
+pub(super) fn meaning_of_hashed(key: u64, hash: u64) -> Option<Meaning> {
+    if may_mean(hash) { meaning_of_key(key) } else { None }
 }
 
 /// What the folded word does that stands at the end of `forms` from `start` on.

@@ -34,6 +34,11 @@ impl Forms {
         &mut self.0
     }
 
+    /// The text in small letters, with what follows it.
+    pub fn text(&self) -> &[u8] {
+        &self.0[Self::TEXT..]
+    }
+
     /// The form from `start` to `end`.
     pub fn get(&self, start: usize, end: usize) -> &str {
         str::from_utf8(self.bytes(start, end)).unwrap_or_default()

@@ -52,11 +52,11 @@ impl Tokenizer<'_> {
     fn plain_part(&mut self, length: usize) -> bool {
         let forms = self.tokens.forms.as_bytes();
         let form_start = Forms::TEXT + self.at;
-        let key = register::first(register::load(forms, form_start), length);
-        if length <= 8 && words::meaning_of_key(key).is_some() {
+        let hash = hash::token_within(forms, form_start, length);
+        let key = || register::first(register::load(forms, form_start), length);
+        if words::may_mean(hash) && length <= 8 && words::meaning_of_key(key()).is_some() {
             return false;
         }
-        let hash = hash::token_within(forms, form_start, length);
         let marks = self.under_negation().and(TokenMarks::PART);
         self.file(TokenKind::Word, hash, marks, self.at, length);
         self.at += length;

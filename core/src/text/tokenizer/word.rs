@@ -41,14 +41,9 @@ impl Tokenizer<'_> {
         if matches!(next, b'.' | b'@') && self.address(length) {
             return true;
         }
-        let form_start = Forms::TEXT + self.at;
-        let (hash, meaning) = if length < 8 {
-            let key = register::first(head, length);
-            (hash::short(key, length), words::meaning_of_key(key))
-        } else {
-            let hash = hash::token_within(self.tokens.forms.as_bytes(), form_start, length);
-            (hash, if length == 8 { words::meaning_of_key(head) } else { None })
-        };
+        let hash = own_hash(self.tokens.forms.text(), self.at, head, length);
+        let meaning =
+            if length <= 8 { words::meaning_of_hashed(register::first(head, length), hash) } else { None };
         let marks = match meaning {
             None => self.under_negation(),
             Some(Meaning::Short(long)) => {
@@ -77,13 +72,10 @@ impl Tokenizer<'_> {
         let end = form_start + whole;
         let forms = self.tokens.forms.as_bytes();
         let clitic = words::is_clitic(forms.get(end - tail.length..end).unwrap_or_default());
-        let (own, meaning) = if clitic {
-            let key = (length <= 8).then(|| register::first(head, length));
-            (length, key.and_then(words::meaning_of_key))
-        } else {
-            (whole, None)
-        };
+        let own = if clitic { length } else { whole };
         let hash = hash::token_within(forms, form_start, own);
+        let key = (own <= 8).then(|| register::first(head, own));
+        let meaning = key.and_then(|key| words::meaning_of_hashed(key, hash));
         let clitic_hash = hash::token_within(forms, form_start + length, tail.length + 1);
         let denies = !clitic && words::is_negated_verb(forms.get(form_start..end).unwrap_or_default());
         let several = letters.count_ones() + tail.letters.count_ones() > 1;
@@ -366,6 +358,16 @@ impl Tokenizer<'_> {
         };
         let plain = meaning.is_some() && [NOT, NO, NEVER].contains(&hash);
         own.with(TokenMarks::DENIES, denies || plain).with(TokenMarks::BUT, meaning.is_some() && hash == BUT)
+    }
+}
+
+/// The hash of the `length` bytes from `at` of a text in small letters, which begin with `head`.
+#[inline(always)]
+pub(super) fn own_hash(text: &[u8], at: usize, head: u64, length: usize) -> u64 {
+    if length < 8 {
+        hash::short(register::first(head, length), length)
+    } else {
+        hash::token_within(text, at, length)
     }
 }
 
