@@ -163,6 +163,9 @@ impl<'t> Tokenizer<'t> {
                 return;
             }
             self.step();
+            // Nothing would be made of a space at a step of its own.
+            let next = self.bytes.get(self.at).copied().unwrap_or_default();
+            self.at += usize::from(next == b' ');
         }
     }
 
@@ -301,15 +304,7 @@ impl<'t> Tokenizer<'t> {
         let Known { number: known, hash, start: form_start, end: form_end } = form;
         let (marks, start) = (TokenMarks::default(), narrow(self.at));
         self.tokens.list.push(Token { kind, marks, known, hash, unit: hash, start, form_start, form_end });
-        self.step_over(length);
-    }
-
-    /// Steps over so many bytes, and over a space behind them: nothing would be made of it, at a step of its own.
-    #[inline]
-    fn step_over(&mut self, length: usize) {
         self.at += length;
-        let next = self.bytes.get(self.at).copied().unwrap_or_default();
-        self.at += usize::from(next == b' ');
     }
 
     fn emoticon(&mut self) -> bool {

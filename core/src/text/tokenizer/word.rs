@@ -54,7 +54,7 @@ impl Tokenizer<'_> {
         };
         let shouted = (letters == capitals) & (letters & (letters - 1) != 0);
         self.file(TokenKind::Word, hash, marks.with(TokenMarks::SHOUTED, shouted), self.at, length);
-        self.at += length + usize::from(next == b' ');
+        self.at += length;
         true
     }
 
@@ -86,7 +86,7 @@ impl Tokenizer<'_> {
             let (marks, start) = (TokenMarks::default(), self.at + length);
             self.file(TokenKind::Word, clitic_hash, marks, start, tail.length + 1);
         }
-        self.at += whole + usize::from(next == b' ');
+        self.at += whole;
         true
     }
 
