@@ -25,7 +25,10 @@ impl Tokenizer<'_> {
             let (kind, known, unit) = (TokenKind::Word, Known::NONE, unit(hash, marks));
             list.push(Token { kind, marks, known, hash, unit, start, form_start, form_end });
             at += length;
-            at += usize::from(text.get(at) == Some(&b' '));
+            if text.get(at) != Some(&b' ') {
+                break;
+            }
+            at += 1;
         }
         *all = list;
         (self.at, self.negation) = (at, negation);
