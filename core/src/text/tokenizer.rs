@@ -198,7 +198,8 @@ impl<'t> Tokenizer<'t> {
         if emoticons::may_begin(byte, next) && self.emoticon() {
             return;
         }
-        if byte.is_ascii_digit() && self.emoji() {
+        // A keycap.
+        if byte.is_ascii_digit() & (next >= 0x80) && self.emoji() {
             return;
         }
         if byte == b'R' && self.bytes[self.at..].starts_with(b"RT @") {
