@@ -153,7 +153,9 @@ pub async fn list(
         parameters.extend([&place.sent_at as &(dyn ToSql + Sync), &place.id]);
         conditions.push(format!("(m.sent_at, m.id) < (${}, ${})", parameters.len() - 1, parameters.len()));
     }
-    parameters.push(&limit);
+    // One more than is shown: whether there is a next page.
+    let read_at_most = limit + 1;
+    parameters.push(&read_at_most);
     let select = format!(
         "SELECT {} FROM messages.message AS m WHERE {} ORDER BY m.sent_at DESC, m.id DESC LIMIT ${}",
         Shown::COLUMNS,
@@ -174,19 +176,18 @@ async fn read(
 ) -> Result<Page, Problem> {
     let select = client.prepare_cached(select).await?;
     let mut rows = pin!(client.query_raw(&select, parameters).await?);
-    let (mut messages, mut bytes) = (Vec::new(), 0);
-    let mut next = None;
+    let (mut messages, mut bytes) = (Vec::<Shown>::new(), 0);
     while let Some(row) = rows.try_next().await? {
+        let is_full = bytes >= BYTES || i64::try_from(messages.len()).is_ok_and(|count| count == limit);
+        if let Some(last) = messages.last().filter(|_| is_full) {
+            let next = Some(Place { sent_at: last.sent_at, id: last.id }.print());
+            return Ok(Page { messages, next });
+        }
         let message = Shown::new(&row)?;
         bytes += json_length(&message);
-        let place = Place { sent_at: message.sent_at, id: message.id };
         messages.push(message);
-        if bytes >= BYTES || i64::try_from(messages.len()).is_ok_and(|count| count == limit) {
-            next = Some(place.print());
-            break;
-        }
     }
-    Ok(Page { messages, next })
+    Ok(Page { messages, next: None })
 }
 
 /// How many bytes a message has as JSON, where a character may have six.

@@ -178,6 +178,21 @@ fn pages_follow_each_other_and_filters_hold() {
     gateway.get("/v1/messages?after=%21").refused(422);
 }
 
+/// A client would ask for a page that has nothing.
+#[test]
+fn the_last_page_has_no_next_also_where_it_is_full() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    database.run("INSERT INTO messages.message (source, body) SELECT 'a', 'good' FROM generate_series(1, 6)");
+    let first = gateway.get("/v1/messages?limit=3").ok();
+    let next = first["next"].as_str().unwrap();
+    let second = gateway.get(&format!("/v1/messages?limit=3&after={next}")).ok();
+    assert_eq!(second["messages"].as_array().unwrap().len(), 3);
+    assert_eq!(second["next"], json!(null));
+    assert_eq!(gateway.get("/v1/messages?limit=6").ok()["next"], json!(null));
+    assert_eq!(gateway.get("/v1/messages?source=none").ok(), json!({"messages": [], "next": null}));
+}
+
 /// Source and name share an entry of an index, which has a size.
 #[test]
 fn names_of_any_script_are_stored_or_refused_and_not_too_long_for_the_index() {
