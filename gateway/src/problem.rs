@@ -21,7 +21,7 @@ pub struct Problem {
     /// What is wrong, and what helps
     #[schema(value_type = String)]
     detail: Box<str>,
-    /// Where in the request's JSON it is wrong, as `[3].body`
+    /// Where in the request's JSON it is wrong, as `[3].body`, or in which parameter or header
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     at: Option<Box<str>>,

@@ -22,10 +22,11 @@ const WAITING: usize = 4096;
 /// What the model makes of a text: the record of `sentiment_detail()`.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Sentiment {
-    /// The label; null, as all else but the version, if the text holds nothing to score
+    /// The label; null, as all else, if the text holds nothing to score
     #[schema(required)]
     label: Option<String>,
-    /// From -1 to 1
+    /// The sum of each label's probability times its value: from -1 to 1 where the labels are positive, neutral and negative; null if
+    /// no label has a value
     #[schema(required)]
     score: Option<f64>,
     /// The label's probability

@@ -23,7 +23,7 @@ const PAUSE: u64 = 10;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Model {
     model: String,
-    /// The version that scores now, or the newest one if none does
+    /// The version that scores now; null if none does, and all else is of the newest then
     #[schema(required)]
     model_version: Option<String>,
     algorithm: String,
@@ -102,7 +102,7 @@ pub struct Training {
     options: serde_json::Map<String, Value>,
     /// The share of texts held out to measure it
     #[serde(default = "a_fifth")]
-    #[schema(minimum = 0, maximum = 0.9, default = 0.2)]
+    #[schema(exclusive_minimum = 0, exclusive_maximum = 1, default = 0.2)]
     test_fraction: f64,
     #[serde(default = "forty_two")]
     #[schema(default = 42)]

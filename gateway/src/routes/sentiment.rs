@@ -144,7 +144,7 @@ pub struct Explanation {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Term {
     term: String,
-    /// Where it begins in the text, in characters from 1; null for the bias
+    /// Where it begins in the text, in characters from 1; null for the bias, and for what is of the text as a whole
     #[schema(required)]
     start: Option<i32>,
     /// Its part in ln(P(label) / P(runner-up))
