@@ -92,3 +92,31 @@ fn it_asks_for_a_key_and_is_dark_where_that_is_liked() {
     keep(&browser, "page-dark.png");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
+
+/// Long labels had been drawn over the text, and long names had left it the width of a letter.
+#[test]
+fn long_labels_and_names_leave_texts_readable() {
+    let Some(browser) = Browser::start(false) else { return sentiment_tests::skip(SKIPPED) };
+    let mut database = Database::new();
+    let gateway = Gateway::with(&database, &["--public-scopes", "read"]);
+    database.run(
+        "CREATE TABLE labelled AS SELECT (ARRAY['awful', 'great'])[n % 2 + 1] || ' ' || md5(n::text) AS body,
+             (ARRAY['complaint_about_the_billing_of_customers', 'praise'])[n % 2 + 1] AS label
+             FROM generate_series(1, 300) AS n;
+         SELECT train_sentiment('long', 'labelled', 'body', 'label');
+         SET sentiment.default_model = 'long';
+         INSERT INTO messages.message (source, author, body) VALUES
+             ('web', NULL, 'awful, and this can be read'), ('web', repeat('author', 80), 'awful, and this too'),
+             (repeat('source', 80), 'ann', 'great')",
+    );
+    browser.open(&gateway.url);
+    browser.wait("document.querySelectorAll('#live li').length === 3 && document.querySelectorAll('#share li').length > 3");
+    let squeezed = browser.run(
+        "const box = (element) => element.getBoundingClientRect();
+         return [...document.querySelectorAll('#live li, #share li')].filter((line) =>
+             [...line.children].some((part) => part.scrollWidth > part.clientWidth || box(part).right > box(line).right + 1)
+             || line.matches('#live li') && box(line.querySelector('.body')).width < box(line).width / 3
+         ).map((line) => line.innerText)",
+    );
+    assert_eq!(squeezed, serde_json::json!([]));
+}
