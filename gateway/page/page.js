@@ -141,9 +141,10 @@ function row(message) {
     return make("li", { class: mood(message.label), "data-id": message.id },
         make("span", { class: "mood" }, label),
         make("span", { class: "score", title: message.model_version ?? "" }, number(message.score)),
-        make("span", { class: "body" }, message.body),
+        // Each is laid out in its own direction, and turns nothing beside it round.
+        make("span", { class: "body", dir: "auto" }, message.body),
         make("span", { class: "from" },
-            [message.author, message.source].filter(Boolean).join(" · "), " ",
+            ...[message.author, message.source].filter(Boolean).flatMap((name, place) => [place ? " · " : "", make("bdi", {}, name)]), " ",
             make("time", { datetime: message.sent_at }, at.toLocaleTimeString())));
 }
 
@@ -264,7 +265,7 @@ find("try").addEventListener("submit", async (event) => {
 
 function explanation(terms) {
     const rows = terms.map((term) => make("tr", {},
-        make("td", {}, term.term), make("td", {}, number(term.weight)),
+        make("td", {}, make("bdi", {}, term.term)), make("td", {}, number(term.weight)),
         make("td", { class: mood(term.toward) }, make("span", { class: "mood" }, term.toward ?? ""))));
     const head = ["Term", "Weight", "Toward"].map((title) => make("th", { scope: "col" }, title));
     return make("table", {}, make("caption", { class: "note" }, "What weighs most"),

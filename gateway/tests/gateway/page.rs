@@ -120,3 +120,24 @@ fn long_labels_and_names_leave_texts_readable() {
     );
     assert_eq!(squeezed, serde_json::json!([]));
 }
+
+/// Texts of Arabic had been laid out from the left: what ends a sentence stood at its beginning.
+#[test]
+fn scripts_from_the_right_are_laid_out_from_the_right() {
+    let Some(browser) = Browser::start(false) else { return sentiment_tests::skip(SKIPPED) };
+    let mut database = Database::new();
+    let gateway = Gateway::with(&database, &["--public-scopes", "read"]);
+    database.run(
+        "INSERT INTO messages.message (source, author, body) VALUES
+             ('web', 'ann', 'great'), ('web', 'أحمد', 'الخدمة سيئة جدا! iPhone لا يعمل.')",
+    );
+    browser.open(&gateway.url);
+    browser.wait("document.querySelectorAll('#live li').length === 2");
+    let direction = "return [...document.querySelectorAll('#live .body')]
+        .map((body) => getComputedStyle(body).direction + getComputedStyle(body.parentElement).direction)";
+    assert_eq!(browser.run(direction), serde_json::json!(["rtlltr", "ltrltr"]));
+    // A name of the other direction does not turn round what stands beside it.
+    assert_eq!(browser.run("return document.querySelectorAll('#live .from bdi').length"), 4);
+    browser.run("document.getElementById('text').value = 'خدمة سيئة!'");
+    assert_eq!(browser.run("return getComputedStyle(document.getElementById('text')).direction"), "rtl");
+}
