@@ -8,6 +8,7 @@ const REST = 2000;
 
 const find = (id) => document.getElementById(id);
 const number = (value, digits = 2) => (value ?? null) === null ? "–" : value.toFixed(digits);
+const short = (value) => value.toLocaleString([], { notation: "compact", maximumFractionDigits: 1 });
 const moods = new Set(["positive", "neutral", "negative"]);
 const mood = (label) => (moods.has(label) ? label : "other");
 
@@ -205,11 +206,15 @@ function showChart(buckets) {
     const points = buckets.filter((bucket) => bucket.mean_score !== null);
     const now = Date.now();
     const x = (start) => 40 + 670 * (1 - (now - Date.parse(start)) / HOUR);
-    const y = (score) => 80 - 70 * score;
+    // Labels may have values of their own, such as stars: then scores go beyond 1.
+    const scores = points.map((point) => point.mean_score);
+    const [lowest, highest] = [Math.min(-1, ...scores), Math.max(1, ...scores)];
+    const y = (score) => 10 + 140 * (highest - score) / (highest - lowest);
     const parts = [draw("title", { id: "chart-title" }, describe(points))];
-    for (const score of [1, 0, -1]) {
+    // What is too near to 0 would be written over it.
+    for (const score of [highest, 0, lowest].filter((score) => !score || Math.abs(y(score) - y(0)) > 14)) {
         parts.push(draw("line", { x1: 40, x2: 710, y1: y(score), y2: y(score), class: score ? "axis" : "axis zero" }));
-        parts.push(draw("text", { x: 32, y: y(score) + 4, "text-anchor": "end" }, String(score)));
+        parts.push(draw("text", { x: 32, y: y(score) + 4, "text-anchor": "end" }, short(score)));
     }
     for (const minutes of [60, 45, 30, 15, 0]) {
         const at = new Date(now - minutes * 60000);

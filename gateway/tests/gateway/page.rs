@@ -141,3 +141,26 @@ fn scripts_from_the_right_are_laid_out_from_the_right() {
     browser.run("document.getElementById('text').value = 'خدمة سيئة!'");
     assert_eq!(browser.run("return getComputedStyle(document.getElementById('text')).direction"), "rtl");
 }
+
+/// Stars from 1 to 5 were drawn above the picture.
+#[test]
+fn scores_beyond_one_are_in_the_picture() {
+    let Some(browser) = Browser::start(false) else { return sentiment_tests::skip(SKIPPED) };
+    let mut database = Database::new();
+    let gateway = Gateway::with(&database, &["--public-scopes", "read"]);
+    database.run(
+        r#"CREATE TABLE starred AS SELECT (ARRAY['awful', 'so so', 'great'])[n % 3 + 1] || ' ' || md5(n::text) AS body,
+             (ARRAY['1', '3', '5'])[n % 3 + 1] AS label FROM generate_series(1, 300) AS n;
+         SELECT train_sentiment('stars', 'starred', 'body', 'label', options => '{"label_scores": {"1": 1, "3": 3, "5": 5}}');
+         SET sentiment.default_model = 'stars';
+         INSERT INTO messages.message (source, body) VALUES ('web', 'great')"#,
+    );
+    browser.open(&gateway.url);
+    browser.wait("document.querySelector('#chart circle')");
+    let picture = "const box = (element) => element.getBoundingClientRect(), chart = box(document.getElementById('chart'));
+        return [...document.querySelectorAll('#chart *')].map(box)
+            .filter((part) => part.width && (part.top < chart.top || part.bottom > chart.bottom)).length";
+    assert_eq!(browser.run(picture), 0);
+    let axis = "return [...document.querySelectorAll('#chart text[text-anchor=end]')].map((mark) => mark.textContent).slice(0, 3)";
+    assert_eq!(browser.run(axis), serde_json::json!(["5", "0", "-1"]));
+}
