@@ -122,10 +122,8 @@ function show() {
     requestAnimationFrame(() => {
         showing = false;
         const list = find("live");
-        for (const message of waiting) {
-            if (!list.querySelector(`[data-id="${Number(message.id)}"]`)) {
-                list.prepend(row(message));
-            }
+        for (const message of waiting.filter(isNew)) {
+            list.prepend(row(message));
         }
         waiting = [];
         while (list.children.length > SHOWN) {
@@ -134,6 +132,17 @@ function show() {
         find("quiet").hidden = list.children.length > 0;
         summarise();
     });
+}
+
+const isNew = (message) => !find("live").querySelector(`[data-id="${Number(message.id)}"]`);
+
+// Messages from before, the newest first: below those that came meanwhile.
+function showBefore(messages) {
+    const list = find("live");
+    for (const message of messages.filter(isNew).slice(0, SHOWN - list.children.length)) {
+        list.append(row(message));
+    }
+    find("quiet").hidden = list.children.length > 0;
 }
 
 function row(message) {
@@ -309,22 +318,34 @@ find("key").addEventListener("submit", (event) => {
     start();
 });
 
-async function start() {
+function start() {
     if (!key && !isPublic) {
         askForKey();
         return;
     }
     follow();
     summarise();
-    try {
-        const { messages } = await read(`/v1/messages?limit=${BEFORE}`);
-        waiting = [...messages.reverse(), ...waiting];
-        show();
-        await showModels();
-    } catch (error) {
-        if (!(error instanceof Refused || error instanceof TypeError)) {
-            throw error;
+    fill();
+}
+
+// What there is already. The database may be away as the page opens: then it is asked for again, but not what a key is missing for.
+async function fill() {
+    for (;;) {
+        try {
+            const { messages } = await read(`/v1/messages?limit=${BEFORE}`);
+            showBefore(messages);
+            summarise();
+            await showModels();
+            return;
+        } catch (error) {
+            if (!(error instanceof Refused || error instanceof TypeError)) {
+                throw error;
+            }
+            if (error.status === 401 || error.status === 403) {
+                return;
+            }
         }
+        await new Promise((done) => setTimeout(done, REST));
     }
 }
 

@@ -164,3 +164,24 @@ fn scores_beyond_one_are_in_the_picture() {
     let axis = "return [...document.querySelectorAll('#chart text[text-anchor=end]')].map((mark) => mark.textContent).slice(0, 3)";
     assert_eq!(browser.run(axis), serde_json::json!(["5", "0", "-1"]));
 }
+
+/// It had stayed without models and messages, and said that it was connected.
+#[test]
+fn what_the_gateway_could_not_answer_as_the_page_opened_comes_later() {
+    let Some(browser) = Browser::start(false) else { return sentiment_tests::skip(SKIPPED) };
+    let mut database = Database::new();
+    let gateway = Gateway::with(&database, &["--public-scopes", "read", "--statement-timeout", "500ms"]);
+    database.run("INSERT INTO messages.message (source, body) VALUES ('a', 'first'), ('a', 'second')");
+    let mut locking = database.connect("postgres");
+    let mut lock = locking.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE messages.message IN ACCESS EXCLUSIVE MODE").unwrap();
+    browser.open(&gateway.url);
+    browser
+        .wait("performance.getEntriesByType('resource').some((part) => part.name.includes('/v1/messages'))");
+    assert_eq!(browser.run("return document.querySelectorAll('#live li, #models tbody tr').length"), 0);
+    lock.rollback().unwrap();
+    browser.wait("document.querySelectorAll('#live li').length === 2 && document.querySelectorAll('#models tbody tr').length");
+    let texts = "return [...document.querySelectorAll('#live .body')].map((body) => body.textContent)";
+    assert_eq!(browser.run(texts), serde_json::json!(["second", "first"]));
+    database.ask_errors_so_far();
+}
