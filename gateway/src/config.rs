@@ -14,7 +14,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use crate::database::Failure;
 pub use kafka::{Kafka, KafkaFormat, KafkaName};
 pub use limits::Limits;
-use limits::some_time;
+use limits::{some_time, statement_time};
 
 /// Messages stream in, sentiment streams out: the gateway of pg_sentiment.
 #[derive(Debug, Parser)]
@@ -78,8 +78,8 @@ pub struct Database {
     /// The most connections to the database
     #[arg(long, env = "SENTIMENT_DATABASE_CONNECTIONS", global = true, default_value_t = 16, value_parser = clap::value_parser!(u16).range(4..))]
     pub database_connections: u16,
-    /// How long a statement may take, training apart
-    #[arg(long, env = "SENTIMENT_STATEMENT_TIMEOUT", global = true, default_value = "30s", value_parser = humantime::parse_duration)]
+    /// How long a statement may take, training apart; 0s for any time
+    #[arg(long, env = "SENTIMENT_STATEMENT_TIMEOUT", global = true, default_value = "30s", value_parser = statement_time)]
     pub statement_timeout: Duration,
 }
 

@@ -49,6 +49,16 @@ pub(super) fn some_time(given: &str) -> Result<Duration, String> {
     Ok(time)
 }
 
+/// A time that a statement may take, 0 for any. The database counts in milliseconds: less than one would be 0 to it, and it has room
+/// for some 24 days of them.
+pub(super) fn statement_time(given: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(given).map_err(|error| error.to_string())?;
+    if time.is_zero() || (1..=i32::MAX.unsigned_abs().into()).contains(&time.as_millis()) {
+        return Ok(time);
+    }
+    Err("expected a time from 1ms to 24d, or 0s for any".into())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -61,6 +71,18 @@ mod tests {
         for flag in flags {
             let serve = |time: &str| Settings::try_parse_from(["gateway", "serve", flag, time]).is_ok();
             assert!(serve("1ms") && serve("365d") && !serve("0s") && !serve("366d") && !serve("9"), "{flag}");
+        }
+    }
+
+    /// To the database half a millisecond is 0, which is any time.
+    #[test]
+    fn statements_have_a_time_that_the_database_can_count() {
+        let serve = |time: &str| Settings::try_parse_from(["gateway", "serve", "--statement-timeout", time]);
+        for good in ["0s", "1ms", "30s", "24d"] {
+            assert!(serve(good).is_ok(), "{good}");
+        }
+        for bad in ["500us", "1ns", "25d", "9"] {
+            assert!(serve(bad).is_err(), "{bad}");
         }
     }
 
