@@ -162,7 +162,7 @@ fn open(file: &Path) -> Result<(Box<dyn Read + Send>, ProgressBar), Failure> {
 }
 
 fn format_of(file: &Path) -> Option<LoadFormat> {
-    match file.extension()?.to_str()? {
+    match file.extension()?.to_str()?.to_ascii_lowercase().as_str() {
         "csv" => Some(LoadFormat::Csv),
         "jsonl" | "ndjson" => Some(LoadFormat::Jsonl),
         _ => None,

@@ -103,6 +103,17 @@ fn a_pipe_of_json_lines_keeps_the_names_that_it_has() {
     assert_eq!(sources, 3);
 }
 
+/// As other systems write them.
+#[test]
+fn a_name_may_end_in_capitals() {
+    let database = Database::new();
+    run_clean(&database, &["migrate"]);
+    for (name, content) in [("EXPORT.CSV", "body\r\ngood\r\n"), ("Export.JsonL", r#"{"body": "good"}"#)] {
+        let out = run_clean(&database, &["load", &file(name, content.as_bytes())]);
+        assert_eq!(out, "1 stored, 0 stored before, 0 left out\n", "{name}");
+    }
+}
+
 #[test]
 fn bad_lines_are_named_and_left_out_only_if_asked() {
     let mut database = Database::new();
