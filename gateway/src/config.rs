@@ -75,7 +75,7 @@ pub struct Database {
     /// PEM file of the authorities that the database's certificate is checked against; without it those of the system
     #[arg(long, env = "SENTIMENT_DATABASE_CA", global = true)]
     pub database_ca: Option<PathBuf>,
-    /// The most connections to the database
+    /// The most connections to the database for requests and tasks; up to three more listen: for streams, for Kafka, for X
     #[arg(long, env = "SENTIMENT_DATABASE_CONNECTIONS", global = true, default_value_t = 16, value_parser = clap::value_parser!(u16).range(4..))]
     pub database_connections: u16,
     /// How long a statement may take, training apart; 0s for any time

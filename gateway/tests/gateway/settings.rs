@@ -4,11 +4,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use sentiment_tests::Database;
+use sentiment_tests::{Database, repository};
 use serde_json::json;
 use ureq::http::Request;
 
-use crate::harness::{Gateway, agent, run_clean};
+use crate::harness::{Gateway, agent, await_count, run_clean};
 
 /// As files of Compose and charts leave settings out.
 #[test]
@@ -47,4 +47,32 @@ fn probes_do_not_wait_behind_clients() {
     for path in ["/", "/v1/messages", "/v1/models", "/docs/"] {
         assert_eq!(ask("GET", path).status(), 404, "{path}");
     }
+}
+
+/// An operator reckons with them: the server has so many, and a role may have fewer.
+#[test]
+fn connections_are_as_many_as_is_said_and_one_that_listens() {
+    let mut database = Database::new();
+    let gateway = Gateway::with(&database, &["--database-connections", "4"]);
+    let mut locking = database.connect("postgres");
+    let mut lock = locking.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE messages.external_id IN ACCESS EXCLUSIVE MODE").unwrap();
+    let url = format!("{}/v1/messages", gateway.url);
+    let posts: Vec<_> = (0..8)
+        .map(|name| {
+            let request =
+                agent().post(&url).header("authorization", gateway.bearer()).content_type("application/json");
+            let message = json!({"source": "a", "external_id": name.to_string(), "body": "good"}).to_string();
+            std::thread::spawn(move || request.send(message).unwrap().status())
+        })
+        .collect();
+    await_count(&mut database, "wait_event_type = 'Lock'", 4);
+    await_count(&mut database, "true", 5);
+    lock.rollback().unwrap();
+    for post in posts {
+        assert_eq!(post.join().unwrap(), 200);
+    }
+    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
+    let row = readme.lines().find(|line| line.starts_with("| `--database-connections`")).unwrap();
+    assert!(row.contains("one more listens"), "{row}");
 }
