@@ -148,6 +148,7 @@ function showBefore(messages) {
 function row(message) {
     const label = message.label ?? "no label";
     const at = new Date(message.sent_at);
+    const isToday = at.toDateString() === new Date().toDateString();
     return make("li", { class: mood(message.label), "data-id": message.id },
         make("span", { class: "mood" }, label),
         make("span", { class: "score", title: message.model_version ?? "" }, number(message.score)),
@@ -155,7 +156,7 @@ function row(message) {
         make("span", { class: "body", dir: "auto" }, message.body),
         make("span", { class: "from" },
             ...[message.author, message.source].filter(Boolean).flatMap((name, place) => [place ? " · " : "", make("bdi", {}, name)]), " ",
-            make("time", { datetime: message.sent_at }, at.toLocaleTimeString())));
+            make("time", { datetime: message.sent_at }, isToday ? at.toLocaleTimeString() : at.toLocaleString())));
 }
 
 find("pause").addEventListener("click", (event) => {

@@ -185,3 +185,18 @@ fn what_the_gateway_could_not_answer_as_the_page_opened_comes_later() {
     assert_eq!(browser.run(texts), serde_json::json!(["second", "first"]));
     database.ask_errors_so_far();
 }
+
+/// What was sent on another day had looked as if it were of today.
+#[test]
+fn a_time_of_another_day_has_its_date() {
+    let Some(browser) = Browser::start(false) else { return sentiment_tests::skip(SKIPPED) };
+    let mut database = Database::new();
+    let gateway = Gateway::with(&database, &["--public-scopes", "read"]);
+    database.run("INSERT INTO messages.message (source, body, sent_at) VALUES ('a', 'good', '2020-02-03 12:00+00'), ('a', 'good', now())");
+    browser.open(&gateway.url);
+    browser.wait("document.querySelectorAll('#live li').length === 2");
+    let dated = "return [...document.querySelectorAll('#live time')].map((time) => time.textContent.includes('2020'))";
+    let today = "return [...document.querySelectorAll('#live time')].map((time) => time.textContent.includes(new Date().getFullYear()))";
+    assert_eq!(browser.run(dated), serde_json::json!([false, true]));
+    assert_eq!(browser.run(today), serde_json::json!([false, false]));
+}
