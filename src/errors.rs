@@ -112,6 +112,8 @@ failures! {
     column_generated(column: &str): ERRCODE_INVALID_PARAMETER_VALUE,
         "column \"{column}\" is a generated column",
         "A trigger runs before columns are generated: name a plain column, or generate the score with sentiment_score_at().";
+    column_nameless(): ERRCODE_INVALID_PARAMETER_VALUE,
+        "a column's name is empty", "Give the name of a column to write, or NULL to write none.";
     column_reused(column: &str): ERRCODE_INVALID_PARAMETER_VALUE,
         "column \"{column}\" is named twice", "The text, the label, the score and the version need a column each.";
     column_filled(column: &str, table: &str): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

@@ -79,6 +79,9 @@ fn requested(call: &Call) -> Result<Arguments> {
     if outputs.is_empty() {
         return Err(Failure::outputs_none());
     }
+    if outputs.iter().any(|(_, name)| name.is_empty()) {
+        return Err(Failure::column_nameless());
+    }
     // Seen here and not only by the wiring: columns that are missing are added before there is one.
     let columns = || std::iter::once(&text).chain(outputs.iter().map(|(_, name)| name));
     if let Some(name) = columns().find(|name| columns().filter(|other| other == name).count() > 1) {

@@ -168,6 +168,7 @@ SELECT enable_sentiment('prepared', 'body', label_column => 'body');
 SELECT enable_sentiment('prepared', 'body', label_column => 'one', score_column => 'one');
 SELECT enable_sentiment('prepared', 'body', score_column => 'sentiment');
 SELECT enable_sentiment('prepared', 'body', NULL, NULL, NULL, NULL);
+SELECT enable_sentiment('prepared', 'body', score_column => '');
 SELECT enable_sentiment('prepared', 'body', model => 'no_such_model');
 SELECT enable_sentiment('prepared', 'body', model => 'english@99');
 SELECT enable_sentiment('no_such_table', 'body');
