@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Kafka, listed};
 use crate::database::{Address, Failure};
+use crate::telemetry::begin_each;
 
 /// How long a client may take to end.
 const END: Duration = Duration::from_secs(5);
@@ -42,6 +43,7 @@ pub async fn start(
     }
     let mut tasks = Vec::new();
     if !topics.is_empty() {
+        begin_each("sentiment_gateway_kafka_records_total", "outcome", &incoming::OUTCOMES);
         let own = [&dead, &out].into_iter().flatten().cloned().collect();
         let topics = incoming::Topics::new(topics, own);
         let rejects = rejects::Rejects::new(dead, &base, pool)?;
@@ -54,6 +56,8 @@ pub async fn start(
         }
     }
     if let Some(topic) = out {
+        metrics::counter!("sentiment_gateway_kafka_sent_total").increment(0);
+        metrics::counter!("sentiment_gateway_kafka_too_large_total").increment(0);
         let outgoing = outgoing::Outgoing::new(topic, base, address.clone(), pool.clone(), ending.clone());
         let producer = outgoing.begin().await?;
         tasks.push(tokio::spawn(outgoing.run(producer)));

@@ -121,6 +121,13 @@ pub fn begin(ways: impl Iterator<Item = &'static str>) {
     metrics::gauge!("sentiment_gateway_streams").set(0);
 }
 
+/// Begins to count what has a label of its own, as [`begin`] does.
+pub fn begin_each(counter: &'static str, label: &'static str, values: &[&'static str]) {
+    for value in values {
+        metrics::counter!(counter, label => *value).increment(0);
+    }
+}
+
 /// The methods that have a route. A method is the client's word too: all others are one.
 const METHODS: [&str; 4] = ["GET", "HEAD", "POST", "OPTIONS"];
 

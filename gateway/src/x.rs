@@ -26,6 +26,7 @@ use crate::config;
 use crate::database::{Address, Failure};
 use crate::ingest;
 use crate::message::Message;
+use crate::telemetry::begin_each;
 
 use api::{Api, Refusal};
 use back_off::{BackOff, Fault};
@@ -44,6 +45,12 @@ const LAST_WAIT: Duration = Duration::from_secs(5);
 /// X says at least this often that it is there: a connection that ends sooner did not hold.
 const HELD: Duration = Duration::from_secs(20);
 
+/// Why lines are passed over, and why there is no stream: the labels of what is counted.
+const SKIPPED: [&str; 8] =
+    ["too long", "malformed", "unknown", "other rule", "withheld", "no text", "unstorable", "refused"];
+const INTERRUPTED: [&str; 7] =
+    ["network", "stalled", "closed", "disconnected", "limited", "refused", "settings"];
+
 /// Starts to follow the stream until `ending`, if there is a token; returns the task that does. Once it is told to end, it
 /// stores what was read, for as long as `patience`.
 pub fn start(
@@ -57,6 +64,9 @@ pub fn start(
         return Ok(None);
     }
     let api = Api::new(&settings)?;
+    metrics::counter!("sentiment_gateway_x_received_total").increment(0);
+    begin_each("sentiment_gateway_x_skipped_total", "reason", &SKIPPED);
+    begin_each("sentiment_gateway_x_interrupted_total", "reason", &INTERRUPTED);
     Ok(Some(tokio::spawn(async move {
         let (ours, turn) = watch::channel(false);
         let turns = tokio::spawn(turn::keep(address, ours));

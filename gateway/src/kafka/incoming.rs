@@ -35,6 +35,8 @@ const LONGEST: Duration = Duration::from_secs(10);
 const ASK: Duration = Duration::from_millis(20);
 /// How long what is in hand may take when the gateway ends.
 const LAST: Duration = Duration::from_secs(5);
+/// What becomes of records, as it is counted.
+pub const OUTCOMES: [&str; 4] = ["stored", "rejected", "tombstone", "own"];
 
 type Consumer = StreamConsumer<Member>;
 
@@ -287,9 +289,7 @@ impl Incoming {
         self.rejects.file(&letters).await?;
         let own = batch.records.iter().filter(|record| self.topics.is_own(record)).count();
         let tombstones = batch.records.len() - batch.messages.len() - batch.rejected.len() - own;
-        let counts =
-            [("stored", stored), ("rejected", rejected.len()), ("tombstone", tombstones), ("own", own)];
-        for (outcome, count) in counts {
+        for (outcome, count) in OUTCOMES.into_iter().zip([stored, rejected.len(), tombstones, own]) {
             metrics::counter!("sentiment_gateway_kafka_records_total", "outcome" => outcome)
                 .increment(count as u64);
         }

@@ -76,3 +76,27 @@ fn connections_are_as_many_as_is_said_and_one_that_listens() {
     let row = readme.lines().find(|line| line.starts_with("| `--database-connections`")).unwrap();
     assert!(row.contains("one more listens"), "{row}");
 }
+
+/// A failure is an increase only of what was counted before.
+#[test]
+fn what_may_go_wrong_with_kafka_and_x_is_counted_from_nothing() {
+    let database = Database::new();
+    let kafka = ["--kafka-brokers", "127.0.0.1:9", "--kafka-topics", "in", "--kafka-out-topic", "out"];
+    let gateway = Gateway::with(
+        &database,
+        &[&kafka[..], &["--x-token", "a", "--x-url", "http://127.0.0.1:9"]].concat(),
+    );
+    let figures = gateway.get("/metrics").body;
+    for counter in [
+        r#"kafka_records_total{outcome="rejected"}"#,
+        "kafka_sent_total",
+        "kafka_too_large_total",
+        "x_received_total",
+        r#"x_skipped_total{reason="no text"}"#,
+        r#"x_interrupted_total{reason="limited"}"#,
+    ] {
+        assert!(figures.contains(&format!("\nsentiment_gateway_{counter} 0\n")), "{counter}: {figures}");
+    }
+    let without = Gateway::beside(&database, &[]).get("/metrics").body;
+    assert!(!without.contains("gateway_kafka") && !without.contains("gateway_x"), "{without}");
+}
