@@ -15,15 +15,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use deadpool_postgres::Pool;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tower::layer::layer_fn;
 use tower_http::cors::{AllowOrigin, CorsLayer};
-use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{OpenApi, openapi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
@@ -133,7 +134,7 @@ pub fn router(application: Application, cors_origins: &[String]) -> Result<Route
     document.components.get_or_insert_default().add_security_scheme("key", key);
     let router = router
         .merge(page::router())
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .merge(description(document))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(Extension(application.bounds.clone()))
@@ -143,6 +144,15 @@ pub fn router(application: Application, cors_origins: &[String]) -> Result<Route
         None => router,
     };
     Ok(router.layer(layer_fn(Passage)).with_state(application))
+}
+
+/// The API's description, to read and for programs. What is not there is told as everywhere: the library says nothing.
+fn description(document: openapi::OpenApi) -> Router<Application> {
+    let router = Router::from(SwaggerUi::new("/docs").url("/openapi.json", document));
+    router.layer(map_response(async |answer: Response| match answer.status() {
+        StatusCode::NOT_FOUND => no_such_path().await.into_response(),
+        _ => answer,
+    }))
 }
 
 /// The routes that say how the gateway is, alone.

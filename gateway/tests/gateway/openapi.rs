@@ -23,6 +23,7 @@ fn it_describes_every_endpoint_and_can_be_read() {
     let page = agent().get(format!("{}/docs/", gateway.url)).call().unwrap();
     assert_eq!(page.status(), 200);
     assert!(page.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
+    gateway.get("/docs/none").refused(404);
 }
 
 /// Clients are made from these words: what they say of values is what the gateway takes and answers.
