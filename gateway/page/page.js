@@ -161,7 +161,6 @@ function row(message) {
 
 find("pause").addEventListener("click", (event) => {
     paused = !paused;
-    event.currentTarget.setAttribute("aria-pressed", String(paused));
     event.currentTarget.textContent = paused ? "Go on" : "Pause";
     show();
 });

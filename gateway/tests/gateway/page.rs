@@ -63,6 +63,11 @@ fn it_shows_what_another_client_stores_and_complains_of_nothing() {
     let answer = browser.run("return document.getElementById('answer').innerText");
     assert!(answer.as_str().unwrap().contains("negative"), "{answer}");
     assert_eq!(browser.run("return document.getElementById('answer').ariaLive"), "polite");
+    // A button whose words change has no state besides: "Go on, pressed" would say the contrary.
+    browser.run("document.getElementById('pause').focus()");
+    browser.press("\u{e007}");
+    assert_eq!(browser.run("return document.activeElement.innerText"), "Go on");
+    assert_eq!(browser.run("return document.activeElement.ariaPressed"), serde_json::Value::Null);
     // Everything that can be worked has a name.
     let nameless = browser.run(
         "return [...document.querySelectorAll('input, textarea, select, button, a, svg, table')]
