@@ -311,9 +311,15 @@ function askForKey(problem = "") {
 
 find("key").addEventListener("submit", (event) => {
     event.preventDefault();
-    key = find("secret").value.trim();
-    sessionStorage.setItem("key", key);
+    const given = find("secret").value.trim();
     find("secret").value = "";
+    // What no header can hold would not even be sent: it would look as if the gateway were away.
+    if (!/^[!-~]+$/.test(given)) {
+        askForKey("this is no key: one begins with sgk_");
+        return;
+    }
+    key = given;
+    sessionStorage.setItem("key", key);
     find("key").hidden = true;
     start();
 });

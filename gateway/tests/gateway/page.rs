@@ -87,6 +87,20 @@ fn it_asks_for_a_key_and_is_dark_where_that_is_liked() {
     browser.open(&gateway.url);
     browser.wait("document.activeElement.id === 'secret'");
     assert_eq!(browser.complaints(), Vec::<String>::new(), "nothing is asked for that would be refused");
+    // What no header can hold, and what is no key, are said to be none, and asked for again.
+    for bad in ["“ключ”", "sgk_none"] {
+        browser.press(&format!("{bad}\u{e007}"));
+        browser.wait(
+            "document.getElementById('key-problem').textContent && document.activeElement.id === 'secret'",
+        );
+        browser.run("document.getElementById('key-problem').textContent = ''");
+    }
+    // The browser complains of each that is refused.
+    browser.wait(
+        "['stream', 'messages', 'summary'].every((path) =>
+            performance.getEntriesByType('resource').some((part) => part.name.includes(path)))",
+    );
+    browser.complaints();
     browser.press(&format!("{}\u{e007}", gateway.key));
     browser.wait("document.getElementById('state').textContent.startsWith('Connected')");
     browser.wait("document.querySelector('#chart polyline') && document.querySelector('#models tbody tr')");
