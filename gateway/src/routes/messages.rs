@@ -213,7 +213,11 @@ impl std::io::Write for Length {
 
 /// Reads a parameter that is a time.
 pub fn instant(given: Option<&str>, parameter: &str) -> Result<Option<OffsetDateTime>, Problem> {
-    let read = |given| parse_instant(given).ok_or_else(|| Problem::malformed(NO_INSTANT).at(parameter));
+    let read = |given: &str| {
+        // The plus of a zone is a blank where it is not written as it has to be in an address.
+        let plus = if given.contains(' ') { "; + is written %2B in an address" } else { "" };
+        parse_instant(given).ok_or_else(|| Problem::malformed(format!("{NO_INSTANT}{plus}")).at(parameter))
+    };
     given.map(read).transpose()
 }
 

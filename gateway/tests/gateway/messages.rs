@@ -174,6 +174,10 @@ fn pages_follow_each_other_and_filters_hold() {
     {
         gateway.get(&format!("/v1/messages?{bad}")).refused(400);
     }
+    // A plus that is no %2B is read as a blank.
+    let plus = gateway.get("/v1/messages?since=2026-01-01T00:00:00+01:00").refused(400);
+    assert!(plus["detail"].as_str().unwrap().contains("%2B"), "{plus}");
+    gateway.get("/v1/messages?since=2026-01-01T00:00:00%2B01:00").ok();
     gateway.get("/v1/messages?label=%00").refused(422);
     gateway.get("/v1/messages?after=%21").refused(422);
 }
