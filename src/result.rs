@@ -43,13 +43,16 @@ impl<const N: usize> Rows<N> {
         // SAFETY: the place for the result belongs to the live call; store and descriptor are put in the memory of its query,
         // as the server asks of a function that returns all its rows at once.
         unsafe {
-            if (*place).allowedModes.cast_unsigned() & pg_sys::SetFunctionReturnMode::SFRM_Materialize == 0 {
+            let accepted = (*place).allowedModes.cast_unsigned();
+            if accepted & pg_sys::SetFunctionReturnMode::SFRM_Materialize == 0 {
                 return Err(Failure::set_not_accepted());
             }
+            // A cursor may go back. What is on disk is stored otherwise then.
+            let backward = accepted & pg_sys::SetFunctionReturnMode::SFRM_Materialize_Random != 0;
             let context = (*(*place).econtext).ecxt_per_query_memory;
             pgrx::PgMemoryContexts::For(context).switch_to(|_| {
                 let descriptor = declared::<N>(call)?;
-                let store = pg_sys::tuplestore_begin_heap(false, false, pg_sys::work_mem);
+                let store = pg_sys::tuplestore_begin_heap(backward, false, pg_sys::work_mem);
                 (*place).returnMode = pg_sys::SetFunctionReturnMode::SFRM_Materialize;
                 (*place).setResult = store;
                 (*place).setDesc = descriptor;

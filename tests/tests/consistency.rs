@@ -117,6 +117,23 @@ fn prepared_statement_and_cursor() {
     database.run("COMMIT");
 }
 
+/// A cursor over a function's rows goes back also where these are more than `work_mem` holds.
+#[test]
+fn a_cursor_goes_back_over_a_functions_rows() {
+    let mut database = Database::new();
+    database.run(
+        "SET work_mem = '64kB'; BEGIN;
+         DECLARE answers SCROLL CURSOR FOR SELECT ord FROM sentiment_batch(ARRAY(SELECT 'so good ' || i FROM generate_series(1, 20000) AS i));
+         MOVE FORWARD ALL FROM answers",
+    );
+    for (fetch, expected) in
+        [("PRIOR", 20000), ("PRIOR", 19999), ("RELATIVE -5000", 14999), ("ABSOLUTE 7", 7)]
+    {
+        assert_eq!(database.value::<i32>(&format!("FETCH {fetch} FROM answers")), expected, "{fetch}");
+    }
+    database.run("COMMIT");
+}
+
 /// A prepared statement holds no model: it follows the setting.
 #[test]
 fn prepared_statement_follows_the_default_model() {
