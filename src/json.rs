@@ -20,8 +20,9 @@ pub fn string(value: &str) -> String {
     for c in value.chars() {
         match c {
             '"' | '\\' => json.extend(['\\', c]),
-            // Writing to a string cannot fail.
-            c if c.is_control() => drop(write!(json, "\\u{:04x}", u32::from(c))),
+            // What need not be escaped stays as it is: a server without a known encoding refuses escapes beyond ASCII. Writing to a
+            // string cannot fail.
+            c if c.is_ascii_control() => drop(write!(json, "\\u{:04x}", u32::from(c))),
             c => json.push(c),
         }
     }

@@ -122,6 +122,40 @@ fn any_bytes() {
     assert_eq!(database.value::<String>(r"SELECT sentiment(E'I love it, wonderful \xff\xfe')"), "positive");
 }
 
+/// A label may hold any character, and what JSON would let be escaped is no exception: SQL_ASCII knows no escapes beyond ASCII.
+#[test]
+fn labels_of_control_characters() {
+    for encoding in ["SQL_ASCII", "LATIN1", "UTF8"] {
+        let mut database = Database::encoded(encoding);
+        let beyond = if encoding == "LATIN1" { r"\x85" } else { r"\xc2\x85" };
+        database.run(&format!(
+            r#"CREATE TABLE labelled AS
+                   SELECT (ARRAY['the sun is out ', 'the rain is back '])[1 + n % 2] || n AS body,
+                          (ARRAY[E's{beyond}', E'r\x01"\\'])[1 + n % 2] AS label
+                   FROM generate_series(1, 100) AS n"#
+        ));
+        database.run(
+            "SELECT train_sentiment('weather', 'labelled', 'body', 'label', 'naive_bayes',
+                 jsonb_build_object('label_scores', jsonb_object_agg(label, 1))) FROM (SELECT DISTINCT label FROM labelled) AS l",
+        );
+        for (label, what) in [
+            ("sentiment(body, 'weather')", "label"),
+            ("(sentiment_detail(body, 'weather')).label", "record"),
+            ("sentiment_json(body, 'weather') ->> 'label'", "JSON"),
+            (
+                "(SELECT key FROM jsonb_each_text(sentiment_json(body, 'weather') -> 'probabilities') ORDER BY value::float8 DESC LIMIT 1)",
+                "probabilities",
+            ),
+        ] {
+            let right = format!("SELECT bool_and({label} = label) FROM labelled");
+            assert!(database.value::<bool>(&right), "{what} in {encoding}");
+        }
+        let listed =
+            "SELECT labels @> (SELECT array_agg(DISTINCT label) FROM labelled) FROM sentiment.versions";
+        assert!(database.value::<bool>(listed), "{encoding}");
+    }
+}
+
 /// Where the server checks the encoding, it refuses such bytes before we see them.
 #[test]
 fn broken_utf8_is_refused_by_the_server() {
