@@ -36,6 +36,8 @@ const CACHE_SIZE_MIN: i32 = 1_024;
 const TRAIN_MEMORY_INHERIT: i32 = -1;
 /// Ten seconds in ms: who waits longer wants to know.
 const PROGRESS_INTERVAL_DEFAULT: i32 = 10_000;
+/// Most bytes of any name in the server.
+const NAME_BYTES: usize = 63;
 /// As large as the server lets its own memory settings be.
 const MEMORY_MAX: i32 = i32::MAX;
 
@@ -163,11 +165,13 @@ pub fn refresh_interval() -> Option<Duration> {
     u64::try_from(REFRESH_INTERVAL.get()).ok().filter(|&interval| interval > 0).map(Duration::from_millis)
 }
 
-/// The databases whose models the background worker refreshes.
+/// The databases whose models the background worker refreshes. Long names are cut as the server cuts them: what a worker is handed
+/// has room for little more, and no end where it is full.
 pub fn refresh_databases() -> Vec<String> {
     let list = REFRESH_DATABASES.get().unwrap_or_default();
     let list = list.to_string_lossy();
-    let names = list.split(',').map(|name| name.trim().trim_matches('"').to_owned());
+    let cut = |name: &str| name[..name.floor_char_boundary(NAME_BYTES)].to_owned();
+    let names = list.split(',').map(|name| cut(name.trim().trim_matches('"')));
     names.filter(|name| !name.is_empty()).collect()
 }
 

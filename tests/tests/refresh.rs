@@ -258,6 +258,26 @@ fn a_background_worker_refreshes() {
     );
 }
 
+/// A name that is longer than the server's is cut as the server cuts it, and leads nowhere else.
+#[test]
+fn long_names_of_databases_are_cut() {
+    let listed = format!("sentiment.refresh_databases={}", "x".repeat(200));
+    let server = Server::start(&[
+        "shared_preload_libraries=pg_sentiment",
+        "sentiment.refresh_interval=100ms",
+        &listed,
+    ]);
+    let nowhere = |entry: &Entry| entry.process == "pg_sentiment refresh" && entry.state == "3D000";
+    let end = Instant::now() + Duration::from_secs(30);
+    while !server.log().iter().any(nowhere) {
+        assert!(Instant::now() < end, "no worker looked for the database");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let log = server.log();
+    let name = format!("\"{}\"", "x".repeat(63));
+    assert!(log.iter().filter(|entry| nowhere(entry)).all(|entry| entry.text.contains(&name)), "{log:?}");
+}
+
 /// What somebody has locked for long is left for later. And what the worker's sessions would begin with does not stop it.
 #[test]
 fn a_locked_model_keeps_no_other_waiting() {
