@@ -170,6 +170,11 @@ impl Model {
         Reference::parse(reference)?.find(reference)
     }
 
+    /// The version of a trained model that is deployed now, also where the statement began long before.
+    pub fn deployed_now(name: &str) -> Result<ModelRef> {
+        cache::find_now(&Reference::parse(name)?).map(ModelRef::Trained)
+    }
+
     /// The model that scores where none is named.
     pub fn by_setting() -> Result<ModelRef> {
         settings::with_default_model(|name| {

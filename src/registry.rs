@@ -1,6 +1,7 @@
 //! The registry: models in tables, and the view of those that ship.
 
 pub mod lookup;
+pub mod moment;
 mod owner;
 pub mod store;
 
@@ -48,7 +49,7 @@ fn cached_models(call: &Call) -> Answer {
 /// `sentiment.registry_changed()`: a trigger on `sentiment.model` that tells every session. What this extension writes it announces
 /// itself: this is for rows that logical replication applies, or an administrator changes.
 fn registry_changed(_: &Call) -> Answer {
-    lookup::announce()?;
+    moment::announce()?;
     // A trigger must not answer NULL; what it answers after a change is not looked at.
     Ok(Some(pg_sys::Datum::null()))
 }

@@ -198,7 +198,7 @@ impl<'o> Outcome<'o> {
         trained.state_metrics(&metrics)?;
         let previous = match lookup::name(&request.model)?.and_then(|name| name.current) {
             Some(_) => {
-                let previous: ModelRef = Model::by_name(&request.model)?;
+                let previous: ModelRef = Model::deployed_now(&request.model)?;
                 Some(measure(previous.card())?.0)
             }
             None => None,

@@ -9,6 +9,7 @@ use super::sharing::{self, Bytes};
 use super::{Model, Reference};
 use crate::errors::{Failure, Result, Shown};
 use crate::registry::lookup;
+use crate::registry::moment::{self, Moment};
 use crate::settings;
 
 thread_local! {
@@ -20,11 +21,20 @@ thread_local! {
 struct Cache {
     generation: u64,
     registry: Option<pgrx::pg_sys::Oid>,
-    names: HashMap<String, Rc<Model>>,
+    names: HashMap<String, Known>,
+    /// What names stood for that have come to stand for something else since a statement began that still runs, or a cursor.
+    passed: HashMap<String, Known>,
     opened: Vec<Opened>,
     clock: u64,
     /// The base that was refreshed last: the next refresh needs it again, and reading it costs what the model is large.
     refreshed: Option<(i64, Arc<Bytes>)>,
+}
+
+/// What a name was resolved to.
+struct Known {
+    model: Rc<Model>,
+    /// The place of the snapshot by which it was: for those that are earlier it may not stand, and what has passed stands for this alone.
+    snapshot: moment::Place,
 }
 
 struct Opened {
@@ -35,35 +45,51 @@ struct Opened {
 
 /// The model that a reference names in the registry.
 pub(super) fn find(reference: &Reference<'_>, written: &str) -> Result<Rc<Model>> {
-    let generation = lookup::generation();
-    let known = CACHE.with_borrow(|cache| {
-        if cache.generation == generation { cache.names.get(written).cloned() } else { None }
-    });
-    if let Some(model) = known {
+    let moment = moment::now();
+    if let Some(model) = CACHE.with_borrow(|cache| cache.known(written, moment)) {
         return Ok(model);
     }
-    let registry = lookup::watch().map_err(|_| Failure::unknown_model(Shown(reference.name)))?;
-    renew(generation, registry)?;
-    resolve(reference, |number, parts, generation| {
-        let version_name = format!("{}@{number}", reference.name);
+    let registry = moment::watch().map_err(|_| Failure::unknown_model(Shown(reference.name)))?;
+    renew(moment.generation, registry)?;
+    resolve(reference, AsOf::Statement, |found, generation| {
         renew(generation, registry)?;
-        let opened = CACHE.with_borrow_mut(|cache| cache.opened(&version_name, parts));
-        let model = match opened {
-            Some(model) => model,
-            None => {
-                let model = Rc::new(open(version_name, parts)?);
-                CACHE.with_borrow_mut(|cache| cache.keep(model.clone(), parts.to_vec()));
-                model
-            }
-        };
-        CACHE.with_borrow_mut(|cache| cache.names.insert(written.to_owned(), model.clone()));
+        let model = version(reference, found)?;
+        let known = Known { model: model.clone(), snapshot: moment.snapshot };
+        CACHE.with_borrow_mut(|cache| {
+            let names = if found.passed { &mut cache.passed } else { &mut cache.names };
+            names.insert(written.to_owned(), known);
+        });
         Ok(model)
     })
 }
 
+/// The model that a reference names now, whatever it has named for the statement.
+pub(super) fn find_now(reference: &Reference<'_>) -> Result<Rc<Model>> {
+    let registry = moment::watch()?;
+    resolve(reference, AsOf::Now, |found, generation| {
+        renew(generation, registry)?;
+        version(reference, found)
+    })
+}
+
+/// The version that was found, opened.
+fn version(reference: &Reference<'_>, found: &Found) -> Result<Rc<Model>> {
+    let parts = found.parts.as_deref().ok_or_else(|| unknown_version(reference))?;
+    let version_name = format!("{}@{}", reference.name, found.number);
+    if let Some(model) = CACHE.with_borrow_mut(|cache| cache.opened(&version_name, parts)) {
+        return Ok(model);
+    }
+    let model = Rc::new(open(version_name, parts)?);
+    CACHE.with_borrow_mut(|cache| cache.keep(model.clone(), parts.to_vec()));
+    Ok(model)
+}
+
 /// The bytes of all parts of the version that a reference names in the registry.
 pub(super) fn parts(reference: &Reference<'_>) -> Result<Vec<Vec<u8>>> {
-    resolve(reference, |_, parts, _| parts.iter().map(|&part| lookup::part(part)).collect())
+    resolve(reference, AsOf::Statement, |found, _| {
+        let parts = found.parts.as_deref().ok_or_else(|| unknown_version(reference))?;
+        parts.iter().map(|&part| lookup::part(part)).collect()
+    })
 }
 
 /// The version that a reference names in the registry now, if it is there.
@@ -72,35 +98,68 @@ pub(super) fn current_version(reference: &Reference<'_>) -> Option<String> {
     lookup::parts(reference.name, number).ok()?.map(|_| format!("{}@{number}", reference.name))
 }
 
+/// When the registry is to have said something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AsOf {
+    Now,
+    /// When the statement began, so that all rows of it are scored by one version.
+    Statement,
+}
+
 /// What the registry says of a reference: a number, and the parts of the version if there is one of this number.
 #[derive(PartialEq, Eq)]
 struct Found {
     number: i32,
     parts: Option<Vec<i64>>,
+    /// Whether it says otherwise by now.
+    passed: bool,
 }
 
-/// Looks up which version a reference names, and hands its number and parts to `work`, with a generation that is no newer.
+/// Looks up which version a reference names, and hands it to `work`, with a generation that is no newer.
 ///
 /// Each look-up sees what is committed then. So another session may drop a version between the look-up of its name and those of
 /// its parts: a failure stands only where the registry still says the same.
-fn resolve<T>(reference: &Reference<'_>, mut work: impl FnMut(i32, &[i64], u64) -> Result<T>) -> Result<T> {
+fn resolve<T>(
+    reference: &Reference<'_>,
+    as_of: AsOf,
+    mut work: impl FnMut(&Found, u64) -> Result<T>,
+) -> Result<T> {
     let mut failed: Option<(Found, Failure)> = None;
     loop {
-        // What a look-up sees is at least as new as this.
-        let generation = lookup::generation();
-        let number = number(reference)?;
-        let found = Found { number, parts: lookup::parts(reference.name, number)? };
+        // What a look-up sees is at least as new as this, or has passed.
+        let generation = moment::now().generation;
+        let now = look_up(reference);
+        let passed =
+            if failed.is_none() && as_of == AsOf::Statement { passed(reference, &now)? } else { None };
+        let found = passed.map_or(now, Ok)?;
         if let Some((before, failure)) = failed
             && before == found
         {
             return Err(failure);
         }
-        let parts = found.parts.as_deref().ok_or_else(|| unknown_version(reference));
-        match parts.and_then(|parts| work(number, parts, generation)) {
+        match work(&found, generation) {
             Ok(done) => return Ok(done),
             Err(failure) => failed = Some((found, failure)),
         }
     }
+}
+
+/// What the registry says now.
+fn look_up(reference: &Reference<'_>) -> Result<Found> {
+    let number = number(reference)?;
+    Ok(Found { number, parts: lookup::parts(reference.name, number)?, passed: false })
+}
+
+/// What it said when the statement began, if that was a version, and not the one that it says `now`.
+fn passed(reference: &Reference<'_>, now: &Result<Found>) -> Result<Option<Found>> {
+    let number = match reference.number {
+        None => lookup::deployed_in_statement(reference.name)?,
+        Some(number) => number.parse().ok(),
+    };
+    let is_now = |number| now.as_ref().is_ok_and(|now| now.number == number && now.parts.is_some());
+    let Some(number) = number.filter(|&number| !is_now(number)) else { return Ok(None) };
+    let parts = lookup::parts_in_statement(reference.name, number)?;
+    Ok(parts.map(|parts| Found { number, parts: Some(parts), passed: true }))
 }
 
 /// Forgets what may have changed, and lets go of models that are gone, with the files they were shared by: whoever dropped them may
@@ -177,20 +236,35 @@ fn unknown_version(reference: &Reference<'_>) -> Failure {
 }
 
 impl Cache {
+    /// What a name was resolved to, if that stands.
+    fn known(&self, written: &str, moment: Moment) -> Option<Rc<Model>> {
+        if self.generation != moment.generation {
+            return None;
+        }
+        let now = self.names.get(written).filter(|known| known.snapshot <= moment.snapshot);
+        let passed = || self.passed.get(written).filter(|known| known.snapshot == moment.snapshot);
+        now.or_else(passed).map(|known| known.model.clone())
+    }
+
     /// Forgets what may have changed, and says whether anything may have. Versions never change, but in another registry the
     /// same numbers are others.
     fn renew(&mut self, generation: u64, registry: pgrx::pg_sys::Oid) -> bool {
         let changed = self.generation != generation;
         if changed {
-            self.names.clear();
+            self.forget_names();
             self.generation = generation;
         }
         if self.registry.replace(registry) != Some(registry) {
-            self.names.clear();
+            self.forget_names();
             self.opened.clear();
             self.refreshed = None;
         }
         changed
+    }
+
+    fn forget_names(&mut self) {
+        self.names.clear();
+        self.passed.clear();
     }
 
     /// The bases that are held.
@@ -248,7 +322,9 @@ impl Cache {
         // The newest stays, however large it is: it is about to be used.
         while self.opened.len() > 1 && self.size() > settings::cache_size() {
             let gone = self.opened.remove(0);
-            self.names.retain(|_, model| !Rc::ptr_eq(model, &gone.model));
+            for names in [&mut self.names, &mut self.passed] {
+                names.retain(|_, known| !Rc::ptr_eq(&known.model, &gone.model));
+            }
         }
     }
 }

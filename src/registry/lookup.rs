@@ -1,15 +1,16 @@
 //! What the registry says now, read straight from its tables.
 //!
 //! Scoring is everyone's right and happens in parallel workers, on standbys and inside transactions with old snapshots:
-//! the tables are read as the server reads its own catalogs, with the newest snapshot and without asking for rights. But they
+//! the tables are read as the server reads its own catalogs, with the newest snapshot and without asking for rights. What a statement
+//! scores by, it asks of its own snapshot: it may have to ask again, and so may the processes that run it together. But the tables
 //! are not the server's: their owner, who may be no superuser, can change them in any way. So nothing is taken for granted.
 
-use std::cell::Cell;
 use std::ffi::CStr;
 
 use pgrx::{FromDatum, pg_sys};
 use sentiment_core::memory;
 
+use super::moment::statement_snapshot;
 use crate::errors::{Failure, Result};
 use crate::text;
 
@@ -87,8 +88,18 @@ unsafe fn primary_key(relation: pg_sys::Relation, columns: usize) -> Option<pg_s
     }
 }
 
-/// Hands the row of these primary keys to `read`, or one of those that begin with them, if there is one.
+/// Hands the row of these primary keys to `read`, or one of those that begin with them, if there is one now.
 fn find<T>(layout: &Layout, keys: &[Key], read: impl FnOnce(&Row) -> T) -> Result<Option<T>> {
+    find_as_of(std::ptr::null_mut(), layout, keys, read)
+}
+
+/// As [`find`], with the rows that a snapshot sees; a null pointer is the newest.
+fn find_as_of<T>(
+    snapshot: pg_sys::Snapshot,
+    layout: &Layout,
+    keys: &[Key],
+    read: impl FnOnce(&Row) -> T,
+) -> Result<Option<T>> {
     let table = relation(layout.name)?;
     // SAFETY: table and index are open while they are read; the keys are of their columns' types, which were looked at.
     unsafe {
@@ -112,7 +123,7 @@ fn find<T>(layout: &Layout, keys: &[Key], read: impl FnOnce(&Row) -> T) -> Resul
             open,
             index.unwrap_or(pg_sys::InvalidOid),
             index.is_some(),
-            std::ptr::null_mut(),
+            snapshot,
             count,
             scan_keys.as_mut_ptr(),
         );
@@ -224,14 +235,35 @@ pub struct Name {
 
 /// Looks a model up by its name.
 pub fn name(model: &str) -> Result<Option<Name>> {
+    name_as_of(std::ptr::null_mut(), model)
+}
+
+fn name_as_of(snapshot: pg_sys::Snapshot, model: &str) -> Result<Option<Name>> {
     let key = [(1, TEXT_EQUALS, text::datum(model))];
-    find(&MODEL, &key, |row| Name { last: row.value(2).unwrap_or(0), current: row.value(3) })
+    let read = |row: &Row| Name { last: row.value(2).unwrap_or(0), current: row.value(3) };
+    find_as_of(snapshot, &MODEL, &key, read)
+}
+
+/// The version of a model that the statement's snapshot sees deployed, if the statement has one.
+pub fn deployed_in_statement(model: &str) -> Result<Option<i32>> {
+    let Some(snapshot) = statement_snapshot() else { return Ok(None) };
+    Ok(name_as_of(snapshot, model)?.and_then(|name| name.current))
+}
+
+/// The parts of a version that the statement's snapshot sees, if the statement has one.
+pub fn parts_in_statement(model: &str, number: i32) -> Result<Option<Vec<i64>>> {
+    statement_snapshot().map_or(Ok(None), |snapshot| parts_as_of(snapshot, model, number))
 }
 
 /// The parts of a version, the base first.
 pub fn parts(model: &str, number: i32) -> Result<Option<Vec<i64>>> {
+    parts_as_of(std::ptr::null_mut(), model, number)
+}
+
+fn parts_as_of(snapshot: pg_sys::Snapshot, model: &str, number: i32) -> Result<Option<Vec<i64>>> {
     let keys = [(1, TEXT_EQUALS, text::datum(model)), (2, INT4_EQUALS, number.into())];
-    let parts = find(&VERSION, &keys, |row| row.value::<Vec<Option<i64>>>(3).unwrap_or_default())?;
+    let parts =
+        find_as_of(snapshot, &VERSION, &keys, |row| row.value::<Vec<Option<i64>>>(3).unwrap_or_default())?;
     let whole = |parts: Vec<Option<i64>>| parts.into_iter().collect::<Option<_>>();
     parts.map(|parts| whole(parts).ok_or_else(Failure::registry_damaged)).transpose()
 }
@@ -245,14 +277,14 @@ pub fn has_version(model: &str) -> Result<bool> {
 /// The bytes of a part.
 pub fn part(id: i64) -> Result<Vec<u8>> {
     let key = [(1, INT8_EQUALS, id.into())];
-    let bytes = find(&PART, &key, |row| row.bytes(2))?;
+    let bytes = find_as_of(seeing(id)?, &PART, &key, |row| row.bytes(2))?;
     bytes.ok_or_else(Failure::registry_damaged)?
 }
 
 /// How a part begins.
 pub fn beginning(id: i64) -> Result<Beginning> {
     let key = [(1, INT8_EQUALS, id.into())];
-    let beginning = find(&PART, &key, |row| row.beginning(2))?;
+    let beginning = find_as_of(seeing(id)?, &PART, &key, |row| row.beginning(2))?;
     beginning.ok_or_else(Failure::registry_damaged)
 }
 
@@ -262,59 +294,18 @@ pub fn pieces<E>(
     take: impl FnMut(&[u8]) -> std::result::Result<(), E>,
 ) -> Result<std::result::Result<(), E>> {
     let key = [(1, INT8_EQUALS, id.into())];
-    let taken = find(&PART, &key, |row| row.pieces(2, take))?;
+    let taken = find_as_of(seeing(id)?, &PART, &key, |row| row.pieces(2, take))?;
     taken.ok_or_else(Failure::registry_damaged)
+}
+
+/// The snapshot that a part is read with: the newest, or the statement's where the part is gone since that began.
+fn seeing(id: i64) -> Result<pg_sys::Snapshot> {
+    let snapshot = if has_part(id)? { None } else { statement_snapshot() };
+    Ok(snapshot.unwrap_or(std::ptr::null_mut()))
 }
 
 /// Whether there is a part of this number.
 pub fn has_part(id: i64) -> Result<bool> {
     let key = [(1, INT8_EQUALS, id.into())];
     Ok(find(&PART, &key, |_| ())?.is_some())
-}
-
-thread_local! {
-    /// Counts what may have changed the registry.
-    static GENERATION: Cell<u64> = const { Cell::new(0) };
-    /// The table that tells of changes.
-    static WATCHED: Cell<pg_sys::Oid> = const { Cell::new(pg_sys::InvalidOid) };
-    static STATEMENT: Cell<i64> = const { Cell::new(0) };
-}
-
-/// Called by the server when a relation has changed: one of ours, or possibly any.
-#[pgrx::pg_guard]
-unsafe extern "C-unwind" fn changed(_argument: pg_sys::Datum, relation: pg_sys::Oid) {
-    if relation == pg_sys::InvalidOid || relation == WATCHED.get() {
-        GENERATION.set(GENERATION.get() + 1);
-    }
-}
-
-/// The number of changes of the registry that this session knows of. Once a statement, news from other sessions is taken
-/// in first, so that a change shows in the next statement, prepared or not, of a transaction that had begun before.
-pub fn generation() -> u64 {
-    // SAFETY: reads the statement's time, and takes messages in as the server does itself when it locks a relation.
-    unsafe {
-        let statement = pg_sys::GetCurrentStatementStartTimestamp();
-        if STATEMENT.replace(statement) != statement {
-            pg_sys::AcceptInvalidationMessages();
-        }
-    }
-    GENERATION.get()
-}
-
-/// Begins to listen to changes of the table that it returns.
-pub fn watch() -> Result<pg_sys::Oid> {
-    let table = relation(c"model")?;
-    if WATCHED.get() == pg_sys::InvalidOid {
-        // SAFETY: the server keeps the callback as long as the process lives, and so does the library.
-        unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(changed), pg_sys::Datum::null()) };
-    }
-    WATCHED.set(table);
-    Ok(table)
-}
-
-/// Tells every session, at commit, that the registry has changed; this one with its next command.
-pub fn announce() -> Result<()> {
-    // SAFETY: the relation was just found.
-    unsafe { pg_sys::CacheInvalidateRelcacheByRelid(relation(c"model")?) };
-    Ok(())
 }

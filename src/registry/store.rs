@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use pgrx::{IntoDatum, PgSubXactCallbackEvent, PgXactCallbackEvent, pg_sys};
 use sentiment_core::Predictor;
 
-use super::{lookup, statement};
+use super::{lookup, moment, statement};
 use crate::errors::{Failure, Result, Shown};
 use crate::json;
 use crate::models;
@@ -150,7 +150,7 @@ pub fn store(session: &Session, version: NewVersion<'_>, card: &Predictor<'_>) -
         text_value(version.caller),
     ];
     let number = session.query(insert, &parameters, |[number]| integer(number))?;
-    lookup::announce()?;
+    moment::announce()?;
     Ok(i32::try_from(number).unwrap_or(i32::MAX))
 }
 
@@ -189,7 +189,7 @@ pub fn store_refreshed(session: &Session, version: &RefreshedVersion<'_>) -> Res
         text_value(version.caller),
     ];
     let number = session.query(insert, &parameters, |[number]| integer(number))?;
-    lookup::announce()?;
+    moment::announce()?;
     Ok(i32::try_from(number).unwrap_or(i32::MAX))
 }
 
@@ -219,7 +219,7 @@ pub fn deploy(session: &Session, model: &str, number: i32, reason: &str, caller:
     let number = (pg_sys::INT4OID, number.into());
     let parameters = [text_value(model), number, text_value(reason), text_value(caller)];
     let rows = session.execute(deploy, &parameters)?;
-    lookup::announce()?;
+    moment::announce()?;
     Ok(rows > 0)
 }
 
@@ -235,7 +235,7 @@ pub fn roll_back(session: &Session, model: &str, caller: &str) -> Result<Option<
         UPDATE sentiment.model SET current_version = b.number, current_deployment = b.id FROM back AS b
         WHERE name = $1 RETURNING b.number::bigint";
     let number = session.query(roll_back, &[text_value(model), text_value(caller)], |[number]| number)?;
-    lookup::announce()?;
+    moment::announce()?;
     Ok(number.map(|number| i32::try_from(integer(Some(number))).unwrap_or(i32::MAX)))
 }
 
@@ -271,7 +271,7 @@ fn remove(session: &Session, which: &str, parameters: &[Parameter]) -> Result<u6
             session.execute(statement, model)?;
         }
     }
-    lookup::announce()?;
+    moment::announce()?;
     Ok(u64::try_from(removed).unwrap_or_default())
 }
 

@@ -78,6 +78,115 @@ fn parallel_workers_and_triggers_follow() {
     assert_eq!(database.value::<i64>("SELECT count(*) FROM texts WHERE sentiment_version = 'mood@2'"), 200);
 }
 
+/// Processes that run a statement together begin at different times, and a deployment may come between them.
+#[test]
+fn a_parallel_statement_is_scored_by_one_version() {
+    let mut database = Database::new();
+    database.run(TEXTS);
+    database.run("CREATE TABLE many AS SELECT body FROM texts, generate_series(1, 200); ANALYZE many");
+    let count = "SELECT sentiment_json(body, 'mood') ->> 'model_version' AS version FROM many";
+    let scored_twice = format!(
+        "WITH first AS MATERIALIZED (SELECT version, count(*) FROM ({count}) AS t GROUP BY 1),
+              waited AS MATERIALIZED (SELECT pg_advisory_lock(1) FROM first),
+              second AS MATERIALIZED (
+                  SELECT version, count(*) FROM ({count} WHERE (SELECT count(*) FROM waited) > 0) AS t GROUP BY 1)
+         SELECT string_agg(version, ' ') FROM (TABLE first UNION ALL TABLE second) AS versions"
+    );
+    for participation in ["on", "off"] {
+        database.run("SELECT deploy_sentiment('mood', 1), pg_advisory_lock(1)");
+        let mut reader = database.connect("postgres");
+        let settings = format!(
+            "SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
+             SET max_parallel_workers_per_gather = 2; SET parallel_leader_participation = {participation}"
+        );
+        reader.batch_execute(&settings).unwrap();
+        let plan = reader.query(&format!("EXPLAIN {scored_twice}"), &[]).unwrap();
+        let gathers = plan.iter().filter(|row| row.get::<_, &str>(0).contains("Gather")).count();
+        assert_eq!(gathers, 2);
+        let versions =
+            answer_beside(&mut database, &mut reader, &scored_twice, "SELECT deploy_sentiment('mood', 2)");
+        assert_eq!(versions, "mood@1 mood@1", "{participation}");
+        assert_eq!(label(&mut reader), "negative", "the next statement follows");
+        let version: String = reader.query_one(&format!("{count} LIMIT 1"), &[]).unwrap().get(0);
+        assert_eq!(version, "mood@2", "one that runs in parallel, too");
+    }
+}
+
+/// What `reader` is answered to a statement in the midst of which it waits for lock 1, and `change` is committed.
+fn answer_beside(database: &mut Database<'_>, reader: &mut Client, statement: &str, change: &str) -> String {
+    std::thread::scope(|scope| {
+        let answer = scope.spawn(|| reader.query_one(statement, &[]).unwrap().get::<_, String>(0));
+        let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        while database.value::<i64>(waiting) == 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        database.run(change);
+        database.run("SELECT pg_advisory_unlock(1)");
+        answer.join().unwrap()
+    })
+}
+
+/// The server takes in news whenever it locks a relation, as it does for each text that is stored out of line.
+#[test]
+fn a_statement_over_long_texts_is_scored_by_one_version() {
+    let mut database = Database::new();
+    database.run(TEXTS);
+    database.run(
+        "CREATE TABLE long (id int, body text);
+         ALTER TABLE long ALTER body SET STORAGE EXTERNAL;
+         INSERT INTO long SELECT n, repeat('sunny day ', 500) FROM generate_series(1, 100) AS n",
+    );
+    let mut reader = database.connect("postgres");
+    let versions = |model: &str| {
+        format!(
+            "SELECT string_agg(DISTINCT version, ' ') FROM (
+                 SELECT sentiment_json(body, '{model}') ->> 'model_version' AS version,
+                        CASE WHEN id = 50 THEN pg_advisory_lock_shared(1) END
+                 FROM long OFFSET 0) AS t"
+        )
+    };
+    database.run("SELECT pg_advisory_lock(1)");
+    let change = "SELECT deploy_sentiment('mood', 2)";
+    assert_eq!(answer_beside(&mut database, &mut reader, &versions("mood"), change), "mood@1");
+    assert_eq!(label(&mut reader), "negative", "the next statement follows");
+
+    // Nor does it fail where its version is dropped.
+    reader.batch_execute("SELECT pg_advisory_unlock_all()").unwrap();
+    database.run("SELECT pg_advisory_lock(1)");
+    let change = "SELECT drop_sentiment('mood', 1)";
+    assert_eq!(answer_beside(&mut database, &mut reader, &versions("mood@1"), change), "mood@1");
+    let gone = reader.batch_execute("SELECT sentiment('sunny', 'mood@1')").unwrap_err();
+    assert_eq!(gone.code().unwrap().code(), "42704");
+    database.ask(Level::Error, "42704");
+}
+
+/// A cursor's rows are of one statement, whatever runs between one FETCH and the next.
+#[test]
+fn a_cursor_is_scored_by_one_version() {
+    let mut database = Database::new();
+    database.run(TEXTS);
+    let mut reader = database.connect("postgres");
+    let begin = "BEGIN; DECLARE versions CURSOR FOR SELECT sentiment_json(body, 'mood') ->> 'model_version' FROM texts";
+    reader.batch_execute(begin).unwrap();
+    let fetch = |reader: &mut Client| -> String { reader.query_one("FETCH versions", &[]).unwrap().get(0) };
+    assert_eq!(fetch(&mut reader), "mood@1");
+    database.run("SELECT deploy_sentiment('mood', 2)");
+    for _ in 0..2 {
+        assert_eq!(fetch(&mut reader), "mood@1");
+        assert_eq!(label(&mut reader), "negative", "other statements follow");
+    }
+    database.run("SELECT rollback_sentiment('mood')");
+    assert_eq!((fetch(&mut reader), label(&mut reader)), ("mood@1".into(), "positive".into()));
+    // So it is beside changes of its own transaction, which other statements see at once.
+    reader.batch_execute("COMMIT").unwrap();
+    reader.batch_execute(begin).unwrap();
+    reader.batch_execute("SELECT deploy_sentiment('mood', 2)").unwrap();
+    for _ in 0..2 {
+        assert_eq!((fetch(&mut reader), label(&mut reader)), ("mood@1".into(), "negative".into()));
+    }
+    reader.batch_execute("COMMIT").unwrap();
+}
+
 #[test]
 fn a_standby_follows() {
     let primary = Server::start(&["wal_level=replica"]);
