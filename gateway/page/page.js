@@ -330,7 +330,6 @@ function start() {
         return;
     }
     follow();
-    summarise();
     fill();
 }
 

@@ -75,6 +75,17 @@ pub(crate) struct Token {
     form_end: u32,
 }
 
+impl Token {
+    /// A token whose form is its own part of the text in small letters: its `length` bytes from `start`.
+    #[inline(always)]
+    fn of_text(kind: TokenKind, hash: u64, marks: TokenMarks, start: usize, length: usize) -> Self {
+        let form_start = Forms::TEXT + start;
+        let (form_start, form_end) = (narrow(form_start), narrow(form_start + length));
+        let (known, unit, start) = (Known::NONE, unit(hash, marks), narrow(start));
+        Self { kind, marks, known, hash, unit, start, form_start, form_end }
+    }
+}
+
 /// The hash that stands for a token in a table.
 #[inline]
 fn unit(hash: u64, marks: TokenMarks) -> u64 {
@@ -152,13 +163,7 @@ impl<'t> Tokenizer<'t> {
 
     fn run_through(&mut self) {
         loop {
-            #[cfg(test)]
-            let ordinary = !self.no_word_is_plain;
-            #[cfg(not(test))]
-            let ordinary = true;
-            if ordinary {
-                self.ordinary_words();
-            }
+            self.ordinary_words();
             if self.at >= self.bytes.len() {
                 return;
             }

@@ -137,7 +137,7 @@ pub(super) fn may_mean(hash: u64) -> bool {
 
 /// What a folded word of up to eight bytes does; `key` is its bytes, little-endian, zero-padded.
 #[inline(never)]
-pub(super) fn meaning_of_key(key: u64) -> Option<Meaning> {
+fn meaning_of_key(key: u64) -> Option<Meaning> {
     let mut place = slot(key);
     while let Some((known, meaning)) = INDEX[place] {
         if known == key {
@@ -148,10 +148,10 @@ pub(super) fn meaning_of_key(key: u64) -> Option<Meaning> {
     None
 }
 
-/// The same of one whose hash is known: most words are no more than that.
+/// What a folded word of so many bytes does, which begins with `head` and has this hash: most words are past it after one look.
 #[inline(always)]
-pub(super) fn meaning_of_hashed(key: u64, hash: u64) -> Option<Meaning> {
-    if may_mean(hash) { meaning_of_key(key) } else { None }
+pub(super) fn meaning_of(head: u64, length: usize, hash: u64) -> Option<Meaning> {
+    if may_mean(hash) && length <= 8 { meaning_of_key(register::first(head, length)) } else { None }
 }
 
 /// What the folded word does that stands at the end of `forms` from `start` on.

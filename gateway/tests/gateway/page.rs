@@ -97,7 +97,7 @@ fn it_asks_for_a_key_and_is_dark_where_that_is_liked() {
     }
     // The browser complains of each that is refused.
     browser.wait(
-        "['stream', 'messages', 'summary'].every((path) =>
+        "['stream', 'messages'].every((path) =>
             performance.getEntriesByType('resource').some((part) => part.name.includes(path)))",
     );
     browser.complaints();

@@ -53,8 +53,7 @@ impl Tokenizer<'_> {
         let forms = self.tokens.forms.as_bytes();
         let form_start = Forms::TEXT + self.at;
         let hash = hash::token_within(forms, form_start, length);
-        let key = || register::first(register::load(forms, form_start), length);
-        if words::may_mean(hash) && length <= 8 && words::meaning_of_key(key()).is_some() {
+        if words::meaning_of(register::load(forms, form_start), length, hash).is_some() {
             return false;
         }
         let marks = self.under_negation().and(TokenMarks::PART);

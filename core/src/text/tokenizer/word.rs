@@ -4,7 +4,7 @@ use super::super::register;
 use super::super::words::{self, Meaning};
 use super::super::{TokenKind, scripts, web};
 use super::classes::Run;
-use super::{Forms, Known, Token, TokenMarks, Tokenizer, known, narrow, unit};
+use super::{Forms, Token, TokenMarks, Tokenizer, known};
 use crate::hash;
 
 /// Words that a negation reaches, clause ends apart.
@@ -42,8 +42,7 @@ impl Tokenizer<'_> {
             return true;
         }
         let hash = own_hash(self.tokens.forms.text(), self.at, head, length);
-        let meaning =
-            if length <= 8 { words::meaning_of_hashed(register::first(head, length), hash) } else { None };
+        let meaning = words::meaning_of(head, length, hash);
         let marks = match meaning {
             None => self.under_negation(),
             Some(Meaning::Short(long)) => {
@@ -74,8 +73,7 @@ impl Tokenizer<'_> {
         let clitic = words::is_clitic(forms.get(end - tail.length..end).unwrap_or_default());
         let own = if clitic { length } else { whole };
         let hash = hash::token_within(forms, form_start, own);
-        let key = (own <= 8).then(|| register::first(head, own));
-        let meaning = key.and_then(|key| words::meaning_of_hashed(key, hash));
+        let meaning = words::meaning_of(head, own, hash);
         let clitic_hash = hash::token_within(forms, form_start + length, tail.length + 1);
         let denies = !clitic && words::is_negated_verb(forms.get(form_start..end).unwrap_or_default());
         let several = letters.count_ones() + tail.letters.count_ones() > 1;
@@ -120,10 +118,7 @@ impl Tokenizer<'_> {
         start: usize,
         length: usize,
     ) {
-        let form_start = Forms::TEXT + start;
-        let (form_start, form_end) = (narrow(form_start), narrow(form_start + length));
-        let (unit, start, known) = (unit(hash, marks), narrow(start), Known::NONE);
-        self.tokens.list.push(Token { kind, marks, known, hash, unit, start, form_start, form_end });
+        self.tokens.list.push(Token::of_text(kind, hash, marks, start, length));
     }
 
     /// Files the web or mail address that begins with the `word` bytes at `self.at`, if one does.
@@ -339,9 +334,7 @@ impl Tokenizer<'_> {
     /// What a word that does not negate is marked by: whether a negation reaches it.
     #[inline]
     pub(super) fn under_negation(&mut self) -> TokenMarks {
-        let marks = TokenMarks::default().with(TokenMarks::NEGATED, self.negation > 0);
-        self.negation = self.negation.saturating_sub(1);
-        marks
+        under(&mut self.negation)
     }
 
     /// What a word is marked by beside how it is written. Minds the negation that it stands in or begins.
@@ -359,6 +352,14 @@ impl Tokenizer<'_> {
         let plain = meaning.is_some() && [NOT, NO, NEVER].contains(&hash);
         own.with(TokenMarks::DENIES, denies || plain).with(TokenMarks::BUT, meaning.is_some() && hash == BUT)
     }
+}
+
+/// The mark of a word that so many words of a negation reach, which are one fewer behind it.
+#[inline(always)]
+pub(super) fn under(negation: &mut u8) -> TokenMarks {
+    let marks = TokenMarks::default().with(TokenMarks::NEGATED, *negation > 0);
+    *negation = negation.saturating_sub(1);
+    marks
 }
 
 /// The hash of the `length` bytes from `at` of a text in small letters, which begin with `head`.
