@@ -56,13 +56,14 @@ fn bench() -> Result<()> {
     let mut report = Report { machine: Machine::read(&peers), ..Report::default() };
     let Settings { rows, rounds, .. } = settings;
     report.texts = format!(
-        "{} rows of {:.0} characters ({}), UTF-8 with locale C.UTF-8, {rounds} rounds in turns, on a server that flushes \
-         commits to disk. to_tsvector reads a quarter of the rows and VADER a fiftieth; trainings have {} rounds, that of a \
-         million rows one. train_sentiment trains on all cores, as fastText does (on one where more and more rows are trained \
+        "{} rows of {:.0} characters ({}), UTF-8 with locale C.UTF-8, in turns, on a server that flushes commits to disk: \
+         {} rounds of queries, {rounds} of inserts, {} of trainings (of a million rows one). to_tsvector reads a quarter of the \
+         rows and VADER a fiftieth. train_sentiment trains on all cores, as fastText does (on one where more and more rows are trained \
          on, with the least memory that it takes), and calibrates on three held-out folds besides, which the others do not.",
         grouped(rows),
         mean_length(&data.texts),
         data.about,
+        settings.many_rounds(),
         settings.few_rounds()
     );
     let mut stage = Stage::set_up(settings, data, peers, report)?;

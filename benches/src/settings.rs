@@ -33,6 +33,11 @@ impl Settings {
         })
     }
 
+    /// Rounds of what takes less than a second, which other work on the machine disturbs most.
+    pub fn many_rounds(&self) -> usize {
+        3 * self.rounds
+    }
+
     /// Rounds of what takes seconds and varies little.
     pub fn few_rounds(&self) -> usize {
         self.rounds.min(3)

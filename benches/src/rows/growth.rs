@@ -28,7 +28,7 @@ pub fn measure_length(stage: &mut Stage) -> Result<()> {
     for length in LENGTHS {
         rows.push(make_texts(&mut stage.client, &all, *length)?);
     }
-    let figures = race(stage.settings.rounds, LENGTHS.len(), Start::Warm, |at| {
+    let figures = race(stage.settings.many_rounds(), LENGTHS.len(), Start::Warm, |at| {
         let sql = format!("SELECT count(sentiment_score(body)) FROM long_{}", LENGTHS[at]);
         Ok(stage.time(&sql)? * 1e6 / count(rows[at]))
     })?;

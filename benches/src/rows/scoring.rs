@@ -90,7 +90,7 @@ fn race_queries(stage: &mut Stage, contestants: &[Contestant]) -> Result<Vec<Fig
         let n: i64 = stage.client.query_one(&format!("SELECT count(*) FROM {table}"), &[])?.get(0);
         rows.push(f64::from(i32::try_from(n)?));
     }
-    race(stage.settings.rounds, contestants.len(), Start::Warm, |at| {
+    race(stage.settings.many_rounds(), contestants.len(), Start::Warm, |at| {
         let (_, expression, table) = contestants[at];
         Ok(stage.time(&format!("SELECT count({expression}) FROM {table}"))? * 1e6 / rows[at])
     })
@@ -120,7 +120,7 @@ fn parallel(stage: &mut Stage) -> Result<()> {
         return Ok(());
     }
     stage.texts_times("many_texts", MANY)?;
-    let figures = race(stage.settings.rounds, 2 * PARALLEL.len(), Start::Warm, |at| {
+    let figures = race(stage.settings.many_rounds(), 2 * PARALLEL.len(), Start::Warm, |at| {
         stage.client.batch_execute([NO_WORKERS, WORKERS][at % 2])?;
         Ok(stage.time(&counted(&PARALLEL[at / 2]))? * 1e3)
     })?;

@@ -50,7 +50,7 @@ fn first_calls(stage: &mut Stage, trained: Option<&str>) -> Result<()> {
     ];
     let calls = &CALLS[..if trained.is_some() { 3 } else { 2 }];
     let config = stage.config();
-    let figures = race(3 * stage.settings.rounds, calls.len(), Start::Warm, |at| {
+    let figures = race(stage.settings.many_rounds(), calls.len(), Start::Warm, |at| {
         let mut client = config.connect(postgres::NoTls)?;
         Ok(seconds(|| Ok(client.batch_execute(calls[at].1)?))? * 1e3)
     })?;
@@ -85,7 +85,7 @@ fn first_in_worker(stage: &mut Stage, size: &str) -> Result<()> {
         stage.report.skip("first calls in parallel workers, for the server starts none");
         return Ok(());
     }
-    let figures = race(3 * stage.settings.rounds, QUERIES.len(), Start::Warm, |at| {
+    let figures = race(stage.settings.many_rounds(), QUERIES.len(), Start::Warm, |at| {
         Ok(seconds(|| Ok(client.batch_execute(QUERIES[at].1)?))? * 1e3)
     })?;
     for ((name, _), figures) in QUERIES.iter().zip(&figures) {
