@@ -174,6 +174,9 @@ failures! {
     trigger_conditional(trigger: &str, table: &str): ERRCODE_FEATURE_NOT_SUPPORTED,
         "trigger \"{trigger}\" of relation \"{table}\" has a WHEN condition, which is not evaluated here",
         "UPDATE the table with the text column set to itself: then the trigger scores the rows again.";
+    rule_rewrites(rule: &str): ERRCODE_FEATURE_NOT_SUPPORTED,
+        "{rule} rewrites the UPDATE by which rows are scored",
+        "Disable it while rows are scored (ALTER TABLE ... DISABLE RULE ...). With backfill => false, enable_sentiment() leaves rows as they are.";
     transaction_open(): ERRCODE_ACTIVE_SQL_TRANSACTION,
         "rescore_sentiment() cannot run inside a transaction block, a function or a procedure with SET",
         "It commits after each batch: call it at the top level, with autocommit on.";

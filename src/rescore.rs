@@ -9,6 +9,7 @@ use crate::call::{Answer, Call, sql_functions};
 use crate::errors::{Failure, Result};
 use crate::sql::{self, Access, Session, compose};
 use crate::statement::{Scoring, Way};
+use crate::table::Table;
 use crate::target::{Target, refuse_read_only};
 use crate::text;
 use crate::wiring::{Output, Wiring};
@@ -40,6 +41,9 @@ fn rescore_sentiment(call: &Call) -> Answer {
     }
     let ways: Vec<_> = scorings(&target)?.iter().map(Scoring::way).collect();
     let leaves = Leaf::all_of(&target);
+    for leaf in &leaves {
+        leaf.lock(pg_sys::AccessShareLock)?;
+    }
     Session::run(Access::Commit, |session| {
         // This transaction has a snapshot, and with it the isolation that the caller's transactions begin with.
         session.commit();
@@ -116,10 +120,8 @@ impl Rescoring<'_> {
     /// tables are locked first, and then looked at. Whether there may be another batch.
     fn step(&self, pass: &mut Pass, rows: &mut u64) -> Result<bool> {
         self.session.read_committed();
-        if (Leaf { oid: self.target.oid }).lock()?.is_none() {
-            return Err(Failure::relation_missing(self.target.oid.to_u32()));
-        }
-        let Some(open) = self.leaf.lock()? else {
+        self.target.look(pg_sys::RowExclusiveLock.cast_signed(), |_| Ok(()))?;
+        let Some(open) = self.leaf.lock(pg_sys::RowExclusiveLock)? else {
             self.session.commit();
             return Ok(false);
         };
@@ -242,12 +244,16 @@ impl Leaf {
         oids.into_iter().filter(is_ours).map(|oid| Self { oid }).collect()
     }
 
-    /// Locks it for writing. `None` for one that is gone.
-    fn lock(self) -> Result<Option<Locked>> {
-        // SAFETY: an open relation is looked at, and closed once; it stays locked.
+    /// Locks it, and makes sure that no rule has a say in what is written: the server has none in such statements. `None` for one that is
+    /// gone.
+    fn lock(self, lock: u32) -> Result<Option<Locked>> {
+        // SAFETY: an open relation is looked at, and closed once; it stays locked. After an error the server closes it.
         let pages = unsafe {
-            let open = pg_sys::try_relation_open(self.oid, pg_sys::RowExclusiveLock.cast_signed());
+            let open = pg_sys::try_relation_open(self.oid, lock.cast_signed());
             let Some(relation) = open.as_ref() else { return Ok(None) };
+            if let Some(rule) = Table::new(open).update_rule(false) {
+                return Err(Failure::rule_rewrites(&rule));
+            }
             let pages = match (*relation.rd_rel).relkind.cast_unsigned() {
                 pg_sys::RELKIND_FOREIGN_TABLE | pg_sys::RELKIND_PARTITIONED_TABLE => None,
                 _ => Some(pg_sys::RelationGetNumberOfBlocksInFork(open, pg_sys::ForkNumber::MAIN_FORKNUM)),

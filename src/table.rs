@@ -7,6 +7,9 @@ use pgrx::{PgTupleDesc, pg_sys};
 use crate::errors::{Failure, Result};
 use crate::text;
 
+/// The catalog of rules, `pg_rewrite`, by its number (`catalog/pg_rewrite.h`).
+const REWRITE_RELATION: pg_sys::Oid = pg_sys::Oid::from_u32(2618);
+
 /// An open table.
 #[derive(Clone, Copy, Debug)]
 pub struct Table {
@@ -85,6 +88,37 @@ impl Table {
             }
         };
         ours.map(trigger).collect()
+    }
+
+    /// A rule by which the server rewrites updates of the table in this session, as the server describes it; with `instead`, one that
+    /// may leave rows out.
+    pub fn update_rule(self, instead: bool) -> Option<String> {
+        // SAFETY: `new` was promised an open relation, which has either no rules, or `numLocks` of them; the setting is the server's.
+        let (rules, role) = unsafe {
+            let rules = (*self.relation).rd_rules.as_ref().map_or(&[][..], |list| {
+                std::slice::from_raw_parts(list.rules, usize::try_from(list.numLocks).unwrap_or(0))
+            });
+            (rules, pg_sys::SessionReplicationRole)
+        };
+        // Rules are marked with the letters of triggers.
+        let passed_by = if role.cast_unsigned() == pg_sys::SESSION_REPLICATION_ROLE_REPLICA {
+            pg_sys::TRIGGER_FIRES_ON_ORIGIN
+        } else {
+            pg_sys::TRIGGER_FIRES_ON_REPLICA
+        };
+        let takes_part = |rule: &&pg_sys::RewriteRule| {
+            rule.event == pg_sys::CmdType::CMD_UPDATE
+                && ![passed_by, pg_sys::TRIGGER_DISABLED].contains(&rule.enabled.cast_unsigned())
+                && (rule.isInstead || !instead)
+        };
+        // SAFETY: as above.
+        let rule = rules.iter().map(|rule| unsafe { &**rule }).find(takes_part)?;
+        let rule = pg_sys::ObjectAddress { classId: REWRITE_RELATION, objectId: rule.ruleId, objectSubId: 0 };
+        // SAFETY: the server describes a rule of a table that is open, in memory of the current context.
+        Some(
+            text::string(unsafe { CStr::from_ptr(pg_sys::getObjectDescription(&raw const rule, false)) })
+                .into_owned(),
+        )
     }
 
     /// What the server keeps of the triggers while the relation is open.

@@ -31,6 +31,10 @@ fn enable_sentiment(call: &Call) -> Answer {
     let (missing, empty, scorers, taken) =
         target.look(pg_sys::AccessExclusiveLock.cast_signed(), |table| {
             let missing = target.missing_columns(&arguments, table)?;
+            // What a rule does besides is the user's; rows that it leaves out would stay unscored, and nobody be told.
+            if let Some(rule) = table.update_rule(true).filter(|_| backfill) {
+                return Err(Failure::rule_rewrites(&rule));
+            }
             // A table that inherits from this one may have a column of that name, which becomes one with the new one.
             let empty = if table.has_children() { Vec::new() } else { missing.clone() };
             Ok((missing, empty, target.scorers(table), table.trigger_names()))

@@ -123,6 +123,22 @@ CREATE TABLE angry PARTITION OF once FOR VALUES IN ('angry');
 SELECT enable_sentiment('angry', 'body', label_column => 'mood', score_column => NULL, version_column => NULL);
 SELECT enable_sentiment('twice', 'body');
 
+-- a rule that may leave rows out of updates would leave them unscored; one that does something besides does it
+CREATE TABLE ruled (body text, kept bool);
+INSERT INTO ruled VALUES ('so happy', true), ('so sad', false);
+CREATE RULE frozen AS ON UPDATE TO ruled DO INSTEAD NOTHING;
+SELECT enable_sentiment('ruled', 'body');
+SELECT enable_sentiment('ruled', 'body', backfill => false);
+DROP RULE frozen ON ruled;
+CREATE RULE "Kept ones" AS ON UPDATE TO ruled WHERE old.kept DO INSTEAD NOTHING;
+SELECT enable_sentiment('ruled', 'body');
+ALTER TABLE ruled DISABLE RULE "Kept ones";
+CREATE TABLE ruled_log (body text);
+CREATE RULE logged AS ON UPDATE TO ruled DO ALSO INSERT INTO ruled_log VALUES (old.body);
+CREATE RULE unkept AS ON DELETE TO ruled DO INSTEAD NOTHING;
+SELECT enable_sentiment('ruled', 'body');
+SELECT body, sentiment, (SELECT count(*) FROM ruled_log AS l WHERE l.body = r.body) AS logged FROM ruled AS r ORDER BY body;
+
 -- so does where it fires; a WHEN is told of, for the new trigger has none
 CREATE TABLE picked (body text, sentiment text);
 CREATE TRIGGER picked BEFORE INSERT ON picked FOR EACH ROW WHEN (NEW.body <> '') EXECUTE FUNCTION sentiment_trigger('body');

@@ -56,6 +56,26 @@ CALL rescore_sentiment('tongues');
 UPDATE tongues SET body = body;
 SELECT lang, sentiment, sentiment_version FROM tongues ORDER BY lang;
 
+-- a rule that rewrites updates is told of before anything is done, also where it is a partition's; but not one of the whole table, which
+-- is not what is updated
+CREATE TABLE ruled (id int, body text) PARTITION BY RANGE (id);
+CREATE TABLE ruled_1 PARTITION OF ruled FOR VALUES FROM (1) TO (100);
+CREATE TABLE ruled_2 PARTITION OF ruled FOR VALUES FROM (100) TO (200);
+SELECT enable_sentiment('ruled', 'body');
+INSERT INTO ruled SELECT n, 'so happy' FROM generate_series(90, 110) AS n;
+UPDATE ruled SET sentiment_version = NULL;
+CREATE TABLE ruled_log (id int);
+CREATE RULE whole AS ON UPDATE TO ruled DO INSTEAD NOTHING;
+CREATE RULE logged AS ON UPDATE TO ruled_2 DO ALSO INSERT INTO ruled_log VALUES (new.id);
+CALL rescore_sentiment('ruled');
+SELECT stale_sentiment('ruled');
+DROP RULE logged ON ruled_2;
+CREATE RULE frozen AS ON UPDATE TO ruled_2 DO INSTEAD NOTHING;
+CALL rescore_sentiment('ruled');
+ALTER TABLE ruled_2 ENABLE REPLICA RULE frozen;
+CALL rescore_sentiment('ruled');
+SELECT stale_sentiment('ruled');
+
 -- who drops a model is told what it scored
 CREATE TABLE texts AS SELECT CASE WHEN n % 2 = 0 THEN 'sunny' ELSE 'rainy' END || ' day ' || n AS body,
     CASE WHEN n % 2 = 0 THEN 'positive' ELSE 'negative' END AS label FROM generate_series(1, 100) AS n;
