@@ -1,10 +1,10 @@
 //! The settings `sentiment.*`. Any user may change them but those of the background worker, which are the server's; only
 //! that worker needs the library preloaded.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::time::Duration;
 
-use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum, pg_sys};
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum, pg_guard, pg_sys};
 
 /// What a trigger does with a row that it cannot score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
@@ -38,6 +38,9 @@ const TRAIN_MEMORY_INHERIT: i32 = -1;
 const PROGRESS_INTERVAL_DEFAULT: i32 = 10_000;
 /// Most bytes of any name in the server.
 const NAME_BYTES: usize = 63;
+/// What to do about a list of names that cannot be read.
+const LIST_NAMES: &CStr =
+    c"Separate names by commas. A name in double quotes ends with one, and holds one that is its own twice.";
 /// As large as the server lets its own memory settings be.
 const MEMORY_MAX: i32 = i32::MAX;
 
@@ -120,14 +123,37 @@ fn define_worker() {
         GucContext::Sighup,
         GucFlags::UNIT_MS,
     );
-    GucRegistry::define_string_guc(
-        c"sentiment.refresh_databases",
-        c"Lists the databases whose models the background worker refreshes.",
-        c"Names of databases, separated by commas.",
-        &REFRESH_DATABASES,
-        GucContext::Sighup,
-        GucFlags::default(),
-    );
+    // SAFETY: the hook is guarded.
+    unsafe {
+        GucRegistry::define_string_guc_with_hooks(
+            c"sentiment.refresh_databases",
+            c"Lists the databases whose models the background worker refreshes.",
+            c"Names of databases, separated by commas; in double quotes where they hold commas or begin or end with blanks.",
+            &REFRESH_DATABASES,
+            GucContext::Sighup,
+            GucFlags::default(),
+            Some(check_databases),
+            None,
+            None,
+        );
+    }
+}
+
+/// Whether a list of databases can be read. Were it not refused, who set it would not learn that nothing is refreshed.
+#[pg_guard]
+unsafe extern "C-unwind" fn check_databases(
+    list: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: the server hands a place that holds a C string, or none; and takes a hint that it only reads.
+    unsafe {
+        let reads = (*list).is_null() || names(&CStr::from_ptr(*list).to_string_lossy()).is_some();
+        if !reads {
+            pg_sys::GUC_check_errhint_string = LIST_NAMES.as_ptr().cast_mut();
+        }
+        reads
+    }
 }
 
 /// Hands the name in `sentiment.default_model` to `read`, without copying it: a row's cost counts.
@@ -169,10 +195,43 @@ pub fn refresh_interval() -> Option<Duration> {
 /// has room for little more, and no end where it is full.
 pub fn refresh_databases() -> Vec<String> {
     let list = REFRESH_DATABASES.get().unwrap_or_default();
-    let list = list.to_string_lossy();
-    let cut = |name: &str| name[..name.floor_char_boundary(NAME_BYTES)].to_owned();
-    let names = list.split(',').map(|name| cut(name.trim().trim_matches('"')));
+    let cut = |name: String| name[..name.floor_char_boundary(NAME_BYTES)].to_owned();
+    let names = names(&list.to_string_lossy()).unwrap_or_default().into_iter().map(cut);
     names.filter(|name| !name.is_empty()).collect()
+}
+
+/// The names of a list: each as it stands, without the blanks around it, or in double quotes, and then all that is between them. `None`
+/// where quotes do not end, or something follows them.
+fn names(list: &str) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    let mut rest = list;
+    loop {
+        let (name, after) = match rest.trim_start().strip_prefix('"') {
+            Some(quoted) => quoted_name(quoted)?,
+            None => {
+                let (name, after) = rest.split_at(rest.find(',').unwrap_or(rest.len()));
+                (name.trim().to_owned(), after)
+            }
+        };
+        names.push(name);
+        match after.trim_start() {
+            "" => return Some(names),
+            after => rest = after.strip_prefix(',')?,
+        }
+    }
+}
+
+/// A name to its closing quote, which it holds doubled, and what follows.
+fn quoted_name(quoted: &str) -> Option<(String, &str)> {
+    let (mut name, mut rest) = (String::new(), quoted);
+    loop {
+        let (part, after) = rest.split_once('"')?;
+        name += part;
+        let Some(after) = after.strip_prefix('"').inspect(|_| name.push('"')) else {
+            return Some((name, after));
+        };
+        rest = after;
+    }
 }
 
 fn reserve_prefix() {

@@ -278,6 +278,34 @@ fn long_names_of_databases_are_cut() {
     assert!(log.iter().filter(|entry| nowhere(entry)).all(|entry| entry.text.contains(&name)), "{log:?}");
 }
 
+/// Databases may be called anything. The worker's own complaint says which one it looked for.
+#[test]
+fn names_of_databases_may_be_quoted() {
+    let server = Server::start(&[
+        "shared_preload_libraries=pg_sentiment",
+        "sentiment.refresh_interval=100ms",
+        r#"sentiment.refresh_databases="shop, berlin", Plain one ,," ""spaced"" ",in"side"#,
+    ]);
+    let end = Instant::now() + Duration::from_secs(30);
+    for name in ["shop, berlin", "Plain one", " \"spaced\" ", "in\"side"] {
+        let looked_for = format!("database \"{name}\" does not exist");
+        while !server.log().iter().any(|entry| entry.state == "3D000" && entry.text.contains(&looked_for)) {
+            assert!(Instant::now() < end, "no worker looked for {name}: {:?}", server.log());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+    let nowhere = server.log().into_iter().filter(|entry| entry.state == "3D000").count();
+    assert_eq!(nowhere, 4, "{:?}", server.log());
+    let mut client = server.connect("postgres", "postgres");
+    for bad in [r#""open"#, r#""app"s"#, r#"a, "b"""#] {
+        let refused = client
+            .batch_execute(&format!("ALTER SYSTEM SET sentiment.refresh_databases = '{bad}'"))
+            .unwrap_err();
+        let refused = refused.as_db_error().unwrap();
+        assert!(refused.code().code() == "22023" && refused.hint().is_some(), "{refused:?}");
+    }
+}
+
 /// What somebody has locked for long is left for later. And what the worker's sessions would begin with does not stop it.
 #[test]
 fn a_locked_model_keeps_no_other_waiting() {
