@@ -132,10 +132,24 @@ extern "C-unwind" fn pg_sentiment_refresh(_argument: pg_sys::Datum) {
                 failed.insert(model, Instant::now());
             }
         }
-        if !BackgroundWorker::wait_latch(Some(interval)) {
+        if !rest(interval) {
             return;
         }
         reload_settings();
+    }
+}
+
+/// Waits for the next look. A cancel that comes meanwhile finds nothing to cancel, and is taken as any session at rest takes it: it had
+/// ended the worker. Whether the worker goes on.
+fn rest(interval: Duration) -> bool {
+    // SAFETY: counters and flags of this process, which is all that writes them but for signals, and those set the flag alone. Where
+    // the wait ends with an error, so does the process.
+    unsafe {
+        pg_sys::QueryCancelHoldoffCount += 1;
+        let goes_on = BackgroundWorker::wait_latch(Some(interval));
+        pg_sys::QueryCancelPending = 0;
+        pg_sys::QueryCancelHoldoffCount -= 1;
+        goes_on
     }
 }
 

@@ -306,6 +306,32 @@ fn names_of_databases_may_be_quoted() {
     }
 }
 
+/// Whoever cancels what a worker does finds it at rest most often: it had ended, and come back only a minute later.
+#[test]
+fn a_worker_outlives_cancels() {
+    let server = Server::start(&["shared_preload_libraries=pg_sentiment", "sentiment.refresh_interval=1s"]);
+    let mut database = Database::on(&server);
+    database.run(MODELS);
+    let mut client = server.connect("postgres", "postgres");
+    let list = format!("ALTER SYSTEM SET sentiment.refresh_databases = '{}'", database.name());
+    client.batch_execute(&list).unwrap();
+    client.batch_execute("SELECT pg_reload_conf()").unwrap();
+    let learned = "SELECT count(*) = 0 FROM sentiment.unlearned WHERE model = 'm'";
+    until("a refresh", database.client(), learned);
+    let worker = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_sentiment refresh'";
+    let pid: i32 = database.value(worker);
+    // Not just before its next look, which a cancel would end.
+    let rests = "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pg_sentiment refresh' AND state = 'idle'
+        AND clock_timestamp() - state_change BETWEEN '100ms' AND '500ms'";
+    for _ in 0..3 {
+        until("rest", database.client(), rests);
+        database.run(&format!("SELECT pg_cancel_backend({pid})"));
+    }
+    database.run("SELECT learn_sentiment('m', 'gusty', 'negative')");
+    until("the next refresh", database.client(), learned);
+    assert_eq!(database.value::<i32>(worker), pid);
+}
+
 /// What somebody has locked for long is left for later. And what the worker's sessions would begin with does not stop it.
 #[test]
 fn a_locked_model_keeps_no_other_waiting() {
