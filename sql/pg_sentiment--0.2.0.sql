@@ -223,9 +223,12 @@ CREATE FUNCTION sentiment.pinned_by(version text) RETURNS text
         FROM convert_to(version, getdatabaseencoding()) AS name, generate_series(0, length(name) - 1) AS at,
             LATERAL get_byte(name, at) AS byte
     ),
-    -- As text, with the length before it, and as a name, filled up with zeros.
+    -- As text, with the length before it; as a name, filled up with zeros; and in an array of texts, each with its length before it, four
+    -- times as much where processors begin with the lowest byte.
     constant AS (
-        SELECT format(':constvalue (%s \[ -?\d+ -?\d+ -?\d+ -?\d+ %s|64 \[ %s( 0)+) \]', length + 4, written, written) AS pattern FROM bytes
+        SELECT format(':constvalue (%1$s \[ -?\d+ -?\d+ -?\d+ -?\d+ %2$s \]|64 \[ %2$s( 0)+ \]'
+            || '|\d+ \[[^]]* ((%3$s|%4$s) %5$s 0 0|0 0 0 %1$s) %2$s )',
+            length + 4, written, (length + 4) * 4 % 256, (length + 4) * 4 % 256 - 256, (length + 4) * 4 / 256) AS pattern FROM bytes
     ),
     stored AS (
         SELECT DISTINCT classid, objid, CASE classid

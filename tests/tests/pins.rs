@@ -158,6 +158,38 @@ fn each_object_says_so() {
     }
 }
 
+/// Arrays of constants are constants of their own, which hold their texts with what there is of each: its length and its bytes.
+#[test]
+fn arrays_count() {
+    let mut database = Database::new();
+    database.run(TEXTS);
+    for model in ["mood", "good mood", &"ü".repeat(14), &"m".repeat(63)] {
+        let versions: Vec<String> = (0..2).map(|_| train(&mut database, model, "{}")).collect();
+        let [version, other] = &versions[..] else { panic!("{versions:?}") };
+        for (array, subscript) in
+            [("{%}", 1), ("{x,NULL,%}", 3), ("{{%},{yyy}}", 1), ("{english@2,%,english@1}", 2)]
+        {
+            let array = array.replace('%', &format!("\"{version}\""));
+            database.run(&format!(
+                "CREATE INDEX pin ON texts (sentiment_at(body, ('{array}'::text[])[{subscript}]))"
+            ));
+            let (state, message) = drop_version(&mut database, version).unwrap_err();
+            assert!(state == "2BP01" && message.ends_with("is named by index public.pin"), "{message}");
+            database.ask(Level::Error, "2BP01");
+            database.run("DROP INDEX pin");
+        }
+        // Of another version only a part is there.
+        database.run(&format!(
+            "CREATE VIEW pin AS SELECT sentiment(body, v) FROM texts, unnest('{{\"{version}\",\"{other}2\",\"x{other}\"}}'::varchar[]) AS v"
+        ));
+        drop_version(&mut database, other).unwrap();
+        drop_version(&mut database, version).unwrap_err();
+        database.ask(Level::Error, "2BP01");
+        database.run("DROP VIEW pin");
+        drop_version(&mut database, version).unwrap();
+    }
+}
+
 /// What a database or a role is set to is named as well.
 #[test]
 fn settings_of_databases_and_roles_count() {
