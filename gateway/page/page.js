@@ -1,10 +1,12 @@
 // The page: live feed, score over time, share by label, a box to try a text, and the models. No library, no build.
 
 const HOUR = 3600000;
-// How many messages are shown, how many of them from before, and the least time between two readings of the summary.
+// How many messages are shown, how many of them from before, the least time between two readings of the summary, and how often to
+// look.
 const SHOWN = 100;
 const BEFORE = 20;
 const REST = 2000;
+const LOOK = 30000;
 
 const find = (id) => document.getElementById(id);
 const number = (value, digits = 2) => (value ?? null) === null ? "–" : value.toFixed(digits);
@@ -125,6 +127,7 @@ function show() {
         for (const message of waiting.filter(isNew)) {
             list.prepend(row(message));
         }
+        meet(waiting);
         waiting = [];
         while (list.children.length > SHOWN) {
             list.lastElementChild.remove();
@@ -183,6 +186,7 @@ async function readSummary() {
         const summary = await read("/v1/summary?bucket=minute");
         showShare(summary.buckets);
         showChart(summary.buckets);
+        await lookAtModels();
     } catch (error) {
         // The stream's state says that the gateway is away.
         if (!(error instanceof TypeError || error instanceof Refused)) {
@@ -286,8 +290,38 @@ function explanation(terms) {
         make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows));
 }
 
+// The versions that were seen already, the models that are shown, and when they were asked for. A message by another version says that
+// one was deployed; else they are asked for now and then.
+
+const versions = new Set();
+let shownModels = "";
+let lastModels = 0;
+
+function meet(messages) {
+    for (const { model_version: version } of messages) {
+        if (version && !versions.has(version)) {
+            versions.add(version);
+            lastModels = 0;
+        }
+    }
+}
+
+async function lookAtModels() {
+    if (Date.now() - lastModels >= LOOK - REST) {
+        await showModels();
+    }
+}
+
 async function showModels() {
     const models = await read("/v1/models");
+    lastModels = Date.now();
+    models.forEach((model) => versions.add(model.model_version));
+    // What is as it was keeps its place, and what is chosen stays chosen.
+    if (JSON.stringify(models) === shownModels) {
+        return;
+    }
+    shownModels = JSON.stringify(models);
+    const chosen = find("model").value;
     find("models").tBodies[0].replaceChildren(...models.map((model) => make("tr", {},
         make("th", { scope: "row" }, model.model_version ?? model.model),
         ...[model.algorithm.replaceAll("_", " "), model.language, model.labels.join(", "),
@@ -296,6 +330,8 @@ async function showModels() {
         ].map((value) => make("td", {}, value)))));
     find("model").replaceChildren(make("option", { value: "" }, "default"),
         ...[...models.map((model) => model.model), "auto"].map((name) => make("option", { value: name }, name)));
+    const still = [...find("model").options].some((option) => option.value === chosen);
+    find("model").value = still ? chosen : "";
 }
 
 // Without a key nothing is asked for that would be refused.
@@ -354,5 +390,5 @@ async function fill() {
     }
 }
 
-setInterval(() => (key || isPublic) && summarise(), 30000);
+setInterval(() => (key || isPublic) && summarise(), LOOK);
 start();

@@ -39,6 +39,10 @@ use crate::room::{Room, share};
 use crate::scoring::Scorer;
 use passage::Passage;
 
+/// What the API's description may load: its own files, and what its style has within it; it writes styles into its page.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 /// How long a request waits for a place to read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -138,20 +142,25 @@ pub fn router(application: Application, cors_origins: &[String]) -> Result<Route
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(Extension(application.bounds.clone()))
-        .layer(from_fn_with_state(application.room.clone(), share));
+        .layer(from_fn_with_state(application.room.clone(), share))
+        .layer(layer_fn(Passage));
+    // Outermost: a page sees no answer, and no refusal, that does not name its origin.
     let router = match cors(cors_origins)? {
         Some(cors) => router.layer(cors),
         None => router,
     };
-    Ok(router.layer(layer_fn(Passage)).with_state(application))
+    Ok(router.with_state(application))
 }
 
 /// The API's description, to read and for programs. What is not there is told as everywhere: the library says nothing.
 fn description(document: openapi::OpenApi) -> Router<Application> {
     let router = Router::from(SwaggerUi::new("/docs").url("/openapi.json", document));
-    router.layer(map_response(async |answer: Response| match answer.status() {
+    router.layer(map_response(async |mut answer: Response| match answer.status() {
         StatusCode::NOT_FOUND => no_such_path().await.into_response(),
-        _ => answer,
+        _ => {
+            answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+            answer
+        }
     }))
 }
 

@@ -337,6 +337,12 @@ fn no_origin_is_allowed_unless_it_is_named() {
     assert_eq!(ask(&open).as_deref(), Some("https://example.org"));
     let any = Gateway::beside(&database, &["--cors-origins", "*"]);
     assert_eq!(ask(&any).as_deref(), Some("*"));
+    // A page is told of what is refused before it comes to a route, too.
+    let packed = agent().post(format!("{}/v1/sentiment", any.url)).header("content-encoding", "gzip");
+    let packed = packed.header("origin", "https://example.org").send("{}").unwrap();
+    assert_eq!(packed.status(), 415);
+    assert_eq!(packed.headers()["access-control-allow-origin"], "*");
+    assert_eq!(packed.headers()["x-content-type-options"], "nosniff");
     let both =
         run(&database, &["serve", "--listen", "127.0.0.1:0", "--cors-origins", "*,https://example.org"]);
     let errors = String::from_utf8_lossy(&both.stderr).into_owned();

@@ -3,7 +3,7 @@
 use sentiment_tests::Database;
 
 use crate::browser::Browser;
-use crate::harness::Gateway;
+use crate::harness::{Gateway, agent};
 
 const SKIPPED: &str =
     "the page, for chromium or chromedriver is not installed (make test-gateway installs them)";
@@ -203,6 +203,60 @@ fn what_the_gateway_could_not_answer_as_the_page_opened_comes_later() {
     let texts = "return [...document.querySelectorAll('#live .body')].map((body) => body.textContent)";
     assert_eq!(browser.run(texts), serde_json::json!(["second", "first"]));
     database.ask_errors_so_far();
+}
+
+/// The API's description shows everything and asks what it is told to, with nothing of its own refused by its own policy.
+#[test]
+fn the_description_keeps_to_its_policy() {
+    let Some(browser) = Browser::start(false) else { return sentiment_tests::skip(SKIPPED) };
+    let database = Database::new();
+    let gateway = Gateway::with(&database, &["--public-scopes", "read"]);
+    let page = agent().get(format!("{}/docs/", gateway.url)).call().unwrap();
+    let policy = page.headers()["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
+    browser.open(&format!("{}/docs/", gateway.url));
+    browser.wait("document.querySelectorAll('.opblock').length > 10");
+    let press = |button: &str| {
+        let found = format!("document.querySelector('#operations-out-score {button}')");
+        browser.wait(&found);
+        browser.run(&format!("{found}.click()"));
+    };
+    ["button.opblock-summary-control", "button.try-out__btn", "button.execute"].into_iter().for_each(press);
+    browser.wait(
+        "document.querySelector('#operations-out-score .live-responses-table')?.innerText.includes('200')",
+    );
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+/// A deployment while it was open had not been seen.
+#[test]
+fn a_deployment_is_seen_while_the_page_is_open() {
+    let Some(browser) = Browser::start(false) else { return sentiment_tests::skip(SKIPPED) };
+    let mut database = Database::new();
+    let gateway = Gateway::with(&database, &["--public-scopes", "read"]);
+    browser.open(&gateway.url);
+    browser.wait("document.querySelectorAll('#models tbody tr').length");
+    browser.run("document.getElementById('model').value = 'multilingual'");
+    database.run(
+        "CREATE TABLE labelled AS SELECT (ARRAY['awful', 'great'])[n % 2 + 1] || ' ' || md5(n::text) AS body,
+             (ARRAY['negative', 'positive'])[n % 2 + 1] AS label FROM generate_series(1, 300) AS n;
+         SELECT train_sentiment('mine', 'labelled', 'body', 'label', 'naive_bayes', deploy => 'always');
+         SET sentiment.default_model = 'mine';
+         INSERT INTO messages.message (source, body) VALUES ('a', 'great')",
+    );
+    let shows = |version: &str| {
+        browser.wait(&format!(
+            "[...document.querySelectorAll('#models tbody th')].some((name) => name.textContent === '{version}')"
+        ));
+    };
+    shows("mine@1");
+    assert_eq!(browser.run("return document.getElementById('model').value"), "multilingual");
+    database.run(
+        "SELECT train_sentiment('mine', 'labelled', 'body', 'label', 'naive_bayes', deploy => 'always');
+         INSERT INTO messages.message (source, body) VALUES ('a', 'great')",
+    );
+    shows("mine@2");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
 /// What was sent on another day had looked as if it were of today.
