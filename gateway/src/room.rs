@@ -34,20 +34,15 @@ impl Room {
     /// An answer of JSON that takes room until its client has it, or is gone. For what may be asked for again: where there is
     /// no room, it is refused. One that is larger than the room takes all of it.
     pub fn answer(&self, answer: &impl Serialize) -> Result<Response, Problem> {
-        let json = Bytes::from(serde_json::to_vec(answer).map_err(|_| Problem::internal())?);
+        let json = json(answer)?;
         let share = Share::of(self.clone());
         share.take(json.len().min(self.bytes))?;
-        let headers = [
-            (header::CONTENT_TYPE, "application/json".to_owned()),
-            (header::CONTENT_LENGTH, json.len().to_string()),
-        ];
-        // A connection that got it whole would hold it, and the room would be given back.
-        let pieces = stream::unfold((json, share), async |(mut json, share)| {
-            let piece = json.split_to(json.len().min(PIECE));
-            (!piece.is_empty()).then_some((Ok::<_, Infallible>(piece), (json, share)))
-        });
-        Ok((headers, Body::from_stream(pieces)).into_response())
+        Ok(share.lasting(json))
     }
+}
+
+fn json(answer: &impl Serialize) -> Result<Bytes, Problem> {
+    serde_json::to_vec(answer).map(Bytes::from).map_err(|_| Problem::internal())
 }
 
 /// What a request takes of it, until it is answered.
@@ -77,9 +72,29 @@ impl Share {
         }
         Ok(())
     }
+
+    /// An answer of JSON that keeps what its request has taken until its client has it, or is gone. For what is done already, and not
+    /// to be refused: about as large as what was asked.
+    pub fn answer(&self, answer: &impl Serialize) -> Result<Response, Problem> {
+        json(answer).map(|json| self.clone().lasting(json))
+    }
+
+    /// An answer that keeps this as long as it lasts.
+    fn lasting(self, json: Bytes) -> Response {
+        let headers = [
+            (header::CONTENT_TYPE, "application/json".to_owned()),
+            (header::CONTENT_LENGTH, json.len().to_string()),
+        ];
+        // A connection that got it whole would hold it, and the room would be given back.
+        let pieces = stream::unfold((json, self), async |(mut json, share)| {
+            let piece = json.split_to(json.len().min(PIECE));
+            (!piece.is_empty()).then_some((Ok::<_, Infallible>(piece), (json, share)))
+        });
+        (headers, Body::from_stream(pieces)).into_response()
+    }
 }
 
-/// Gives each request a [`Share`], and takes it back with the answer.
+/// Gives each request a [`Share`], and takes it back with the answer, unless that keeps it.
 pub async fn share(State(room): State<Room>, mut request: Request, next: Next) -> Response {
     let share = Share::of(room);
     request.extensions_mut().insert(share.clone());
@@ -104,6 +119,19 @@ mod tests {
         second.take(7).unwrap();
         assert_eq!(second.take(1).unwrap_err().status(), 503);
         drop(second);
+        Share::of(room).take(10).unwrap();
+    }
+
+    #[test]
+    fn an_answer_keeps_what_its_request_has_taken() {
+        let room = Room::new(10);
+        let share = Share::of(room.clone());
+        share.take(6).unwrap();
+        let answer = share.answer(&[1, 2, 3]).unwrap();
+        drop(share);
+        assert_eq!(answer.headers()[header::CONTENT_LENGTH], "7");
+        assert_eq!(Share::of(room.clone()).take(5).unwrap_err().status(), 503);
+        drop(answer);
         Share::of(room).take(10).unwrap();
     }
 }

@@ -2,9 +2,9 @@
 
 use std::pin::pin;
 
-use axum::Json as Answer;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json as Answer};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use deadpool_postgres::Object;
@@ -20,6 +20,7 @@ use crate::ingest::{self, Stored};
 use crate::message::{BATCH, Message, NO_INSTANT, check_text, parse_instant};
 use crate::problem::Problem;
 use crate::request::{OneOrMany, Query};
+use crate::room::Share;
 
 /// About the most bytes of a page.
 const BYTES: usize = 4 << 20;
@@ -55,21 +56,22 @@ pub enum StoredOrBatch {
 )]
 pub async fn store(
     State(application): State<Application>,
+    Extension(share): Extension<Share>,
     given: OneOrMany<Message, BATCH>,
-) -> Result<Answer<StoredOrBatch>, Problem> {
+) -> Result<Response, Problem> {
     match given {
         OneOrMany::One(message) => {
             message.check("")?;
             let mut stored = ingest::store(&application.pool, "rest", &[message]).await?;
-            stored.pop().map(|stored| Answer(StoredOrBatch::One(stored))).ok_or_else(Problem::internal)
+            let stored = stored.pop().ok_or_else(Problem::internal)?;
+            Ok(Answer(StoredOrBatch::One(stored)).into_response())
         }
         OneOrMany::Many(batch) => {
             for (place, message) in batch.iter().enumerate() {
                 message.check(&format!("[{place}]"))?;
             }
-            ingest::store(&application.pool, "rest", &batch)
-                .await
-                .map(|stored| Answer(StoredOrBatch::Batch(stored)))
+            let stored = ingest::store(&application.pool, "rest", &batch).await?;
+            share.answer(&StoredOrBatch::Batch(stored))
         }
     }
 }

@@ -1,9 +1,13 @@
 //! Messages in and out: stored once, scored by the trigger, read a page at a time.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Instant;
+
 use sentiment_tests::{CANARY, Database, Level};
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, await_count};
+use crate::harness::{Gateway, PATIENCE, await_count};
 
 fn count(database: &mut Database<'_>) -> i64 {
     database.value("SELECT count(*) FROM messages.message")
@@ -32,6 +36,42 @@ fn a_message_is_stored_once_and_answered_with_its_score() {
     }
     let at: bool = database.value("SELECT sent_at = '2026-01-31 11:00+00' FROM messages.message");
     assert!(at);
+}
+
+/// What a client stores and does not hear of keeps the room of its request: a thousand such clients had a gigabyte of answers waiting.
+#[test]
+fn what_is_said_of_a_batch_has_a_limit() {
+    let mut database = Database::new();
+    // Long labels make an answer that no connection holds by itself.
+    database.run(
+        "CREATE TABLE labelled AS SELECT (ARRAY['awful', 'great'])[n % 2 + 1] || ' ' || md5(n::text) AS body,
+             rpad((ARRAY['negative', 'positive'])[n % 2 + 1], 1000, '.') AS label FROM generate_series(1, 100) AS n;
+         SELECT train_sentiment('long', 'labelled', 'body', 'label', 'naive_bayes', deploy => 'always')",
+    );
+    database
+        .run(&format!("ALTER DATABASE {} SET sentiment.default_model = 'long'", database.name().to_owned()));
+    let gateway = Gateway::with(&database, &["--max-body", "700000", "--max-bodies", "1000000"]);
+    let batch = json!(vec![json!({"source": "a", "body": "great".repeat(6)}); 10_000]).to_string();
+    let mut stream = TcpStream::connect(gateway.url.strip_prefix("http://").unwrap()).unwrap();
+    let head = format!(
+        "POST /v1/messages HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n",
+        gateway.bearer(),
+        batch.len()
+    );
+    stream.write_all(&[head.as_bytes(), batch.as_bytes()].concat()).unwrap();
+    let mut start = [0; 12];
+    stream.read_exact(&mut start).unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200");
+    let post = || gateway.post_bytes("/v1/messages", "application/json", batch.as_bytes());
+    post().refused(503);
+    gateway.post("/v1/messages", &json!({"source": "a", "body": "good"})).ok();
+    assert_eq!(count(&mut database), 10_001);
+    drop(stream);
+    let started = Instant::now();
+    while post().status >= 300 {
+        assert!(started.elapsed() < PATIENCE, "room is not given back");
+    }
 }
 
 #[test]
