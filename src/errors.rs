@@ -166,6 +166,15 @@ failures! {
     foreign_columns(table: &str, column: &str): ERRCODE_FEATURE_NOT_SUPPORTED,
         "column \"{column}\" cannot be added to foreign table \"{table}\"",
         "Add the column on the remote server and to the foreign table, then call enable_sentiment() again.";
+    partition_columns(table: &str, column: &str): ERRCODE_WRONG_OBJECT_TYPE,
+        "column \"{column}\" cannot be added to partition \"{table}\"",
+        "Call enable_sentiment() for the partitioned table, or add the column to that one first.";
+    typed_columns(table: &str, column: &str): ERRCODE_WRONG_OBJECT_TYPE,
+        "column \"{column}\" cannot be added to typed table \"{table}\"",
+        "Add it to the table's type (ALTER TYPE ... ADD ATTRIBUTE ... CASCADE), then call enable_sentiment() again.";
+    column_inherited(column: &str, table: &str): ERRCODE_INVALID_TABLE_DEFINITION,
+        "column \"{column}\" of relation \"{table}\" is inherited, and cannot be dropped here",
+        "Call disable_sentiment() without drop_columns, and drop the column from the table that it comes from.";
     not_enabled(table: &str): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         "relation \"{table}\" has no sentiment trigger", SEE_TABLES;
     version_not_kept(table: &str): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

@@ -38,6 +38,19 @@ impl Table {
         about.relhassubclass && about.relkind.cast_unsigned() != pg_sys::RELKIND_PARTITIONED_TABLE
     }
 
+    /// Where its columns come from.
+    pub fn columns_are(self) -> ColumnsAre {
+        // SAFETY: `new` was promised an open relation.
+        let about = unsafe { &*(*self.relation).rd_rel };
+        if about.relispartition {
+            ColumnsAre::OfPartitioned
+        } else if about.reloftype == pg_sys::InvalidOid {
+            ColumnsAre::Own
+        } else {
+            ColumnsAre::OfType
+        }
+    }
+
     /// The row type of its tuples.
     pub fn descriptor(self) -> pg_sys::TupleDesc {
         // SAFETY: `new` was promised an open relation.
@@ -58,6 +71,7 @@ impl Table {
             data_type: attribute.atttypid,
             modifier: attribute.atttypmod,
             generated: attribute.attgenerated != 0,
+            inherited: attribute.attinhcount > 0,
         })
     }
 
@@ -132,6 +146,17 @@ impl Table {
     }
 }
 
+/// Where a table's columns come from: no other can be added to one that has them from elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub enum ColumnsAre {
+    /// They are its own, though it may have inherited some.
+    Own,
+    /// It is a partition.
+    OfPartitioned,
+    /// It was made `OF` a type.
+    OfType,
+}
+
 /// What a table knows of a trigger.
 #[derive(Debug)]
 pub struct Trigger {
@@ -175,6 +200,8 @@ pub struct Column {
     pub data_type: pg_sys::Oid,
     modifier: i32,
     generated: bool,
+    /// Whether it is there because another table has it.
+    pub inherited: bool,
 }
 
 impl Column {

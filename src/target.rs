@@ -9,7 +9,7 @@ use crate::errors::{Failure, Result};
 use crate::registry::store::text_of;
 use crate::sql::{self, Access, Session, compose, identifier};
 use crate::statement::Scoring;
-use crate::table::{Table, Trigger};
+use crate::table::{Column, ColumnsAre, Table, Trigger};
 use crate::text;
 use crate::wiring::{Arguments, DEFAULT_COLUMNS, Output, Wiring};
 
@@ -63,8 +63,13 @@ fn disable_sentiment(call: &Call) -> Answer {
     let target = Target::named(call)?;
     let drop_columns: bool = call.required(1, "drop_columns")?;
     target.require_owner();
-    let scorers =
-        target.look(pg_sys::AccessExclusiveLock.cast_signed(), |table| target.some_scorers(table))?;
+    let scorers = target.look(pg_sys::AccessExclusiveLock.cast_signed(), |table| {
+        let scorers = target.some_scorers(table)?;
+        let columns = scorers.iter().flat_map(|scorer| &scorer.columns).filter(|_| drop_columns);
+        let inherited = columns.filter_map(|name| table.column(name)).find(|column| column.inherited);
+        let refusal = |column: Column| Failure::column_inherited(&text::string(&column.name), &table.name());
+        inherited.map_or(Ok(scorers), |column| Err(refusal(column)))
+    })?;
     Session::run(Access::Write, |session| {
         for scorer in &scorers {
             target.drop_trigger(session, scorer)?;
@@ -221,11 +226,15 @@ impl Target {
     fn missing_columns(&self, arguments: &Arguments, table: Table) -> Result<Vec<(Output, CString)>> {
         let missing = arguments.outputs.iter().filter(|(_, name)| table.column(name).is_none());
         let missing: Vec<_> = missing.cloned().collect();
-        match missing.first() {
-            Some((_, column)) if self.relkind == pg_sys::RELKIND_FOREIGN_TABLE => {
-                Err(Failure::foreign_columns(&table.name(), &text::string(column)))
+        let Some((_, column)) = missing.first() else { return Ok(missing) };
+        let (name, column) = (table.name(), text::string(column));
+        match table.columns_are() {
+            _ if self.relkind == pg_sys::RELKIND_FOREIGN_TABLE => {
+                Err(Failure::foreign_columns(&name, &column))
             }
-            _ => Ok(missing),
+            ColumnsAre::OfPartitioned => Err(Failure::partition_columns(&name, &column)),
+            ColumnsAre::OfType => Err(Failure::typed_columns(&name, &column)),
+            ColumnsAre::Own => Ok(missing),
         }
     }
 

@@ -169,6 +169,21 @@ SELECT enable_sentiment('"Odd schema"."Odd ""table"""', 'The Body', label_column
 SELECT "a ""label""" FROM "Odd schema"."Odd ""table""";
 SELECT disable_sentiment('"Odd schema"."Odd ""table"""', drop_columns => true);
 
+-- what has its columns from elsewhere gets none here, and loses none
+CREATE TYPE message AS (id int, body text);
+CREATE TABLE typed OF message;
+SELECT enable_sentiment('typed', 'body');
+ALTER TYPE message ADD ATTRIBUTE sentiment text CASCADE;
+SELECT enable_sentiment('typed', 'body', score_column => NULL, version_column => NULL);
+CREATE TABLE whole (id int, body text) PARTITION BY LIST (id);
+CREATE TABLE part PARTITION OF whole FOR VALUES IN (1);
+SELECT enable_sentiment('part', 'body');
+ALTER TABLE whole ADD COLUMN sentiment text;
+SELECT enable_sentiment('part', 'body', score_column => NULL, version_column => NULL);
+SELECT disable_sentiment('part', drop_columns => true);
+INSERT INTO whole VALUES (1, 'so happy') RETURNING sentiment;
+SELECT disable_sentiment('part');
+
 -- refusals
 CREATE VIEW messages_view AS SELECT body FROM messages;
 CREATE MATERIALIZED VIEW messages_matview AS SELECT body FROM messages;
