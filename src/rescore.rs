@@ -42,7 +42,7 @@ fn rescore_sentiment(call: &Call) -> Answer {
     let ways: Vec<_> = scorings(&target)?.iter().map(Scoring::way).collect();
     let leaves = Leaf::all_of(&target);
     for leaf in &leaves {
-        leaf.lock(pg_sys::AccessShareLock)?;
+        leaf.lock(&target, pg_sys::AccessShareLock)?;
     }
     Session::run(Access::Commit, |session| {
         // This transaction has a snapshot, and with it the isolation that the caller's transactions begin with.
@@ -121,7 +121,7 @@ impl Rescoring<'_> {
     fn step(&self, pass: &mut Pass, rows: &mut u64) -> Result<bool> {
         self.session.read_committed();
         self.target.look(pg_sys::RowExclusiveLock.cast_signed(), |_| Ok(()))?;
-        let Some(open) = self.leaf.lock(pg_sys::RowExclusiveLock)? else {
+        let Some(open) = self.leaf.lock(self.target, pg_sys::RowExclusiveLock)? else {
             self.session.commit();
             return Ok(false);
         };
@@ -245,12 +245,17 @@ impl Leaf {
     }
 
     /// Locks it, and makes sure that no rule has a say in what is written: the server has none in such statements. `None` for one that is
-    /// gone.
-    fn lock(self, lock: u32) -> Result<Option<Locked>> {
+    /// gone, or is not part of `target` any more.
+    fn lock(self, target: &Target, lock: u32) -> Result<Option<Locked>> {
         // SAFETY: an open relation is looked at, and closed once; it stays locked. After an error the server closes it.
         let pages = unsafe {
             let open = pg_sys::try_relation_open(self.oid, lock.cast_signed());
             let Some(relation) = open.as_ref() else { return Ok(None) };
+            let (row, whole) = ((*relation.rd_rel).reltype, pg_sys::get_rel_type_id(target.oid));
+            if self.oid != target.oid && !pg_guard_ffi_boundary(|| typeInheritsFrom(row, whole)) {
+                pg_sys::relation_close(open, pg_sys::NoLock.cast_signed());
+                return Ok(None);
+            }
             if let Some(rule) = Table::new(open).update_rule(false) {
                 return Err(Failure::rule_rewrites(&rule));
             }
@@ -285,4 +290,7 @@ unsafe extern "C-unwind" {
         lock: pg_sys::LOCKMODE,
         parents: *mut *mut pg_sys::List,
     ) -> *mut pg_sys::List;
+
+    /// Whether rows of one type are rows of another's table, too (`catalog/pg_inherits.h`).
+    fn typeInheritsFrom(child: pg_sys::Oid, parent: pg_sys::Oid) -> bool;
 }

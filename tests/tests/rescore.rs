@@ -85,6 +85,33 @@ fn it_follows_the_table() {
     assert_eq!(database.value::<String>(&format!("{VERSIONS} old")), "m@2");
 }
 
+/// What is detached meanwhile is a table by itself, which nobody asked for: it may be on its way to an archive.
+#[test]
+fn it_leaves_what_is_detached() {
+    let mut database = Database::new();
+    database.run(SCENE);
+    database.run(
+        "ALTER TABLE messages RENAME TO old;
+         CREATE TABLE messages (id int, body text) PARTITION BY RANGE (id);
+         CREATE TABLE first PARTITION OF messages FOR VALUES FROM (1) TO (1000);
+         CREATE TABLE second PARTITION OF messages FOR VALUES FROM (1000) TO (2000);
+         SELECT enable_sentiment('messages', 'body', 'm');
+         CREATE TRIGGER waits BEFORE UPDATE ON first FOR EACH ROW WHEN (new.id = 150) EXECUTE FUNCTION waits();
+         INSERT INTO messages SELECT n, 'sunny' FROM generate_series(1, 1999) AS n;
+         SELECT deploy_sentiment('m', 3)",
+    );
+    rescored_while(&mut database, |database| {
+        let mut detaching = database.connect("postgres");
+        let detach =
+            "ALTER TABLE messages DETACH PARTITION second; ALTER TABLE second DROP COLUMN sentiment_score";
+        let detaching = thread::spawn(move || detaching.batch_execute(detach).unwrap());
+        waiting(database, 2);
+        Some(detaching)
+    });
+    assert_eq!(database.value::<String>(&format!("{VERSIONS} messages")), "m@3");
+    assert_eq!(database.value::<String>(&format!("{VERSIONS} second")), "m@2");
+}
+
 /// A model may be refreshed more often than a pass takes: it is followed, but not for ever.
 #[test]
 fn it_ends_where_versions_come_and_go() {
