@@ -12,6 +12,11 @@ CREATE FUNCTION sentiment.pinned_by(version text) RETURNS text
         JOIN pg_proc AS p ON p.oid = d.objid AND p.pronamespace = e.extnamespace
         WHERE e.extname = 'pg_sentiment' AND d.deptype = 'e'
     ),
+    -- By name, or by an operator of the user's.
+    called AS (
+        SELECT 'pg_proc'::regclass::oid AS class, oid FROM ours
+        UNION ALL SELECT 'pg_operator'::regclass, o.oid FROM pg_operator AS o JOIN ours ON o.oprcode = ours.oid
+    ),
     bytes AS (
         SELECT count(*) AS length, string_agg(CASE WHEN byte > 127 THEN format('(%s|%s)', byte, byte - 256) ELSE byte::text END,
             ' ' ORDER BY at) AS written
@@ -39,7 +44,7 @@ CREATE FUNCTION sentiment.pinned_by(version text) RETURNS text
             WHEN 'pg_proc'::regclass THEN (SELECT concat(prosqlbody, proargdefaults) FROM pg_proc WHERE oid = objid)
             WHEN 'pg_type'::regclass THEN (SELECT typdefaultbin::text FROM pg_type WHERE oid = objid)
             END AS expression
-        FROM pg_depend WHERE refclassid = 'pg_proc'::regclass AND refobjid IN (SELECT oid FROM ours)
+        FROM called JOIN pg_depend ON refclassid = class AND refobjid = called.oid
     )
     SELECT coalesce(
         (SELECT pg_describe_object('pg_class'::regclass, ev_class, 0) FROM pg_rewrite

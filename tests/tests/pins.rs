@@ -11,7 +11,7 @@ const TEXTS: &str = "
     FROM generate_series(1, 100) AS n";
 
 /// Each way to name a version, what an error calls the object that does, and what removes it.
-const PINS: [(&str, &str, &str); 22] = [
+const PINS: [(&str, &str, &str); 23] = [
     ("CREATE INDEX pin ON texts (sentiment_at(body, $v$%$v$))", "index public.pin", "DROP INDEX pin"),
     (
         "CREATE INDEX pin ON texts (label) WHERE sentiment_score_at(body, $v$%$v$) > 0",
@@ -64,6 +64,11 @@ const PINS: [(&str, &str, &str); 22] = [
         "CREATE VIEW pin AS SELECT sentiment(body, $v$%$v$::name::text) FROM texts",
         "view public.pin",
         "DROP VIEW pin",
+    ),
+    (
+        "CREATE OPERATOR ~~~ (LEFTARG = text, RIGHTARG = text, FUNCTION = sentiment_at); CREATE INDEX pin ON texts ((body ~~~ $v$%$v$))",
+        "index public.pin",
+        "DROP INDEX pin; DROP OPERATOR ~~~ (text, text)",
     ),
     (
         "CREATE STATISTICS pin ON (sentiment_at(body, $v$%$v$)), label FROM texts",
