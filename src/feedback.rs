@@ -104,6 +104,16 @@ pub fn own_terms(session: &Session, model: &str) -> Result<Vec<(String, f64)>> {
     Ok(terms)
 }
 
+/// As [`own_terms`], for a refresh. `None` where there is none and none was taken back: what an imported version came with stays, for its
+/// spelling is not known here.
+pub fn terms_to_take(session: &Session, model: &str) -> Result<Option<Vec<(String, f64)>>> {
+    let terms = own_terms(session, model)?;
+    let query = c"SELECT terms_changed::bool FROM sentiment.model WHERE name = $1";
+    let changed = session.query(query, &[text_value(model)], |[changed]| changed)?;
+    let taken_back = changed.is_some_and(|changed| changed.value() != 0);
+    Ok((taken_back || !terms.is_empty()).then_some(terms))
+}
+
 /// Notes that of all that was filed for a model just these are in the version that is deployed now: a refresh may have learned from others
 /// while it was trained.
 pub fn trained_on(session: &Session, model: &str, filed: &[i64]) -> Result<()> {

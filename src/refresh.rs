@@ -62,8 +62,8 @@ pub fn learn(session: &Session, model: &str, most: i64, caller: &str) -> Result<
     let filed = feedback::new(session, model, current, most)?;
     let lessons: Vec<Lesson<'_>> =
         filed.iter().map(|filed| Lesson { text: filed.body.as_bytes(), label: &filed.label }).collect();
-    let own_terms = feedback::own_terms(session, model)?;
-    let refreshed = refresh(&base, &deltas, &lessons, &own_terms, &mut interruptible)?;
+    let own_terms = feedback::terms_to_take(session, model)?;
+    let refreshed = refresh(&base, &deltas, &lessons, own_terms.as_deref(), &mut interruptible)?;
     models::keep_base(base_id, base);
     let number = match &refreshed.parts {
         None => current,

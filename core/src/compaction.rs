@@ -195,7 +195,7 @@ mod tests {
             .map(|(at, text)| Lesson { text: text.as_bytes(), label: ["negative", "positive"][at % 2] })
             .collect();
         let own_terms = [("stellar".to_owned(), -1.0), ("very good deal".to_owned(), 0.5)];
-        let refreshed = refresh(base, &[], &lessons, &own_terms, &mut |_, _, _| Ok(())).unwrap();
+        let refreshed = refresh(base, &[], &lessons, Some(&own_terms), &mut |_, _, _| Ok(())).unwrap();
         match refreshed.parts.unwrap().pop() {
             Some(RefreshedPart::New(bytes)) => bytes,
             part => panic!("no new delta: {part:?}"),

@@ -59,7 +59,7 @@ const MERGE_AT_MOST: usize = 1 << 19;
 /// How often the lessons of one refresh are gone through by gradient steps.
 const ROUNDS: usize = 5;
 
-/// Learns from lessons, and takes the user's own terms as they are now.
+/// Learns from lessons, and takes the user's own terms as they are now; without any, the model keeps those that it has.
 ///
 /// # Errors
 /// `Unsupported` for a model that cannot go on learning, such as a forest; as [`Predictor::open_parts`] for the parts; as
@@ -68,7 +68,7 @@ pub fn refresh(
     base: &[u8],
     deltas: &[&[u8]],
     lessons: &[Lesson<'_>],
-    own_terms: &[(String, f64)],
+    own_terms: Option<&[(String, f64)]>,
     watch: &mut dyn Watch,
 ) -> Result<Refreshed> {
     let mut model = Model::open(base)?;
@@ -86,7 +86,10 @@ pub fn refresh(
         let message = format!("a model of algorithm {} does not go on learning", model.card.algorithm);
         return Err(Error::new(ErrorKind::Unsupported, message, hint));
     }
-    let own_terms = OwnTerm::all(own_terms, &model.card.label_scores)?;
+    let own_terms = match own_terms {
+        Some(terms) => OwnTerm::all(terms, &model.card.label_scores)?,
+        None => earlier.clone(),
+    };
     let changed = own_terms != earlier;
     let pupil = Pupil { predictor: &predictor, model: &model, watch: RefCell::new(watch) };
     let tasks = pupil.prepare(lessons)?;

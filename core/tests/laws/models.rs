@@ -32,7 +32,7 @@ impl Model {
             None => Vec::new(),
         };
         let lessons: Vec<Lesson<'_>> = lessons.collect();
-        let refreshed = refresh(&self.base, &[], &lessons, &own_terms, &mut |_, _, _| Ok(())).unwrap();
+        let refreshed = refresh(&self.base, &[], &lessons, Some(&own_terms), &mut |_, _, _| Ok(())).unwrap();
         assert_eq!(refreshed.rows_used, 40);
         let bytes = refreshed.parts.unwrap().into_iter().map(|part| match part {
             RefreshedPart::New(bytes) => bytes,

@@ -74,7 +74,7 @@ fn learned(parts: &[Vec<u8>], lessons: usize) -> Option<Vec<Vec<u8>>> {
     let lesson = |at: usize| Lesson { text: texts[at].as_bytes(), label: LABELS[at % 3] };
     let lessons: Vec<Lesson<'_>> = (0..lessons).map(lesson).collect();
     let deltas: Vec<&[u8]> = parts[1..].iter().map(Vec::as_slice).collect();
-    let refreshed = refresh(&parts[0], &deltas, &lessons, &[], &mut |_, _, _| Ok(())).ok()?;
+    let refreshed = refresh(&parts[0], &deltas, &lessons, Some(&[]), &mut |_, _, _| Ok(())).ok()?;
     let part = |part: RefreshedPart| match part {
         RefreshedPart::Kept(at) => parts[at].clone(),
         RefreshedPart::New(bytes) => bytes,

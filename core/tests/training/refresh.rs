@@ -10,7 +10,7 @@ fn taught(parts: &[Vec<u8>], lessons: &[(String, &str)], own: &[(String, f64)]) 
     let lessons: Vec<Lesson<'_>> =
         lessons.iter().map(|(text, label)| Lesson { text: text.as_bytes(), label }).collect();
     let deltas: Vec<&[u8]> = parts[1..].iter().map(Vec::as_slice).collect();
-    let refreshed = refresh(&parts[0], &deltas, &lessons, own, &mut |_, _, _| Ok(())).unwrap();
+    let refreshed = refresh(&parts[0], &deltas, &lessons, Some(own), &mut |_, _, _| Ok(())).unwrap();
     let after = refreshed.parts.iter().flatten().map(|part| match part {
         RefreshedPart::Kept(at) => parts[*at].clone(),
         RefreshedPart::New(bytes) => bytes.clone(),
@@ -241,10 +241,32 @@ fn a_hashtag_before_other_words_of_a_users_own() {
     assert_eq!(check_term("#BigBadDay party", 1.0).unwrap_err().kind(), ErrorKind::Parameter);
 }
 
+/// Whoever has imported a model knows no spelling of its terms.
+#[test]
+fn terms_of_a_users_own_stay_where_none_are_given() {
+    for options in [options(Algorithm::LogisticRegression), options(Algorithm::NaiveBayes)] {
+        let base = trained(&options, &reviews());
+        let (_, parts) = taught(&base, &[], &[("stellar".to_owned(), 1.0)]);
+        let deltas: Vec<&[u8]> = parts[1..].iter().map(Vec::as_slice).collect();
+        let refreshed = |lessons: &[Lesson<'_>]| {
+            refresh(&parts[0], &deltas, lessons, None, &mut |_, _, _| Ok(())).unwrap()
+        };
+        assert!(refreshed(&[]).parts.is_none(), "nothing new, nothing written");
+        let lessons = [Lesson { text: b"dull and slow", label: "negative" }];
+        let after: Vec<Vec<u8>> = (refreshed(&lessons).parts.into_iter().flatten())
+            .map(|part| match part {
+                RefreshedPart::Kept(at) => parts[at].clone(),
+                RefreshedPart::New(bytes) => bytes,
+            })
+            .collect();
+        assert!(odds(&after, "stellar") < odds(&base, "stellar") - 1.0);
+    }
+}
+
 #[test]
 fn a_forest_does_not_go_on_learning() {
     let base = trained(&options(Algorithm::RandomForest), &rows());
-    let error = refresh(&base[0], &[], &[], &[], &mut |_, _, _| Ok(())).unwrap_err();
+    let error = refresh(&base[0], &[], &[], None, &mut |_, _, _| Ok(())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
 
