@@ -208,12 +208,15 @@ pub fn integer(datum: Option<pg_sys::Datum>) -> i64 {
     datum.map_or(0, |datum| datum.value().cast_signed() as i64)
 }
 
-/// Deploys a version of a locked model. `false` if there is no such version.
+/// Deploys a version of a locked model. `false` if there is no such version. What is deployed already is what it was for a rollback: who
+/// says it twice means to go back to another version.
 pub fn deploy(session: &Session, model: &str, number: i32, reason: &str, caller: &str) -> Result<bool> {
     let deploy = c"WITH deployed AS (
             INSERT INTO sentiment.deployment (model, number, follows, reason, deployed_at, deployed_by)
-            SELECT m.name, v.number, m.current_deployment, $3, clock_timestamp(), $4
+            SELECT m.name, v.number, CASE WHEN m.current_version = v.number THEN c.follows ELSE m.current_deployment END, $3,
+                clock_timestamp(), $4
             FROM sentiment.model AS m JOIN sentiment.version AS v ON v.model = m.name
+            LEFT JOIN sentiment.deployment AS c ON c.id = m.current_deployment
             WHERE m.name = $1 AND v.number = $2 RETURNING id)
         UPDATE sentiment.model SET current_version = $2, current_deployment = d.id FROM deployed AS d WHERE name = $1";
     let number = (pg_sys::INT4OID, number.into());
