@@ -137,7 +137,9 @@ fn import_sentiment(call: &Call) -> Answer {
     };
     let number = as_owner(Access::Write, |session| {
         store::lock(session, &model)?;
-        store::store(session, version, &card)
+        let number = store::store(session, version, &card)?;
+        store::prune_as_set(session, &model)?;
+        Ok(number)
     })?;
     version_datum(&model, number)
 }
