@@ -29,12 +29,19 @@ fn evaluation(call: &Call) -> Result<Evaluation> {
     Ok(evaluation)
 }
 
-/// `evaluate_sentiment(model, source, text_column, label_column)`: figures a class, then of all.
+/// `evaluate_sentiment(model, source, text_column, label_column)`: figures a class, then of all. Of no rows there are none: 0 would say that
+/// all were wrong.
 fn evaluate_sentiment(call: &Call) -> Answer {
     let mut rows = Rows::begin(call)?;
     let evaluation = evaluation(call)?;
     for (class, figures) in evaluation.classes() {
         rows.push(columns(class, figures));
+    }
+    if evaluation.rows() == 0 {
+        for average in ["accuracy", "macro avg", "weighted avg"] {
+            rows.push([Some(text::datum(average)), None, None, None, count(0)]);
+        }
+        return Ok(None);
     }
     let (accuracy, support) = (evaluation.accuracy().into_datum(), count(evaluation.rows()));
     rows.push([Some(text::datum("accuracy")), None, None, accuracy, support]);

@@ -17,6 +17,9 @@ SELECT m, sentiment('a sunny morning', m), sentiment('rainy again', m), sentimen
 FROM unnest(ARRAY['nb', 'lr', 'forest', 'nb@1']) AS m;
 SELECT * FROM evaluate_sentiment('nb', 'texts', 'body', 'label');
 SELECT * FROM confusion_sentiment('nb', 'texts', 'body', 'label');
+-- Of no rows nothing is said.
+CREATE VIEW nothing AS SELECT body, label FROM texts WHERE body IS NULL;
+SELECT * FROM evaluate_sentiment('nb', 'nothing', 'body', 'label');
 
 -- The same again is no better, and the same bytes.
 SELECT model_version, deployed, previous_macro_f1 FROM train_sentiment('nb', 'texts', 'body', 'label', 'naive_bayes');
@@ -81,7 +84,23 @@ SELECT model, model_version, shipped, deployed_by FROM sentiment.models ORDER BY
 SELECT import_sentiment('copy', export_sentiment('nb'));
 SELECT sentiment('stellar', 'copy');
 SELECT sentiment('stellar', 'copy@1'), deploy_sentiment('copy', 1);
-SELECT drop_sentiment('copy', 1);
+-- Terms come along, and stay until one is set here.
+SELECT model_version, rows_used FROM refresh_sentiment('copy');
+SELECT learn_sentiment('copy', 'foggy again', 'negative');
+SELECT model_version, rows_used FROM refresh_sentiment('copy');
+SELECT sentiment_score('stellar', 'copy') - sentiment_score('stellar', 'nb@3') > 0.5 AS kept;
+SELECT set_sentiment_term('copy', 'zork', 1);
+SELECT model_version FROM refresh_sentiment('copy');
+SELECT sentiment_score('stellar', 'copy') - sentiment_score('stellar', 'nb@3') > 0.5 AS kept;
+SELECT drop_sentiment('copy', 3);
+SELECT drop_sentiment('copy');
+-- Who deploys the same version again still goes back to another.
+SELECT import_sentiment('copy', export_sentiment('nb')), import_sentiment('copy', export_sentiment('nb'));
+SELECT deploy_sentiment('copy', 4), deploy_sentiment('copy', 5), deploy_sentiment('copy', 5);
+SELECT rollback_sentiment('copy');
+-- Imports are pruned as trainings are.
+SELECT count(import_sentiment('copy', export_sentiment('nb'))) FROM generate_series(1, 12);
+SELECT min(number), max(number), count(*), count(*) FILTER (WHERE deployed) AS deployed FROM sentiment.versions WHERE model = 'copy';
 SELECT drop_sentiment('copy');
 SELECT sentiment('stellar', 'copy');
 SELECT import_sentiment('copy', export_sentiment('english'));
