@@ -32,18 +32,20 @@ pub struct Filed {
     pub label: String,
 }
 
-/// Hands all that was filed for a model to `take`: its number, text and label. A stream files more than memory may hold.
+/// Hands all that was filed for a model to `take`: its number, text and label, and whether it is not new to the deployed version. A stream
+/// files more than memory may hold.
 pub fn each(
     session: &Session,
     model: &str,
-    mut take: impl FnMut(i64, StoredText, StoredText) -> Result<()>,
+    mut take: impl FnMut(i64, StoredText, StoredText, bool) -> Result<()>,
 ) -> Result<()> {
-    let query = c"SELECT id::bigint, body::text, label::text FROM sentiment.feedback WHERE model = $1";
-    session.each(query, &[text_value(model)], BATCH, |[id, body, label]| {
+    let query = c"SELECT f.id::bigint, f.body::text, f.label::text, (u.feedback IS NULL)::bool FROM sentiment.feedback AS f
+        LEFT JOIN sentiment.unlearned AS u ON u.model = f.model AND u.feedback = f.id WHERE f.model = $1";
+    session.each(query, &[text_value(model)], BATCH, |[id, body, label, learned]| {
         let (Some(body), Some(label)) = (body, label) else { return Ok(()) };
         // SAFETY: the query's columns are texts, and live as long as their batch.
         let (body, label) = unsafe { (StoredText::new(body), StoredText::new(label)) };
-        take(store::integer(id), body, label)
+        take(store::integer(id), body, label, learned.is_some_and(|learned| learned.value() != 0))
     })
 }
 

@@ -101,7 +101,7 @@ impl Request {
         let (mut filed, mut others) = (Vec::new(), 0);
         if self.options.feedback() {
             as_owner(Access::Read, |session| {
-                feedback::each(session, &self.model, |id, body, label| {
+                feedback::each(session, &self.model, |id, body, label, learned| {
                     if rows % ROWS == 0 {
                         progress.step("reading rows", rows, 0);
                     }
@@ -113,7 +113,9 @@ impl Request {
                         return Ok(());
                     }
                     filed.push(id);
-                    Ok(body.read(|body| corpus.add(body.bytes(), &label))?)
+                    // The deployed version would do better than it does on what a refresh has taught it.
+                    let add = if learned { Corpus::add_learned } else { Corpus::add };
+                    Ok(body.read(|body| add(&mut corpus, body.bytes(), &label))?)
                 })
             })?;
         }

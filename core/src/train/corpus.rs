@@ -28,6 +28,8 @@ struct Row {
     /// The hash of its tokens: texts that read the same are the same text.
     key: u64,
     label: u16,
+    /// Whether an earlier version has learned from it, so that nothing can be measured on it.
+    learned: bool,
 }
 
 /// One labelled text.
@@ -74,7 +76,19 @@ impl Corpus {
         self.growth.vec(&mut self.bytes, text.len())?;
         self.growth.vec(&mut self.rows, 1)?;
         self.bytes.extend_from_slice(text);
-        self.rows.push(Row { end: self.bytes.len(), key, label });
+        self.rows.push(Row { end: self.bytes.len(), key, label, learned: false });
+        Ok(())
+    }
+
+    /// As [`Corpus::add`], of a text that the version which is to be compared with has learned from: neither it nor what reads the same
+    /// is held out.
+    ///
+    /// # Errors
+    /// As [`Corpus::add`].
+    pub fn add_learned(&mut self, text: &[u8], label: &str) -> Result<()> {
+        let before = self.rows.len();
+        self.add(text, label)?;
+        self.rows[before..].iter_mut().for_each(|row| row.learned = true);
         Ok(())
     }
 
@@ -159,7 +173,8 @@ impl Corpus {
     /// Holds out a share of the texts.
     ///
     /// A text's hash and the seed draw its lot: texts that read the same fall on the same side, and a table that has grown
-    /// holds out what it held out before, so that an earlier version can be measured on rows that it has not learned from.
+    /// holds out what it held out before, so that an earlier version can be measured on rows that it has not learned from. What it has
+    /// learned from since is not held out, unless nothing else can be.
     ///
     /// # Errors
     /// `Parameter` for a share that is not between 0 and 1, fewer than two labels, or a label with fewer than two
@@ -170,12 +185,23 @@ impl Corpus {
             return Err(Error::new(ErrorKind::Parameter, "test_fraction must be above 0 and below 1", hint));
         }
         self.check_labels()?;
-        let mut train: Vec<bool> = self.rows.iter().map(|row| draw(row.key, seed) >= test_fraction).collect();
+        let learned = self.learned();
+        let to_train =
+            |row: &Row| draw(row.key, seed) >= test_fraction || learned.binary_search(&row.key).is_ok();
+        let mut train: Vec<bool> = self.rows.iter().map(to_train).collect();
         self.give_each_label_a_text(&mut train, seed);
         self.hold_out_one_at_least(&mut train, seed);
         let side =
             |wanted: bool| (0..).zip(&train).filter(move |&(_, &side)| side == wanted).map(|(at, _)| at);
         Ok(Split { train: side(true).collect(), test: side(false).collect() })
+    }
+
+    /// What the texts read as that an earlier version has learned from, sorted.
+    fn learned(&self) -> Vec<u64> {
+        let mut keys: Vec<u64> = self.rows.iter().filter(|row| row.learned).map(|row| row.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
     }
 
     fn check_labels(&self) -> Result<()> {
@@ -298,6 +324,23 @@ mod tests {
         assert!((150..250).contains(&before.len()), "{}", before.len());
         let after = add(1_000, 1_400);
         assert_eq!(after.iter().filter(|&&at| at < 1_000).copied().collect::<Vec<_>>(), before);
+    }
+
+    #[test]
+    fn what_was_learned_is_not_held_out() {
+        let word = |at: usize| format!("{}z{}", "ab".repeat(at % 50), "xy".repeat(at / 50));
+        let mut corpus = Corpus::new(1 << 24);
+        (0..400).for_each(|at| corpus.add(word(at).as_bytes(), ["a", "b"][at % 2]).unwrap());
+        let before = corpus.split(0.5, 7).unwrap().test;
+        // Some that are there already, some that are not.
+        (300..700).for_each(|at| corpus.add_learned(word(at).as_bytes(), ["a", "b"][at % 2]).unwrap());
+        let after = corpus.split(0.5, 7).unwrap().test;
+        assert_eq!(after, before.into_iter().filter(|&at| at < 300).collect::<Vec<_>>());
+        let mut corpus = Corpus::new(1 << 20);
+        ["w", "x", "y", "z"].iter().zip(["a", "b", "a", "b"]).for_each(|(text, label)| {
+            corpus.add_learned(text.as_bytes(), label).unwrap();
+        });
+        assert_eq!(corpus.split(0.5, 7).unwrap().test.len(), 1);
     }
 
     #[test]

@@ -75,6 +75,22 @@ SELECT deploy_sentiment('weather', 2);
 SELECT model_version, rows_used FROM refresh_sentiment('weather');
 SELECT drop_sentiment('weather');
 
+-- What the deployed version has learned from is not held out: it would do better on that than it does.
+CREATE VIEW chance AS
+    SELECT 'word' || translate(md5(n::text), '0123456789', 'ghijklmnop') AS body, n,
+           CASE WHEN md5('label' || n) < '8' THEN 'positive' ELSE 'negative' END AS label
+    FROM generate_series(1, 600) AS n;
+CREATE VIEW early AS SELECT * FROM chance WHERE n <= 200;
+SELECT rows_train, rows_test FROM train_sentiment('chance', 'early', 'body', 'label');
+SELECT count(learn_sentiment('chance', body, label)) FROM chance WHERE n > 200 AND n <= 500;
+SELECT rows_used FROM refresh_sentiment('chance');
+SELECT rows_train, rows_test, previous_macro_f1 > 0.6 AS by_heart FROM train_sentiment('chance', 'early', 'body', 'label', deploy => 'never');
+SELECT rows_train, rows_test, previous_macro_f1 > 0.6 AS by_heart FROM train_sentiment('chance', 'chance', 'body', 'label', deploy => 'never');
+-- What was filed since is.
+SELECT count(learn_sentiment('chance', body, label)) FROM chance WHERE n > 500;
+SELECT rows_train, rows_test FROM train_sentiment('chance', 'early', 'body', 'label', deploy => 'never');
+SELECT drop_sentiment('chance');
+
 -- The life of a model.
 SELECT rollback_sentiment('nb'), rollback_sentiment('nb');
 SELECT rollback_sentiment('nb');
