@@ -174,7 +174,7 @@ impl Corpus {
     ///
     /// A text's hash and the seed draw its lot: texts that read the same fall on the same side, and a table that has grown
     /// holds out what it held out before, so that an earlier version can be measured on rows that it has not learned from. What it has
-    /// learned from since is not held out, unless nothing else can be.
+    /// learned from since is not held out, where that leaves a quarter of them or more: fewer would say little of either.
     ///
     /// # Errors
     /// `Parameter` for a share that is not between 0 and 1, fewer than two labels, or a label with fewer than two
@@ -185,10 +185,15 @@ impl Corpus {
             return Err(Error::new(ErrorKind::Parameter, "test_fraction must be above 0 and below 1", hint));
         }
         self.check_labels()?;
+        let drawn: Vec<bool> = self.rows.iter().map(|row| draw(row.key, seed) >= test_fraction).collect();
         let learned = self.learned();
-        let to_train =
-            |row: &Row| draw(row.key, seed) >= test_fraction || learned.binary_search(&row.key).is_ok();
-        let mut train: Vec<bool> = self.rows.iter().map(to_train).collect();
+        let is_learned = |row: &Row| learned.binary_search(&row.key).is_ok();
+        let mut train: Vec<bool> =
+            self.rows.iter().zip(&drawn).map(|(row, &drawn)| drawn || is_learned(row)).collect();
+        let held_out = |train: &[bool]| train.iter().filter(|&&train| !train).count();
+        if held_out(&train) * 4 < held_out(&drawn) {
+            train = drawn;
+        }
         self.give_each_label_a_text(&mut train, seed);
         self.hold_out_one_at_least(&mut train, seed);
         let side =
@@ -336,11 +341,12 @@ mod tests {
         (300..700).for_each(|at| corpus.add_learned(word(at).as_bytes(), ["a", "b"][at % 2]).unwrap());
         let after = corpus.split(0.5, 7).unwrap().test;
         assert_eq!(after, before.into_iter().filter(|&at| at < 300).collect::<Vec<_>>());
-        let mut corpus = Corpus::new(1 << 20);
-        ["w", "x", "y", "z"].iter().zip(["a", "b", "a", "b"]).for_each(|(text, label)| {
-            corpus.add_learned(text.as_bytes(), label).unwrap();
-        });
-        assert_eq!(corpus.split(0.5, 7).unwrap().test.len(), 1);
+        // Where next to nothing would be left, all is as if nothing had been learned.
+        (0..250).for_each(|at| corpus.add_learned(word(at).as_bytes(), ["a", "b"][at % 2]).unwrap());
+        let test = corpus.split(0.5, 7).unwrap().test;
+        corpus.rows.iter_mut().for_each(|row| row.learned = false);
+        assert_eq!(test, corpus.split(0.5, 7).unwrap().test);
+        assert!(test.len() > 300);
     }
 
     #[test]
