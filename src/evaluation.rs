@@ -29,8 +29,8 @@ fn evaluation(call: &Call) -> Result<Evaluation> {
     Ok(evaluation)
 }
 
-/// `evaluate_sentiment(model, source, text_column, label_column)`: figures a class, then of all. Of no rows there are none: 0 would say that
-/// all were wrong.
+/// `evaluate_sentiment(model, source, text_column, label_column)`: figures a class, then of all. Of no rows there are none:
+/// 0 would say that all were wrong.
 fn evaluate_sentiment(call: &Call) -> Answer {
     let mut rows = Rows::begin(call)?;
     let evaluation = evaluation(call)?;
