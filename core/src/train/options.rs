@@ -213,6 +213,17 @@ impl OptionSpec {
         }
     }
 
+    /// A value as it is kept: 2.0, as some programs write it, is a whole number too.
+    #[allow(clippy::cast_possible_truncation, reason = "whole numbers below 2^53 are the same in both")]
+    fn kept(&self, value: Value) -> Value {
+        match (self.domain, value.as_f64()) {
+            (Domain::Integer(..), Some(number)) if number.fract() == 0.0 && number.abs() < 1e15 => {
+                Value::from(number as i64)
+            }
+            _ => value,
+        }
+    }
+
     /// Null is what an option without a value of its own has.
     fn accepts(&self, value: &Value) -> bool {
         if value.is_null() {
@@ -266,6 +277,7 @@ impl Options {
         let mut options = Self::defaults(algorithm);
         for (name, value) in given {
             let option = Self::spec(algorithm, &name)?;
+            let value = option.kept(value);
             if !option.accepts(&value) {
                 return Err(refused(format!("option {name} must be {}", option.range())));
             }
@@ -383,6 +395,14 @@ mod tests {
             let again = Options::parse(algorithm, &options.to_json());
             assert_eq!(again.unwrap().to_json(), options.to_json());
         }
+    }
+
+    #[test]
+    fn whole_numbers_may_have_a_point() {
+        let options = Options::parse(Algorithm::NaiveBayes, r#"{"words": 3.0, "folds": 5}"#).unwrap();
+        assert_eq!((options.count("words"), options.count("folds")), (3, 5));
+        assert!(Options::parse(Algorithm::NaiveBayes, r#"{"words": 2.5}"#).is_err());
+        assert!(Options::parse(Algorithm::NaiveBayes, r#"{"words": 1e300}"#).is_err());
     }
 
     #[test]
