@@ -48,7 +48,7 @@ const STATEMENTS: [&str; 24] = [
     "SELECT train_sentiment('m', 'texts', 'body', 'label', 'random_forest', '{\"trees\": 10, \"keep_versions\": 10000}')",
     "SELECT count(e) FROM evaluate_sentiment('m', 'texts', 'body', 'label') AS e",
     "SELECT count(c) FROM confusion_sentiment('m', 'texts', 'body', 'label') AS c, drift_sentiment('m', 'texts', 'body')",
-    "SELECT deploy_sentiment('m', n % 2 + 1), rollback_sentiment('m') FROM generate_series(1, 30) AS n",
+    "SELECT deploy_sentiment('m', 1), rollback_sentiment('m') FROM generate_series(1, 30) AS n",
     "SELECT import_sentiment('copy', export_sentiment('m')) FROM generate_series(1, 3)",
     "SELECT drop_sentiment('spare')",
     "SELECT count(learn_sentiment('m', body, label)), set_sentiment_term('spare', 'x', NULL) FROM texts WHERE id < 500",

@@ -144,6 +144,8 @@ impl State {
         };
         match act {
             Act::Train | Act::Refresh => deploy(self.last + 1),
+            // What is deployed already goes back to what it would have gone back to.
+            Act::Deploy if self.deployed == 2 => after.deployments += 1,
             Act::Deploy => deploy(2),
             Act::RollBack => deploy(self.before.unwrap()),
             Act::Import | Act::Drop | Act::Rescore | Act::Copy => {}
