@@ -9,7 +9,7 @@ use crate::call::{Answer, Call, sql_functions};
 use crate::errors::{Failure, Result};
 use crate::sql::{self, Access, Session, compose};
 use crate::statement::{Scoring, Way};
-use crate::table::Table;
+use crate::table::{Table, UpdateRule};
 use crate::target::{Target, refuse_read_only};
 use crate::text;
 use crate::wiring::{Output, Wiring};
@@ -41,6 +41,7 @@ fn rescore_sentiment(call: &Call) -> Answer {
     }
     let ways: Vec<_> = scorings(&target)?.iter().map(Scoring::way).collect();
     let leaves = Leaf::all_of(&target);
+    // What refuses one of them is said before any is written to.
     for leaf in &leaves {
         leaf.lock(&target, pg_sys::AccessShareLock)?;
     }
@@ -256,7 +257,7 @@ impl Leaf {
                 pg_sys::relation_close(open, pg_sys::NoLock.cast_signed());
                 return Ok(None);
             }
-            if let Some(rule) = Table::new(open).update_rule(false) {
+            if let Some(rule) = Table::new(open).update_rule(UpdateRule::Any) {
                 return Err(Failure::rule_rewrites(&rule));
             }
             let pages = match (*relation.rd_rel).relkind.cast_unsigned() {

@@ -40,7 +40,7 @@ const PROGRESS_INTERVAL_DEFAULT: i32 = 10_000;
 const NAME_BYTES: usize = 63;
 /// What to do about a list of names that cannot be read.
 const LIST_NAMES: &CStr =
-    c"Separate names by commas. A name in double quotes ends with one, and holds one that is its own twice.";
+    c"Separate names by commas. Close the double quotes around a name, and write a quote within them twice.";
 /// As large as the server lets its own memory settings be.
 const MEMORY_MAX: i32 = i32::MAX;
 

@@ -104,9 +104,8 @@ impl Table {
         ours.map(trigger).collect()
     }
 
-    /// A rule by which the server rewrites updates of the table in this session, as the server describes it; with `instead`, one that
-    /// may leave rows out.
-    pub fn update_rule(self, instead: bool) -> Option<String> {
+    /// A rule of this sort by which the server rewrites updates of the table in this session, as the server describes it.
+    pub fn update_rule(self, sort: UpdateRule) -> Option<String> {
         // SAFETY: `new` was promised an open relation, which has either no rules, or `numLocks` of them; the setting is the server's.
         let (rules, role) = unsafe {
             let rules = (*self.relation).rd_rules.as_ref().map_or(&[][..], |list| {
@@ -123,7 +122,7 @@ impl Table {
         let takes_part = |rule: &&pg_sys::RewriteRule| {
             rule.event == pg_sys::CmdType::CMD_UPDATE
                 && ![passed_by, pg_sys::TRIGGER_DISABLED].contains(&rule.enabled.cast_unsigned())
-                && (rule.isInstead || !instead)
+                && (rule.isInstead || sort == UpdateRule::Any)
         };
         // SAFETY: as above.
         let rule = rules.iter().map(|rule| unsafe { &**rule }).find(takes_part)?;
@@ -144,6 +143,15 @@ impl Table {
             })
         }
     }
+}
+
+/// Sorts of rules that rewrite updates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpdateRule {
+    /// All.
+    Any,
+    /// Those that may leave rows out: DO INSTEAD.
+    Instead,
 }
 
 /// Where a table's columns come from: no other can be added to one that has them from elsewhere.

@@ -9,7 +9,7 @@ use crate::errors::{Failure, Result};
 use crate::registry::store::text_of;
 use crate::sql::{self, Access, Session, compose, identifier};
 use crate::statement::Scoring;
-use crate::table::{Column, ColumnsAre, Table, Trigger};
+use crate::table::{Column, ColumnsAre, Table, Trigger, UpdateRule};
 use crate::text;
 use crate::wiring::{Arguments, DEFAULT_COLUMNS, Output, Wiring};
 
@@ -32,7 +32,7 @@ fn enable_sentiment(call: &Call) -> Answer {
         target.look(pg_sys::AccessExclusiveLock.cast_signed(), |table| {
             let missing = target.missing_columns(&arguments, table)?;
             // What a rule does besides is the user's; rows that it leaves out would stay unscored, and nobody be told.
-            if let Some(rule) = table.update_rule(true).filter(|_| backfill) {
+            if let Some(rule) = table.update_rule(UpdateRule::Instead).filter(|_| backfill) {
                 return Err(Failure::rule_rewrites(&rule));
             }
             // A table that inherits from this one may have a column of that name, which becomes one with the new one.

@@ -65,6 +65,18 @@ impl Corpus {
     /// # Errors
     /// `Limit` for a label that is too long or one too many, `Memory` where the memory is used up.
     pub fn add(&mut self, text: &[u8], label: &str) -> Result<()> {
+        self.push(text, label, false)
+    }
+
+    /// As [`Corpus::add`], of a text that the version which is to be compared with has learned from: [`Corpus::split`] minds that.
+    ///
+    /// # Errors
+    /// As [`Corpus::add`].
+    pub fn add_learned(&mut self, text: &[u8], label: &str) -> Result<()> {
+        self.push(text, label, true)
+    }
+
+    fn push(&mut self, text: &[u8], label: &str, learned: bool) -> Result<()> {
         let text = &text[..text.len().min(MAX_TEXT_BYTES)];
         self.tokenized.read(&Text::new(text));
         if self.tokenized.tokens().is_empty() {
@@ -76,19 +88,7 @@ impl Corpus {
         self.growth.vec(&mut self.bytes, text.len())?;
         self.growth.vec(&mut self.rows, 1)?;
         self.bytes.extend_from_slice(text);
-        self.rows.push(Row { end: self.bytes.len(), key, label, learned: false });
-        Ok(())
-    }
-
-    /// As [`Corpus::add`], of a text that the version which is to be compared with has learned from: neither it nor what reads the same
-    /// is held out.
-    ///
-    /// # Errors
-    /// As [`Corpus::add`].
-    pub fn add_learned(&mut self, text: &[u8], label: &str) -> Result<()> {
-        let before = self.rows.len();
-        self.add(text, label)?;
-        self.rows[before..].iter_mut().for_each(|row| row.learned = true);
+        self.rows.push(Row { end: self.bytes.len(), key, label, learned });
         Ok(())
     }
 
@@ -185,15 +185,7 @@ impl Corpus {
             return Err(Error::new(ErrorKind::Parameter, "test_fraction must be above 0 and below 1", hint));
         }
         self.check_labels()?;
-        let drawn: Vec<bool> = self.rows.iter().map(|row| draw(row.key, seed) >= test_fraction).collect();
-        let learned = self.learned();
-        let is_learned = |row: &Row| learned.binary_search(&row.key).is_ok();
-        let mut train: Vec<bool> =
-            self.rows.iter().zip(&drawn).map(|(row, &drawn)| drawn || is_learned(row)).collect();
-        let held_out = |train: &[bool]| train.iter().filter(|&&train| !train).count();
-        if held_out(&train) * 4 < held_out(&drawn) {
-            train = drawn;
-        }
+        let mut train = self.draw_lots(test_fraction, seed);
         self.give_each_label_a_text(&mut train, seed);
         self.hold_out_one_at_least(&mut train, seed);
         let side =
@@ -201,12 +193,17 @@ impl Corpus {
         Ok(Split { train: side(true).collect(), test: side(false).collect() })
     }
 
-    /// What the texts read as that an earlier version has learned from, sorted.
-    fn learned(&self) -> Vec<u64> {
-        let mut keys: Vec<u64> = self.rows.iter().filter(|row| row.learned).map(|row| row.key).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        keys
+    /// Which rows are learned from by their lot, or because an earlier version has learned from what reads the same.
+    fn draw_lots(&self, test_fraction: f64, seed: u64) -> Vec<bool> {
+        let drawn: Vec<bool> = self.rows.iter().map(|row| draw(row.key, seed) >= test_fraction).collect();
+        let rows = || self.rows.iter().zip(&drawn);
+        let held_out = rows().filter(|(row, train)| row.learned & !**train);
+        let mut learned: Vec<u64> = held_out.map(|(row, _)| row.key).collect();
+        learned.sort_unstable();
+        let is_learned = |row: &Row| learned.binary_search(&row.key).is_ok();
+        let train: Vec<bool> = rows().map(|(row, train)| *train || is_learned(row)).collect();
+        let held_out = |train: &[bool]| train.iter().filter(|train| !**train).count();
+        if held_out(&train) * 4 < held_out(&drawn) { drawn } else { train }
     }
 
     fn check_labels(&self) -> Result<()> {
