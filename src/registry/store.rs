@@ -242,6 +242,18 @@ pub fn roll_back(session: &Session, model: &str, caller: &str) -> Result<Option<
     Ok(number.map(|number| i32::try_from(integer(Some(number))).unwrap_or(i32::MAX)))
 }
 
+/// Has each deployment of the model in parameter 1 follow the last one before it whose version is left, and is another than its own.
+const FOLLOW_WHAT_IS_LEFT: &CStr = c"WITH RECURSIVE passed AS (
+        SELECT d.id, d.number, v.number IS NULL AS gone, d.follows FROM sentiment.deployment AS d
+        LEFT JOIN sentiment.version AS v ON v.model = d.model AND v.number = d.number WHERE d.model = $1),
+    led AS (
+        SELECT id, number, follows FROM passed WHERE NOT gone
+        UNION SELECT l.id, l.number, p.follows FROM led AS l JOIN passed AS p ON p.id = l.follows
+        WHERE p.gone OR p.number = l.number)
+    UPDATE sentiment.deployment AS d SET follows = l.follows FROM led AS l
+    WHERE d.id = l.id AND d.follows IS DISTINCT FROM l.follows
+        AND NOT EXISTS (SELECT FROM passed AS p WHERE p.id = l.follows AND (p.gone OR p.number = l.number))";
+
 /// Removes versions: those that `which` (a condition on `v`) says, of the model in parameter 1. The rest of the registry
 /// forgets them.
 fn remove(session: &Session, which: &str, parameters: &[Parameter]) -> Result<u64> {
@@ -265,10 +277,9 @@ fn remove(session: &Session, which: &str, parameters: &[Parameter]) -> Result<u6
         // (40001) before it deploys it.
         let clean: [&CStr; 3] = [
             c"UPDATE sentiment.model SET last_version = last_version WHERE name = $1",
+            FOLLOW_WHAT_IS_LEFT,
             c"DELETE FROM sentiment.deployment AS d WHERE d.model = $1 AND NOT EXISTS (
                 SELECT FROM sentiment.version AS v WHERE v.model = d.model AND v.number = d.number)",
-            c"UPDATE sentiment.deployment AS d SET follows = NULL WHERE d.model = $1 AND d.follows IS NOT NULL
-                AND NOT EXISTS (SELECT FROM sentiment.deployment AS f WHERE f.id = d.follows)",
         ];
         for statement in clean {
             session.execute(statement, model)?;

@@ -229,6 +229,31 @@ fn two_at_once_are_numbered_in_the_order_of_their_commits() {
     );
 }
 
+/// A version is compared with the one whose place it would take, also where that was deployed while it was trained.
+#[test]
+fn two_at_once_are_compared_with_each_other() {
+    let mut database = Database::new();
+    database.run("CREATE TABLE texts AS SELECT 'day ' || chr(97 + n % 20) AS body, (n % 2)::text AS label FROM generate_series(1, 80) AS n");
+    let train = "SELECT macro_f1, previous_macro_f1, deployed FROM train_sentiment('both', 'texts', 'body', 'label', 'naive_bayes')";
+    let figures =
+        |row: postgres::Row| (row.get::<_, f64>(0), row.get::<_, Option<f64>>(1), row.get::<_, bool>(2));
+    let mut first = database.connect("postgres");
+    first.batch_execute("BEGIN").unwrap();
+    let (macro_f1, previous, deployed) = figures(first.query_one(train, &[]).unwrap());
+    assert_eq!((previous, deployed), (None, true));
+    let mut second = database.connect("postgres");
+    let waiting = thread::spawn(move || second.query_one(train, &[]).unwrap());
+    wait("the second one's lock", || {
+        database.value::<i64>("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0
+    });
+    first.batch_execute("COMMIT").unwrap();
+    assert_eq!(
+        figures(waiting.join().unwrap()),
+        (macro_f1, Some(macro_f1), false),
+        "it is no better than itself"
+    );
+}
+
 /// Training reads what its statement's snapshot sees: no more, no less.
 #[test]
 fn rows_that_change_meanwhile() {

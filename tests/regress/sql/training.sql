@@ -114,6 +114,12 @@ SELECT drop_sentiment('copy');
 SELECT import_sentiment('copy', export_sentiment('nb')), import_sentiment('copy', export_sentiment('nb'));
 SELECT deploy_sentiment('copy', 4), deploy_sentiment('copy', 5), deploy_sentiment('copy', 5);
 SELECT rollback_sentiment('copy');
+-- Where that one is dropped, to what was deployed before it, if that is another.
+SELECT import_sentiment('copy', export_sentiment('nb')), deploy_sentiment('copy', 5), deploy_sentiment('copy', 6);
+SELECT drop_sentiment('copy', 5), rollback_sentiment('copy');
+SELECT import_sentiment('copy', export_sentiment('nb')), deploy_sentiment('copy', 6), deploy_sentiment('copy', 7), deploy_sentiment('copy', 6);
+SELECT drop_sentiment('copy', 7), rollback_sentiment('copy');
+SELECT rollback_sentiment('copy');
 -- Imports are pruned as trainings are.
 SELECT count(import_sentiment('copy', export_sentiment('nb'))) FROM generate_series(1, 12);
 SELECT min(number), max(number), count(*), count(*) FILTER (WHERE deployed) AS deployed FROM sentiment.versions WHERE model = 'copy';
