@@ -175,6 +175,9 @@ failures! {
     column_inherited(column: &str, table: &str): ERRCODE_INVALID_TABLE_DEFINITION,
         "column \"{column}\" of relation \"{table}\" is inherited, and cannot be dropped here",
         "Call disable_sentiment() without drop_columns, and drop the column from the table that it comes from.";
+    trigger_cloned(trigger: &str): ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
+        "trigger \"{trigger}\" of the partition comes from its partitioned table",
+        "Call the function for the partitioned table, or detach the partition first.";
     not_enabled(table: &str): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         "relation \"{table}\" has no sentiment trigger", SEE_TABLES;
     version_not_kept(table: &str): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

@@ -99,6 +99,7 @@ impl Table {
                 arguments: trigger_arguments(trigger).map(CStr::to_owned).collect(),
                 always: trigger.tgenabled.cast_unsigned() == pg_sys::TRIGGER_FIRES_ALWAYS,
                 conditional: !trigger.tgqual.is_null(),
+                cloned: trigger.tgisclone,
             }
         };
         ours.map(trigger).collect()
@@ -176,6 +177,8 @@ pub struct Trigger {
     pub always: bool,
     /// Whether it has a `WHEN`.
     pub conditional: bool,
+    /// Whether a partition has it from its partitioned table.
+    pub cloned: bool,
 }
 
 /// A trigger's arguments, as `CREATE TRIGGER` was given them.

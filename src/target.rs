@@ -344,6 +344,9 @@ impl Target {
     }
 
     fn drop_trigger(&self, session: &Session, scorer: &Scorer) -> Result<()> {
+        if scorer.trigger.cloned {
+            return Err(Failure::trigger_cloned(&text::string(&scorer.trigger.name)));
+        }
         let statement =
             compose("DROP TRIGGER % ON %", &[&identifier(&scorer.trigger.name), &sql::relation(self.oid)?]);
         session.execute(&statement, &[]).map(drop)

@@ -123,6 +123,18 @@ CREATE TABLE angry PARTITION OF once FOR VALUES IN ('angry');
 SELECT enable_sentiment('angry', 'body', label_column => 'mood', score_column => NULL, version_column => NULL);
 SELECT enable_sentiment('twice', 'body');
 
+-- what a partition has from its partitioned table stays with it until it is detached
+CREATE TABLE days (day date, body text, title text) PARTITION BY RANGE (day);
+CREATE TABLE monday PARTITION OF days FOR VALUES FROM ('2026-11-23') TO ('2026-11-24');
+SELECT enable_sentiment('days', 'body');
+SELECT disable_sentiment('monday');
+SELECT enable_sentiment('monday', 'title');
+SELECT enable_sentiment('monday', 'body');
+ALTER TABLE days DETACH PARTITION monday;
+SELECT enable_sentiment('monday', 'body');
+SELECT disable_sentiment('monday');
+SELECT disable_sentiment('days');
+
 -- a rule that may leave rows out of updates would leave them unscored; one that does something besides does it
 CREATE TABLE ruled (body text, kept bool);
 INSERT INTO ruled VALUES ('so happy', true), ('so sad', false);
