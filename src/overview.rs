@@ -26,9 +26,13 @@ fn session_texts(call: &Call) -> Answer {
 }
 
 /// Triggers that call ours, without the copies that partitions have. One that fires for replicated rows alone scores nothing that
-/// arrives.
+/// arrives; nor does one that does not fire for each row (1), before it is written (2), where it is inserted (4) or updated (16): that one
+/// refuses it.
 const TRIGGERS: &CStr = c"SELECT t.tgrelid, t.tgname::pg_catalog.text,
-        t.tgenabled OPERATOR(pg_catalog.=) ANY (ARRAY['O', 'A']::pg_catalog.\"char\"[]), t.tgargs
+        t.tgenabled OPERATOR(pg_catalog.=) ANY (ARRAY['O', 'A']::pg_catalog.\"char\"[])
+            AND (t.tgtype OPERATOR(pg_catalog.&) 3::pg_catalog.int2) OPERATOR(pg_catalog.=) 3::pg_catalog.int2
+            AND (t.tgtype OPERATOR(pg_catalog.&) 20::pg_catalog.int2) OPERATOR(pg_catalog.<>) 0::pg_catalog.int2,
+        t.tgargs
     FROM pg_catalog.pg_trigger AS t
         JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid
         JOIN pg_catalog.pg_extension AS e ON e.extnamespace OPERATOR(pg_catalog.=) p.pronamespace
@@ -86,26 +90,37 @@ fn read(arguments: Option<pg_sys::Datum>) -> Option<Arguments> {
     Arguments::of(written).ok()
 }
 
-/// Whether the columns that a trigger names are in its table and can be read and written: somebody may have renamed or dropped
-/// them, or given them another type, and then it refuses rows. Asked of the catalogs alone, without a lock on the table.
+/// Whether the columns that a trigger names are in its table and can be read and written, as [`Wiring`](crate::wiring::Wiring) asks
+/// where it fires: somebody may have renamed or dropped them, or given them another type, and then it refuses rows. Asked of the
+/// catalogs alone, without a lock on the table.
 fn fits(table: Option<pg_sys::Datum>, arguments: &Arguments) -> bool {
     // SAFETY: the query's first column is an oid.
     let table = table.and_then(|table| unsafe { pg_sys::Oid::from_datum(table, false) });
     let table = table.unwrap_or(pg_sys::InvalidOid);
-    // SAFETY: both look in the catalogs.
-    let type_of = |name: &CStr| unsafe {
+    // SAFETY: all look in the catalogs.
+    let column = |name: &CStr| unsafe {
         let number = pg_sys::get_attnum(table, name.as_ptr());
-        (number > 0).then(|| pg_sys::get_atttype(table, number))
+        (number > 0)
+            .then(|| (pg_sys::get_atttype(table, number), pg_sys::get_attgenerated(table, number) != 0))
     };
-    let is_written = |(output, name): (Output, &CStr)| {
-        type_of(name).is_some_and(|data_type| output.types().0.contains(&data_type))
-    };
-    let written = if arguments.outputs.is_empty() {
-        DEFAULT_COLUMNS.into_iter().any(is_written)
+    let is_there = |(_, name): &(Output, &CStr)| column(name).is_some();
+    let plain =
+        |name: &CStr| column(name).filter(|(_, generated)| !generated).map(|(data_type, _)| data_type);
+    let written: Vec<(Output, &CStr)> = if arguments.outputs.is_empty() {
+        DEFAULT_COLUMNS.into_iter().filter(is_there).collect()
     } else {
-        arguments.outputs.iter().all(|(output, name)| is_written((*output, name.as_c_str())))
+        arguments.outputs.iter().map(|(output, name)| (*output, name.as_c_str())).collect()
     };
-    written && type_of(&arguments.text).is_some_and(is_readable)
+    let is_writable = |(output, name): &(Output, &CStr)| {
+        plain(name).is_some_and(|data_type| output.types().0.contains(&data_type))
+    };
+    let mut names: Vec<&CStr> =
+        written.iter().map(|(_, name)| *name).chain([arguments.text.as_c_str()]).collect();
+    names.sort_unstable();
+    !written.is_empty()
+        && written.iter().all(is_writable)
+        && names.is_sorted_by(|one, next| one < next)
+        && plain(&arguments.text).is_some_and(is_readable)
 }
 
 /// Text column, output columns, model and version of a trigger.

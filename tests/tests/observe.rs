@@ -101,6 +101,53 @@ fn tables_are_listed_as_they_are_scored() {
     }
 }
 
+/// A trigger that refuses every row is not shown as one that scores.
+#[test]
+fn what_refuses_rows_is_not_enabled() {
+    let mut database = Database::new();
+    // The table's other columns, when the trigger fires, its other arguments, and how it refuses a row, if it does.
+    let triggers = [
+        ("sentiment text", "BEFORE INSERT OR UPDATE", "", None),
+        ("sentiment text", "BEFORE INSERT OR DELETE", "", None),
+        ("sentiment text, sentiment_score int", "BEFORE INSERT", "", Some("42804")),
+        (
+            "sentiment text, two text GENERATED ALWAYS AS (body) STORED",
+            "BEFORE INSERT",
+            ", 'label=two'",
+            Some("22023"),
+        ),
+        (
+            "sentiment text GENERATED ALWAYS AS (body) STORED, sentiment_score real",
+            "BEFORE INSERT",
+            "",
+            Some("22023"),
+        ),
+        ("sentiment text", "BEFORE INSERT", ", 'label=body'", Some("22023")),
+        ("sentiment text", "BEFORE INSERT", ", 'label=sentiment', 'version=sentiment'", Some("22023")),
+        ("sentiment text", "AFTER INSERT", "", Some("39P01")),
+    ];
+    for (number, (columns, fires, arguments, refusal)) in triggers.into_iter().enumerate() {
+        database.run(&format!(
+            "CREATE TABLE t{number} (body text, {columns});
+             CREATE TRIGGER scored {fires} ON t{number} FOR EACH ROW EXECUTE FUNCTION sentiment_trigger('body'{arguments})"
+        ));
+        let enabled = format!("SELECT enabled FROM sentiment.tables WHERE target = 't{number}'::regclass");
+        assert_eq!(database.value::<bool>(&enabled), refusal.is_none(), "{columns} {fires} {arguments}");
+        let insert = format!("INSERT INTO t{number} (body) VALUES ('so happy')");
+        match refusal {
+            Some(state) => database.refuses(state, &insert),
+            None => database.run(&insert),
+        }
+    }
+    database.run(
+        "CREATE TABLE lost (body text, sentiment text);
+         CREATE TRIGGER scored BEFORE DELETE ON lost FOR EACH ROW EXECUTE FUNCTION sentiment_trigger('body');
+         CREATE TRIGGER stated BEFORE INSERT ON lost FOR EACH STATEMENT EXECUTE FUNCTION sentiment_trigger('body')",
+    );
+    let enabled = "SELECT count(*) FROM sentiment.tables WHERE target = 'lost'::regclass AND enabled";
+    assert_eq!(database.value::<i64>(enabled), 0);
+}
+
 /// In a transaction that may write nothing, everything that looks and scores works, and takes no transaction number.
 #[test]
 fn looking_and_scoring_write_nothing() {
