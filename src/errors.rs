@@ -178,6 +178,9 @@ failures! {
     trigger_cloned(trigger: &str): ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
         "trigger \"{trigger}\" of the partition comes from its partitioned table",
         "Call the function for the partitioned table, or detach the partition first.";
+    column_of_type(column: &str, table: &str): ERRCODE_WRONG_OBJECT_TYPE,
+        "column \"{column}\" cannot be dropped from typed table \"{table}\"",
+        "Call disable_sentiment() without drop_columns, and drop it from the table's type (ALTER TYPE ... DROP ATTRIBUTE ... CASCADE).";
     not_enabled(table: &str): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         "relation \"{table}\" has no sentiment trigger", SEE_TABLES;
     version_not_kept(table: &str): ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -220,7 +223,18 @@ impl Failure {
 
     /// Says in the hint that the model's name comes from the setting, not from the call.
     pub fn of_default_model(self) -> Self {
-        Self { hint: format!("The setting sentiment.default_model names it. {}", self.hint).into(), ..self }
+        self.named_by("The setting sentiment.default_model names it.")
+    }
+
+    /// Says in the hint that a trigger names the model, not the statement.
+    pub fn of_model_of_trigger(self, name: &str) -> Self {
+        self.named_by(&format!("Trigger \"{name}\" names it."))
+    }
+
+    /// Whoever meets what is named elsewhere has given no arguments that could be out of order.
+    fn named_by(self, whence: &str) -> Self {
+        let hint = if self.hint == IN_ORDER { SEE_MODELS } else { &*self.hint };
+        Self { hint: format!("{whence} {hint}").into(), ..self }
     }
 
     /// Says in the hint that it is the arguments of a trigger which say so, not the statement.

@@ -59,8 +59,8 @@ fn rescore_sentiment(call: &Call) -> Answer {
 
 /// How the triggers of a table score it, each with its model as it is now; all must keep versions.
 fn scorings(target: &Target) -> Result<Vec<Scoring>> {
-    let scoring = |wiring: Wiring| {
-        let model = wiring.arguments.model()?;
+    let scoring = |(trigger, wiring): (CString, Wiring)| {
+        let model = wiring.arguments.model_of_trigger(&trigger)?;
         if wiring.output(Output::Version).is_none() {
             return Err(Failure::version_not_kept(&text::string(&sql::relation(target.oid)?)));
         }

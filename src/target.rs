@@ -9,7 +9,7 @@ use crate::errors::{Failure, Result};
 use crate::registry::store::text_of;
 use crate::sql::{self, Access, Session, compose, identifier};
 use crate::statement::Scoring;
-use crate::table::{Column, ColumnsAre, Table, Trigger, UpdateRule};
+use crate::table::{ColumnsAre, Table, Trigger, UpdateRule};
 use crate::text;
 use crate::wiring::{Arguments, DEFAULT_COLUMNS, Output, Wiring};
 
@@ -66,9 +66,14 @@ fn disable_sentiment(call: &Call) -> Answer {
     let scorers = target.look(pg_sys::AccessExclusiveLock.cast_signed(), |table| {
         let scorers = target.some_scorers(table)?;
         let columns = scorers.iter().flat_map(|scorer| &scorer.columns).filter(|_| drop_columns);
-        let inherited = columns.filter_map(|name| table.column(name)).find(|column| column.inherited);
-        let refusal = |column: Column| Failure::column_inherited(&text::string(&column.name), &table.name());
-        inherited.map_or(Ok(scorers), |column| Err(refusal(column)))
+        let refusal = columns.filter_map(|name| table.column(name)).find_map(|column| {
+            let (name, table_name) = (text::string(&column.name), table.name());
+            match table.columns_are() {
+                ColumnsAre::OfType => Some(Failure::column_of_type(&name, &table_name)),
+                _ => column.inherited.then(|| Failure::column_inherited(&name, &table_name)),
+            }
+        });
+        refusal.map_or(Ok(scorers), Err)
     })?;
     Session::run(Access::Write, |session| {
         for scorer in &scorers {
@@ -208,15 +213,17 @@ impl Target {
         if scorers.is_empty() { Err(Failure::not_enabled(&table.name())) } else { Ok(scorers) }
     }
 
-    /// How the table's triggers score it: at least one of them does.
-    pub fn wirings(&self) -> Result<Vec<Wiring>> {
+    /// The table's triggers by their names, and how each scores it: at least one of them does.
+    pub fn wirings(&self) -> Result<Vec<(CString, Wiring)>> {
         self.look(pg_sys::AccessShareLock.cast_signed(), |table| {
-            let wiring = |scorer: Scorer| {
-                if scorer.trigger.conditional {
-                    let name = text::string(&scorer.trigger.name);
+            let wiring = |Scorer { trigger, arguments, .. }: Scorer| {
+                let name = text::string(&trigger.name);
+                if trigger.conditional {
                     return Err(Failure::trigger_conditional(&name, &table.name()));
                 }
-                Wiring::new(scorer.arguments?, table)
+                let wiring = arguments.and_then(|arguments| Wiring::new(arguments, table));
+                let wiring = wiring.map_err(|failure| failure.of_trigger(&name))?;
+                Ok((trigger.name, wiring))
             };
             self.some_scorers(table)?.into_iter().map(wiring).collect()
         })

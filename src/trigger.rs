@@ -31,15 +31,13 @@ fn sentiment_trigger(call: &Call) -> Answer {
     // SAFETY: the server keeps the table open and locked while its triggers run.
     let table = unsafe { Table::new(event.tg_relation) };
     let Kept { wiring, warned } = call.kept(|| {
-        // SAFETY: the trigger is that of a live event, which has a name.
-        let (arguments, name) = unsafe {
-            (Arguments::of(trigger_arguments(&*event.tg_trigger)), CStr::from_ptr((*event.tg_trigger).tgname))
-        };
+        // SAFETY: the trigger is that of a live event.
+        let arguments = unsafe { Arguments::of(trigger_arguments(&*event.tg_trigger)) };
         let wiring = arguments.and_then(|arguments| Wiring::new(arguments, table));
-        let wiring = wiring.map_err(|failure| failure.of_trigger(&text::string(name)))?;
+        let wiring = wiring.map_err(|failure| failure.of_trigger(&text::string(name(event))))?;
         Ok(Kept { wiring, warned: Cell::new(false) })
     })?;
-    let columns = match score(wiring, table, row) {
+    let columns = match score(wiring, event, row) {
         Ok(columns) => columns,
         Err(failure) if wiring.on_error() == OnError::Raise => return Err(failure),
         Err(failure) => {
@@ -52,6 +50,12 @@ fn sentiment_trigger(call: &Call) -> Answer {
     Ok(Some(write(wiring, table, row, columns)))
 }
 
+/// What the trigger is called.
+fn name(event: &pg_sys::TriggerData) -> &CStr {
+    // SAFETY: the trigger of a live event has a name, which the server keeps as long.
+    unsafe { CStr::from_ptr((*event.tg_trigger).tgname) }
+}
+
 /// The row that is about to be written, if the trigger fires when that can still be changed.
 fn row_to_write(event: &pg_sys::TriggerData) -> Result<pg_sys::HeapTuple> {
     let timing = event.tg_event & (pg_sys::TRIGGER_EVENT_TIMINGMASK | pg_sys::TRIGGER_EVENT_ROW);
@@ -59,23 +63,20 @@ fn row_to_write(event: &pg_sys::TriggerData) -> Result<pg_sys::HeapTuple> {
     match event.tg_event & pg_sys::TRIGGER_EVENT_OPMASK {
         pg_sys::TRIGGER_EVENT_INSERT if in_time => Ok(event.tg_trigtuple),
         pg_sys::TRIGGER_EVENT_UPDATE if in_time => Ok(event.tg_newtuple),
-        _ => {
-            // SAFETY: the trigger of a live event has a name.
-            let name = unsafe { CStr::from_ptr((*event.tg_trigger).tgname) };
-            Err(Failure::fired_otherwise(&text::string(name)))
-        }
+        _ => Err(Failure::fired_otherwise(&text::string(name(event)))),
     }
 }
 
 /// Values for the columns of label, score and version.
 ///
 /// The version says which model looked at the text, also where it found nothing to score.
-fn score(wiring: &Wiring, table: Table, row: pg_sys::HeapTuple) -> Result<Columns<3>> {
-    let model = wiring.arguments.model()?;
+fn score(wiring: &Wiring, event: &pg_sys::TriggerData, row: pg_sys::HeapTuple) -> Result<Columns<3>> {
+    let model = wiring.arguments.model_of_trigger(name(event))?;
     let mut null = false;
-    // SAFETY: the row is of the table, and the wiring found the column there; it is stored like text.
+    // SAFETY: the server keeps the event's table open; the row is of it, and the wiring found the column there; it is stored like text.
     let body = unsafe {
-        let datum = pg_sys::heap_getattr(row, wiring.text.number, table.descriptor(), &mut null);
+        let descriptor = Table::new(event.tg_relation).descriptor();
+        let datum = pg_sys::heap_getattr(row, wiring.text.number, descriptor, &mut null);
         (!null).then(|| StoredText::new(datum))
     };
     let version = |model: &Model| -> Result<Option<pg_sys::Datum>> {

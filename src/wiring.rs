@@ -63,6 +63,14 @@ impl Arguments {
             None => Model::by_setting(),
         }
     }
+
+    /// The same, for whoever did not make the trigger.
+    pub fn model_of_trigger(&self, name: &CStr) -> Result<ModelRef> {
+        self.model().map_err(|failure| match &self.model {
+            Some(_) => failure.of_model_of_trigger(&text::string(name)),
+            None => failure,
+        })
+    }
 }
 
 /// A trigger's arguments matched with the columns of its table.

@@ -165,6 +165,8 @@ SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'picked'::regclass;
 -- a column that a trigger names is gone
 ALTER TABLE strict RENAME body TO message;
 INSERT INTO strict (message) VALUES ('so happy');
+SELECT stale_sentiment('strict');
+CALL rescore_sentiment('strict');
 SELECT trigger, enabled FROM sentiment.tables WHERE target = 'strict'::regclass;
 SELECT enable_sentiment('strict', 'message', label_column => 'mood', score_column => NULL, version_column => NULL);
 SELECT trigger, enabled FROM sentiment.tables WHERE target = 'strict'::regclass;
@@ -187,6 +189,8 @@ CREATE TABLE typed OF message;
 SELECT enable_sentiment('typed', 'body');
 ALTER TYPE message ADD ATTRIBUTE sentiment text CASCADE;
 SELECT enable_sentiment('typed', 'body', score_column => NULL, version_column => NULL);
+SELECT disable_sentiment('typed', drop_columns => true);
+SELECT disable_sentiment('typed');
 CREATE TABLE whole (id int, body text) PARTITION BY LIST (id);
 CREATE TABLE part PARTITION OF whole FOR VALUES IN (1);
 SELECT enable_sentiment('part', 'body');

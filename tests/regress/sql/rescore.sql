@@ -84,5 +84,7 @@ CREATE SCHEMA "other one";
 CREATE TABLE "other one".moody (body text);
 SELECT enable_sentiment('"other one".moody', 'body', 'mood'), enable_sentiment('texts', 'body', 'mood', backfill => false);
 SELECT drop_sentiment('mood');
+SELECT stale_sentiment('texts');
+INSERT INTO texts (body) VALUES ('sunny');
 SELECT model_version FROM train_sentiment('lonely', 'texts', 'body', 'label', 'naive_bayes');
 SELECT drop_sentiment('lonely');

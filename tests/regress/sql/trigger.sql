@@ -74,6 +74,8 @@ SELECT try('body', 'score=mood');
 SELECT try('body');
 SELECT try('');
 SELECT try('body', 'label=mood', 'model=no_such_model', 'on_error=raise');
+SELECT try('body', 'label=mood', 'model=no such model', 'on_error=raise');
+SELECT try('body', 'label=mood', 'model=english@99', 'on_error=raise');
 SELECT try(VARIADIC '{}');
 \t off
 \pset format aligned
