@@ -48,6 +48,7 @@ const SEE_TABLES: &str =
     "The view sentiment.tables lists the tables that have one; enable_sentiment() makes it.";
 const TARGETS: &str =
     "Tables, partitioned tables and foreign tables can be scored; a view can call sentiment() in its query.";
+const PRIMARY: &str = "This server is a standby: run it on the primary, and the change comes here.";
 const UPDATE_EXTENSION: &str = "Run ALTER EXTENSION pg_sentiment UPDATE, and reconnect.";
 
 failures! {
@@ -192,9 +193,12 @@ failures! {
     rule_rewrites(rule: &str): ERRCODE_FEATURE_NOT_SUPPORTED,
         "{rule} rewrites the UPDATE by which rows are scored",
         "Disable it while rows are scored (ALTER TABLE ... DISABLE RULE ...). With backfill => false, enable_sentiment() leaves rows as they are.";
+    read_only(command: &str, standby: bool): ERRCODE_READ_ONLY_SQL_TRANSACTION,
+        "cannot execute {command} in a read-only transaction",
+        if standby { PRIMARY } else { "Begin the transaction READ WRITE, or set default_transaction_read_only to off." };
     transaction_open(): ERRCODE_ACTIVE_SQL_TRANSACTION,
         "rescore_sentiment() cannot run inside a transaction block, a function or a procedure with SET",
-        "It commits after each batch: call it at the top level, with autocommit on.";
+        "It commits after each batch: call it at the top level, with autocommit on, and in no block with EXCEPTION.";
 }
 
 impl Failure {

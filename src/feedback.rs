@@ -209,7 +209,7 @@ thread_local! {
 
 /// `learn_sentiment(model, body, label)`: files an example. Names that are misspelt are refused: nobody looks at what is filed.
 fn learn_sentiment(call: &Call) -> Answer {
-    refuse_read_only(c"learn_sentiment()");
+    refuse_read_only("learn_sentiment()")?;
     let model = model_argument(call, 0)?;
     store::check_name(&model)?;
     let body = call.text(1).ok_or_else(|| Failure::null_argument("body"))?;
@@ -243,7 +243,7 @@ fn learn_sentiment(call: &Call) -> Answer {
 
 /// `set_sentiment_term(model, term, score)`: the user's own lexicon.
 fn set_sentiment_term(call: &Call) -> Answer {
-    refuse_read_only(c"set_sentiment_term()");
+    refuse_read_only("set_sentiment_term()")?;
     let model = model_argument(call, 0)?;
     store::check_name(&model)?;
     let term = call.text(1).ok_or_else(|| Failure::null_argument("term"))?;

@@ -29,7 +29,7 @@ pub fn version_datum(model: &str, number: i32) -> Answer {
 
 /// `deploy_sentiment(model, version)`.
 fn deploy_sentiment(call: &Call) -> Answer {
-    refuse_read_only(c"deploy_sentiment()");
+    refuse_read_only("deploy_sentiment()")?;
     let model = model_argument(call, 0)?;
     let number: i32 = call.required(1, "version")?;
     store::check_name(&model)?;
@@ -46,7 +46,7 @@ fn deploy_sentiment(call: &Call) -> Answer {
 
 /// `rollback_sentiment(model)`.
 fn rollback_sentiment(call: &Call) -> Answer {
-    refuse_read_only(c"rollback_sentiment()");
+    refuse_read_only("rollback_sentiment()")?;
     let model = model_argument(call, 0)?;
     store::check_name(&model)?;
     let caller = caller();
@@ -60,7 +60,7 @@ fn rollback_sentiment(call: &Call) -> Answer {
 
 /// `drop_sentiment(model, version)`.
 fn drop_sentiment(call: &Call) -> Answer {
-    refuse_read_only(c"drop_sentiment()");
+    refuse_read_only("drop_sentiment()")?;
     let model = model_argument(call, 0)?;
     store::check_name(&model)?;
     let number: Option<i32> = call.value(1);
@@ -117,7 +117,7 @@ fn export_sentiment(call: &Call) -> Answer {
 
 /// `import_sentiment(model, payload)`: stores bytes as a new version.
 fn import_sentiment(call: &Call) -> Answer {
-    refuse_read_only(c"import_sentiment()");
+    refuse_read_only("import_sentiment()")?;
     let model = model_argument(call, 0)?;
     store::check_name(&model)?;
     let payload = call.datum(1).ok_or_else(|| Failure::null_argument("payload"))?;

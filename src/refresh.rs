@@ -31,7 +31,7 @@ pub struct Refreshed {
 /// `refresh_sentiment(model, max_rows)`: learns what is new, and deploys it.
 fn refresh_sentiment(call: &Call) -> Answer {
     let started = Instant::now();
-    refuse_read_only(c"refresh_sentiment()");
+    refuse_read_only("refresh_sentiment()")?;
     let model = model_argument(call, 0)?;
     store::check_name(&model)?;
     let most: i32 = call.required(1, "max_rows")?;

@@ -30,7 +30,7 @@ fn stale_sentiment(call: &Call) -> Answer {
 
 /// `rescore_sentiment(target, batch)`: scores stale rows, and commits after each batch of them.
 fn rescore_sentiment(call: &Call) -> Answer {
-    refuse_read_only(c"rescore_sentiment()");
+    refuse_read_only("rescore_sentiment()")?;
     let target = Target::named(call)?;
     let batch: i32 = call.required(1, "batch")?;
     let limit = u64::try_from(batch).ok().filter(|limit| *limit > 0);

@@ -22,7 +22,7 @@ const TRIGGER_NAME: &CStr = c"pg_sentiment";
 ///
 /// A mistake that is found half way undoes what was done: all of it is one transaction.
 fn enable_sentiment(call: &Call) -> Answer {
-    refuse_read_only(c"enable_sentiment()");
+    refuse_read_only("enable_sentiment()")?;
     let target = Target::named(call)?;
     let arguments = requested(call)?;
     let backfill: bool = call.required(6, "backfill")?;
@@ -59,7 +59,7 @@ fn enable_sentiment(call: &Call) -> Answer {
 
 /// `disable_sentiment(target, drop_columns)`.
 fn disable_sentiment(call: &Call) -> Answer {
-    refuse_read_only(c"disable_sentiment()");
+    refuse_read_only("disable_sentiment()")?;
     let target = Target::named(call)?;
     let drop_columns: bool = call.required(1, "drop_columns")?;
     target.require_owner();
@@ -104,10 +104,13 @@ fn requested(call: &Call) -> Result<Arguments> {
     Ok(Arguments { text, outputs, model, on_error: None })
 }
 
-/// Ends with the server's own error on a standby and in a read-only transaction, before any lock is asked for.
-pub fn refuse_read_only(command: &CStr) {
-    // SAFETY: reads the transaction's state.
-    unsafe { pg_sys::PreventCommandIfReadOnly(command.as_ptr()) }
+/// Refuses on a standby and in a read-only transaction, before any lock is asked for, as the server refuses its own commands.
+pub fn refuse_read_only(command: &str) -> Result<()> {
+    // SAFETY: both read the state of the transaction and the server.
+    match unsafe { (pg_sys::XactReadOnly, pg_sys::RecoveryInProgress()) } {
+        (false, _) => Ok(()),
+        (true, standby) => Err(Failure::read_only(command, standby)),
+    }
 }
 
 /// A trigger of ours on a table.

@@ -135,7 +135,7 @@ fn label_of(label: StoredText<'_>) -> String {
 /// `train_sentiment(...)`.
 fn train_sentiment(call: &Call) -> Answer {
     let started = Instant::now();
-    refuse_read_only(c"train_sentiment()");
+    refuse_read_only("train_sentiment()")?;
     let request = Request::of(call)?;
     let source = Source::of(call)?;
     let own_terms = as_owner(Access::Read, |session| feedback::own_terms(session, &request.model))?;

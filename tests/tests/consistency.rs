@@ -173,7 +173,9 @@ fn read_only_transaction() {
     assert_eq!(summary(database.client()), expected);
     assert_eq!(database.value::<String>("SELECT min(model) FROM sentiment.models"), "english");
     database.run("COMMIT; CREATE TABLE plain (body text); SET default_transaction_read_only = on");
-    assert_eq!(database.failure("SELECT enable_sentiment('plain', 'body')").state, "25006");
+    let refusal = database.failure("SELECT enable_sentiment('plain', 'body')");
+    assert_eq!(refusal.state, "25006");
+    assert!(refusal.hint.contains("READ WRITE"), "{}", refusal.hint);
 }
 
 #[test]
@@ -204,9 +206,19 @@ fn standby() {
         "SELECT enable_sentiment('messages', 'body')",
         "SELECT disable_sentiment('scored')",
         "CALL rescore_sentiment('scored')",
+        "SELECT train_sentiment('m', 'messages', 'body', 'body')",
+        "SELECT deploy_sentiment('m', 1)",
+        "SELECT rollback_sentiment('m')",
+        "SELECT drop_sentiment('m')",
+        "SELECT import_sentiment('m', '')",
+        "SELECT learn_sentiment('m', 'so happy', 'positive')",
+        "SELECT set_sentiment_term('m', 'lit', 1)",
+        "SELECT refresh_sentiment('m')",
     ] {
         let error = reader.batch_execute(refused).unwrap_err();
-        assert_eq!(Failure::from(error.as_db_error().unwrap()).state, "25006", "{refused}");
+        let refusal = Failure::from(error.as_db_error().unwrap());
+        assert_eq!(refusal.state, "25006", "{refused}");
+        assert!(refusal.hint.contains("on the primary"), "{refused}: {}", refusal.hint);
     }
     drop(reader);
     drop(maintenance);
