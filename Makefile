@@ -24,7 +24,7 @@ feature=pg_sentiment/pg$$(scripts/pg_config --major)
 export PGRX_PG_CONFIG_PATH
 endef
 
-.PHONY: all build install uninstall package deb demo demo-stop demo-gateway test test-gateway test-package test-docker test-kubernetes check-majors test-matrix test-crash test-pg-upgrade test-soak test-sanitized lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check bench-gateway requirements prefix clean help
+.PHONY: all build install uninstall package deb demo demo-stop demo-gateway test test-gateway test-package test-docker test-kubernetes check-majors test-matrix test-crash test-pg-upgrade test-arm64 test-soak test-sanitized lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check bench-gateway requirements prefix clean help
 
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
@@ -76,8 +76,8 @@ test-gateway: requirements build prefix ## the gateway in a browser, and against
 	fi
 	SCHEMATHESIS=1 cargo test --locked --no-fail-fast -p sentiment-gateway
 
-check-majors: ## type-check the extension for PostgreSQL 14 and 16, which no Debian of today has
-	scripts/check-majors 14 16
+check-majors: ## type-check the extension for PostgreSQL 14 and 16, which no Debian of today has, and for 64-bit ARM
+	scripts/check-majors 14 16 16/aarch64-unknown-linux-gnu
 
 test-matrix: check-majors ## the tests that need a server on PostgreSQL 15, 17 and 18, as CODENAMES of Debian have them; as root
 	for codename in $(or $(CODENAMES),bookworm trixie forky); do
@@ -89,6 +89,9 @@ test-docker: ## build the images and compose.yaml, run them and ask them; needs 
 
 test-kubernetes: ## check deploy/kubernetes against the schemas of Kubernetes and of SCHEMAS (../shared/schemas), and names against each other
 	@SCHEMAS="$(SCHEMAS)" scripts/check-kubernetes
+
+test-arm64: requirements ## the core's tests and those against a server (TESTS) on 64-bit ARM, emulated by qemu; as root
+	scripts/test-arm64 $(TESTS)
 
 test-crash: requirements build prefix ## kill sessions and the server at random moments, ROUNDS (100) times; SEED repeats a run
 	ROUNDS=$(or $(ROUNDS),100) cargo test --locked -p sentiment-tests --test crash -- --nocapture

@@ -5,6 +5,7 @@ use sentiment_core::Reading;
 
 use crate::call::{Answer, Call, sql_functions};
 use crate::json;
+use crate::letter::letter;
 use crate::models::Model;
 use crate::result::{Columns, Rows, record};
 use crate::text::{self, StoredText};
@@ -91,7 +92,7 @@ unsafe fn elements<'a>(array: pg_sys::Datum) -> impl Iterator<Item = Option<Stor
     // server allocates `count` values and flags, in memory that the call does not outlive.
     let (values, nulls) = unsafe {
         let array = pg_sys::pg_detoast_datum(array.cast_mut_ptr());
-        let align = pg_sys::TYPALIGN_INT.cast_signed();
+        let align = letter(pg_sys::TYPALIGN_INT);
         pg_sys::deconstruct_array(
             array.cast(),
             pg_sys::TEXTOID,

@@ -18,6 +18,7 @@ mod evaluation;
 mod feedback;
 mod inspection;
 mod json;
+mod letter;
 mod lifecycle;
 mod memory;
 mod models;

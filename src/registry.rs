@@ -13,6 +13,7 @@ use pgrx::{IntoDatum, pg_sys};
 use crate::call::{Answer, Call, sql_functions};
 use crate::errors::Result;
 use crate::json;
+use crate::letter::letter;
 use crate::models::{self, Model};
 use crate::result::{Columns, Rows};
 use crate::text;
@@ -76,7 +77,7 @@ fn text_array(mut texts: Vec<pg_sys::Datum>) -> pg_sys::Datum {
     let count = i32::try_from(texts.len()).unwrap_or(i32::MAX);
     // SAFETY: `texts` holds `count` texts; -1, false and 'i' are length, passing and alignment of the type text.
     unsafe {
-        let align = pg_sys::TYPALIGN_INT.cast_signed();
+        let align = letter(pg_sys::TYPALIGN_INT);
         pg_sys::construct_array(texts.as_mut_ptr(), count, pg_sys::TEXTOID, -1, false, align).into()
     }
 }

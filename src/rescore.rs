@@ -7,6 +7,7 @@ use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 
 use crate::call::{Answer, Call, sql_functions};
 use crate::errors::{Failure, Result};
+use crate::letter::code;
 use crate::sql::{self, Access, Session, compose};
 use crate::statement::{Scoring, Way};
 use crate::table::{Table, UpdateRule};
@@ -239,7 +240,7 @@ impl Leaf {
         };
         // SAFETY: all look in the catalogs. What inherits may be another session's temporary table, whose rows are in that one's memory.
         let is_ours = |oid: &pg_sys::Oid| unsafe {
-            pg_sys::get_rel_relkind(*oid).cast_unsigned() != pg_sys::RELKIND_PARTITIONED_TABLE
+            code(pg_sys::get_rel_relkind(*oid)) != pg_sys::RELKIND_PARTITIONED_TABLE
                 && !pg_sys::isOtherTempNamespace(pg_sys::get_rel_namespace(*oid))
         };
         oids.into_iter().filter(is_ours).map(|oid| Self { oid }).collect()
@@ -260,7 +261,7 @@ impl Leaf {
             if let Some(rule) = Table::new(open).update_rule(UpdateRule::Any) {
                 return Err(Failure::rule_rewrites(&rule));
             }
-            let pages = match (*relation.rd_rel).relkind.cast_unsigned() {
+            let pages = match code((*relation.rd_rel).relkind) {
                 pg_sys::RELKIND_FOREIGN_TABLE | pg_sys::RELKIND_PARTITIONED_TABLE => None,
                 _ => Some(pg_sys::RelationGetNumberOfBlocksInFork(open, pg_sys::ForkNumber::MAIN_FORKNUM)),
             };

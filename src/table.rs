@@ -5,6 +5,7 @@ use std::ffi::{CStr, CString};
 use pgrx::{PgTupleDesc, pg_sys};
 
 use crate::errors::{Failure, Result};
+use crate::letter::code;
 use crate::text;
 
 /// The catalog of rules, `pg_rewrite`, by its number (`catalog/pg_rewrite.h`).
@@ -35,7 +36,7 @@ impl Table {
     pub fn has_children(self) -> bool {
         // SAFETY: `new` was promised an open relation.
         let about = unsafe { &*(*self.relation).rd_rel };
-        about.relhassubclass && about.relkind.cast_unsigned() != pg_sys::RELKIND_PARTITIONED_TABLE
+        about.relhassubclass && code(about.relkind) != pg_sys::RELKIND_PARTITIONED_TABLE
     }
 
     /// Where its columns come from.
@@ -97,7 +98,7 @@ impl Table {
             Trigger {
                 name: CStr::from_ptr(trigger.tgname).to_owned(),
                 arguments: trigger_arguments(trigger).map(CStr::to_owned).collect(),
-                always: trigger.tgenabled.cast_unsigned() == pg_sys::TRIGGER_FIRES_ALWAYS,
+                always: code(trigger.tgenabled) == pg_sys::TRIGGER_FIRES_ALWAYS,
                 conditional: !trigger.tgqual.is_null(),
                 cloned: trigger.tgisclone,
             }
@@ -122,7 +123,7 @@ impl Table {
         };
         let takes_part = |rule: &&pg_sys::RewriteRule| {
             rule.event == pg_sys::CmdType::CMD_UPDATE
-                && ![passed_by, pg_sys::TRIGGER_DISABLED].contains(&rule.enabled.cast_unsigned())
+                && ![passed_by, pg_sys::TRIGGER_DISABLED].contains(&code(rule.enabled))
                 && (rule.isInstead || sort == UpdateRule::Any)
         };
         // SAFETY: as above.

@@ -6,6 +6,7 @@ use pgrx::{IntoDatum, direct_function_call, pg_sys};
 
 use crate::call::{Answer, Call, nothing, sql_functions};
 use crate::errors::{Failure, Result};
+use crate::letter::{code, letter};
 use crate::registry::store::text_of;
 use crate::sql::{self, Access, Session, compose, identifier};
 use crate::statement::Scoring;
@@ -141,10 +142,7 @@ impl Target {
         // SAFETY: both look in the catalogs; `regprocedurein` takes a C string, and finds the function of our own schema.
         let (relkind, trigger_function) = unsafe {
             let name = Some(pg_sys::Datum::from(trigger_function.as_ptr()));
-            (
-                pg_sys::get_rel_relkind(oid).cast_unsigned(),
-                direct_function_call(pg_sys::regprocedurein, &[name]),
-            )
+            (code(pg_sys::get_rel_relkind(oid)), direct_function_call(pg_sys::regprocedurein, &[name]))
         };
         let target = Self { oid, relkind, trigger_function: trigger_function.unwrap_or(pg_sys::InvalidOid) };
         // SAFETY: both look in the catalogs.
@@ -177,7 +175,7 @@ impl Target {
             #[cfg(not(any(feature = "pg14", feature = "pg15")))]
             let owned = pg_sys::object_ownercheck(pg_sys::RelationRelationId, self.oid, user);
             if !owned {
-                let object = pg_sys::get_relkind_objtype(self.relkind.cast_signed());
+                let object = pg_sys::get_relkind_objtype(letter(self.relkind));
                 let name = pg_sys::get_rel_name(self.oid);
                 pg_sys::aclcheck_error(pg_sys::AclResult::ACLCHECK_NOT_OWNER, object, name);
             }

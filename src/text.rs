@@ -92,14 +92,18 @@ impl StoredText<'_> {
 /// Has the row that a scan comes to next brought into the cache while this one is read: the server would wait for memory, where a
 /// table is larger than the caches. Rows fill a page from its end, so that the next one stands before this one, and six lines hold
 /// a message with its columns. Where the value is no part of a page, they are fetched for nothing.
+#[cfg(target_arch = "x86_64")]
 fn fetch_next_row(value: *const u8) {
-    #[cfg(target_arch = "x86_64")]
     for line in 1..=6_usize {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: it is a hint, which every processor of this kind has: any address will do, for nothing is read.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(value.wrapping_sub(64 * line).cast()) };
     }
 }
+
+/// Other processors have no such hint in stable Rust.
+#[cfg(not(target_arch = "x86_64"))]
+fn fetch_next_row(_value: *const u8) {}
 
 /// A text's beginning as the core reads it.
 #[derive(Clone, Copy, Debug)]

@@ -12,6 +12,7 @@ use sentiment_core::memory;
 
 use super::moment::statement_snapshot;
 use crate::errors::{Failure, Result};
+use crate::letter::code;
 use crate::text;
 
 const TEXT_EQUALS: u32 = 67;
@@ -58,7 +59,7 @@ impl Layout {
             let fits = |(at, data_type): (usize, &pg_sys::Oid)| {
                 descriptor.get(at).is_some_and(|column| !column.attisdropped && column.atttypid == *data_type)
             };
-            (*(*relation).rd_rel).relkind.cast_unsigned() == pg_sys::RELKIND_RELATION
+            code((*(*relation).rd_rel).relkind) == pg_sys::RELKIND_RELATION
                 && self.columns.iter().enumerate().all(fits)
         }
     }
