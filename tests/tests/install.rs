@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use sentiment_tests::{repository, run_clean};
 
@@ -224,6 +225,38 @@ fn no_folder_with_other_things_is_removed_as_a_server() {
     for dir in ["half", "empty", "none", "dangling"] {
         run_clean(&mut server("remove", dir));
         assert!(fs::symlink_metadata(folder.join(dir)).is_err(), "{dir}");
+    }
+}
+
+/// What is left behind to remove a server when a process ends, removes that one only.
+#[test]
+fn a_server_outlives_the_process_of_one_that_was_there_before() {
+    let folder = Folder::new("successor");
+    let dir = folder.join("server");
+    let server = |arguments: &[&str]| {
+        let mut server = script("server");
+        server.arg(arguments[0]).arg(&dir).args(&arguments[1..]);
+        server
+    };
+    // Each ends with its input, at the latest with the test.
+    let mut processes = [(); 2].map(|()| Command::new("cat").stdin(Stdio::piped()).spawn().unwrap());
+    for process in &processes {
+        run_clean(&mut server(&["remove"]));
+        run_clean(&mut server(&["start", "--while", &process.id().to_string()]));
+    }
+    let mut end = |which: usize| {
+        processes[which].kill().unwrap();
+        processes[which].wait().unwrap();
+    };
+    end(0);
+    // Whoever waits looks once a second.
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(run_clean(&mut server(&["psql", "-Atc", "SELECT 1"])), "1\n");
+    end(1);
+    let ended = Instant::now();
+    while dir.exists() {
+        assert!(ended.elapsed() < Duration::from_secs(60), "{} is still there", dir.display());
+        thread::sleep(Duration::from_millis(50));
     }
 }
 
