@@ -58,7 +58,7 @@ demo: requirements build prefix ## score sample messages on a throw-away server,
 demo-stop: ## stop that server and remove it
 	scripts/server remove "$(target)/demo"
 
-demo-gateway: requirements build prefix ## the same with the gateway: its page open, messages flowing; until Ctrl-C
+demo-gateway: requirements build prefix ## the same with the gateway: its page open, messages flowing; until Ctrl-C; LISTEN (127.0.0.1:8080)
 	cargo build --release --locked -p sentiment-gateway
 	demo/gateway "$(target)/demo-gateway"
 
@@ -178,6 +178,7 @@ prefix:
 	@scripts/prefix >/dev/null
 
 clean: demo-stop ## remove everything that was built
+	scripts/server remove "$(target)/demo-gateway"
 	scripts/prefix --remove
 	benches/peers --remove "$(target)/bench/python"
 	cargo clean

@@ -35,6 +35,18 @@ fn messages_flow_until_it_is_ended() {
         }
         assert!(started.elapsed() < PATIENCE, "no message comes");
     }
+    // Another one stays away from the first one's address and server.
+    let second = Command::new(repository().join("demo/gateway"))
+        .arg(&dir)
+        .env("LISTEN", format!("127.0.0.1:{port}"))
+        .output()
+        .unwrap();
+    let reason = format!("something listens on 127.0.0.1:{port} already");
+    assert!(
+        !second.status.success() && String::from_utf8_lossy(&second.stderr).contains(&reason),
+        "{second:?}"
+    );
+    agent().get(format!("http://127.0.0.1:{port}/readyz")).call().unwrap();
     run_clean(Command::new("kill").args(["-INT", "--", &format!("-{}", demo.id())]));
     assert!(demo.wait().unwrap().success());
     let started = std::time::Instant::now();
