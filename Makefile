@@ -13,7 +13,6 @@ endif
 DATA ?= ../shared/data
 export DATA
 SCHEMAS ?= ../shared/schemas
-SECONDS_EACH ?= 60
 target := $(or $(CARGO_TARGET_DIR),target)
 
 # Begins the recipes that compile the extension. Not asked when this file is read: scripts/requirements may install
@@ -23,6 +22,9 @@ PGRX_PG_CONFIG_PATH=$$(scripts/pg_config --path)
 feature=pg_sentiment/pg$$(scripts/pg_config --major)
 export PGRX_PG_CONFIG_PATH
 endef
+
+# The whole number that a variable holds, or what it is without one: $(call number,NAME,DEFAULT)
+number = $(if $(shell [[ "$(or $($(1)),$(2))" =~ ^[0-9]+$$ ]] && echo yes),$(or $($(1)),$(2)),$(error $(1)=$($(1)) is no whole number))
 
 .PHONY: all build install uninstall package deb demo demo-stop demo-gateway test test-gateway test-package test-docker test-kubernetes check-majors test-matrix test-crash test-pg-upgrade test-arm64 test-soak test-sanitized lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check bench-gateway requirements prefix clean help
 
@@ -94,13 +96,13 @@ test-arm64: requirements ## the core's tests and those against a server (TESTS) 
 	scripts/test-arm64 $(TESTS)
 
 test-crash: requirements build prefix ## kill sessions and the server at random moments, ROUNDS (100) times; SEED repeats a run
-	ROUNDS=$(or $(ROUNDS),100) cargo test --locked -p sentiment-tests --test crash -- --nocapture
+	ROUNDS=$(call number,ROUNDS,100) cargo test --locked -p sentiment-tests --test crash -- --nocapture
 
 test-pg-upgrade: requirements build prefix ## pg_upgrade from this PostgreSQL to that of CODENAME (trixie), in its Debian tree; as root
 	scripts/pg_upgrade $(or $(CODENAME),trixie)
 
 test-soak: requirements build prefix ## 32 sessions that do everything at once, for MINUTES (10)
-	MINUTES=$(or $(MINUTES),10) cargo test --locked -p sentiment-tests --test soak -- --nocapture
+	MINUTES=$(call number,MINUTES,10) cargo test --locked -p sentiment-tests --test soak -- --nocapture
 
 lint: ## formatting, clippy and shellcheck, with warnings as errors
 	@cargo fmt --all --check
@@ -140,7 +142,7 @@ test-sanitized: ## the core's tests under the address sanitizer
 		cargo test --locked -p sentiment-core --target "$$host" --target-dir "$(target)/sanitized"
 
 fuzz: ## fuzz whatever reads what is not trusted, SECONDS_EACH (60) each; before a release SECONDS_EACH=3600
-	@SECONDS_EACH=$(SECONDS_EACH) scripts/fuzz
+	@SECONDS_EACH=$(call number,SECONDS_EACH,60) scripts/fuzz
 
 deny: ## hold the dependencies against deny.toml: licences, bans, sources
 	@"$$(scripts/cargo-tool cargo-deny)" --locked --workspace check licenses bans sources

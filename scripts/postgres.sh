@@ -32,9 +32,9 @@ unfit() {
     elif ((major < oldest_major || major > newest_major)); then
         say "$1 is of PostgreSQL $major; supported are $oldest_major to $newest_major"
     elif [[ ! -f $("$1" --includedir-server)/postgres.h ]]; then
-        say "$1 has no server headers in $("$1" --includedir-server)"
+        say "$1 has no server headers in $("$1" --includedir-server): install them (Debian: postgresql-server-dev-$major)"
     elif [[ ! -x $("$1" --bindir)/postgres ]]; then
-        say "$1 has no server in $("$1" --bindir)"
+        say "$1 has no server in $("$1" --bindir): install it (Debian: postgresql-$major)"
     fi
 }
 
@@ -42,7 +42,7 @@ unfit() {
 find_pg_config() {
     local candidate reason
     if [[ -n ${PG_CONFIG:-} ]]; then
-        candidate=$(command -v -- "$PG_CONFIG") || die "PG_CONFIG=$PG_CONFIG: no such program"
+        candidate=$(command -v -- "$PG_CONFIG") || die "PG_CONFIG=$PG_CONFIG: no such program; name the pg_config of a server, or none to have one looked for"
         reason=$(unfit "$candidate")
         [[ -z $reason ]] || die "PG_CONFIG: $reason"
         say "$candidate"

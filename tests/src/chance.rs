@@ -11,13 +11,16 @@ use crate::data::note;
 pub fn chance(test: &str) -> Rng {
     let drawn =
         || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| u64::from(now.subsec_nanos()));
-    let seed = std::env::var("SEED").map_or_else(|_| drawn(), |seed| seed.parse().expect("SEED is a number"));
+    let seed = std::env::var("SEED").map_or_else(|_| drawn(), |seed| asked("SEED", &seed));
     note(&format!("{test}: SEED={seed}"));
     Rng::with_seed(seed)
 }
 
 /// A number that the environment asks for (`ROUNDS`, `MINUTES`), or the default of a short run.
 pub fn asked_for(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .map_or(default, |number| number.parse().unwrap_or_else(|_| panic!("{name} is no number")))
+    std::env::var(name).map_or(default, |number| asked(name, &number))
+}
+
+fn asked(name: &str, number: &str) -> u64 {
+    number.parse().unwrap_or_else(|_| panic!("{name}={number} is no whole number"))
 }

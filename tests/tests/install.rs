@@ -186,6 +186,41 @@ fn only_what_was_built_for_a_postgresql_is_installed_there() {
     assert!(!root.exists());
 }
 
+/// Whoever names no PostgreSQL is told so, once, and nothing goes on.
+#[test]
+fn a_pg_config_that_is_none_is_said_in_a_line() {
+    let folder = Folder::new("no postgresql");
+    let bare = folder.join("pg_config");
+    let (path, major) = (ask("--path"), ask("--major"));
+    program(
+        &bare,
+        &format!("case $1 in --includedir-server) echo /nowhere ;; *) exec '{path}' \"$@\" ;; esac"),
+    );
+    let headers =
+        format!("no server headers in /nowhere: install them (Debian: postgresql-server-dev-{major})");
+    for (config, reason) in [(Path::new("/nowhere/pg_config"), "no such program"), (&bare, headers.as_str())]
+    {
+        for target in ["build", "install", "uninstall", "package", "deb", "sbom", "prefix"] {
+            let errors = refused(make(target, &folder.0).arg(format!("PG_CONFIG={}", config.display())));
+            let lines: Vec<_> = errors.lines().filter(|line| !line.starts_with("make: ***")).collect();
+            assert!(lines.len() == 1 && lines[0].contains(reason), "{target}: {errors}");
+        }
+    }
+}
+
+#[test]
+fn a_number_that_is_none_is_refused() {
+    for (target, number) in
+        [("test-crash", "ROUNDS=many"), ("test-soak", "MINUTES=1.5"), ("fuzz", "SECONDS_EACH=1h")]
+    {
+        let errors = refused(make(target, Path::new("/nowhere")).args(["--dry-run", number]));
+        assert!(errors.contains(&format!("{number} is no whole number")), "{errors}");
+        let name = number.split_once('=').unwrap().0;
+        let run = run_clean(make(target, Path::new("/nowhere")).args(["--dry-run", &format!("{name}=7")]));
+        assert!(run.contains(&format!("{name}=7 ")), "{run}");
+    }
+}
+
 /// The targets that PGXN's client calls are there.
 #[test]
 fn pgxn_finds_its_targets() {
