@@ -26,7 +26,7 @@ endef
 # The whole number that a variable holds, or what it is without one: $(call number,NAME,DEFAULT)
 number = $(if $(shell [[ "$(or $($(1)),$(2))" =~ ^[0-9]+$$ ]] && echo yes),$(or $($(1)),$(2)),$(error $(1)=$($(1)) is no whole number))
 
-.PHONY: all build install uninstall package deb demo demo-stop demo-gateway test test-gateway test-package test-docker test-kubernetes check-majors test-matrix test-crash test-pg-upgrade test-arm64 test-soak test-sanitized lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check bench-gateway requirements prefix clean help
+.PHONY: all build install uninstall package deb demo demo-stop demo-gateway test test-gateway test-package test-docker test-kubernetes check-majors test-matrix test-crash test-pg-upgrade test-arm64 test-assertions test-soak test-sanitized lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check bench-gateway requirements prefix clean help
 
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
@@ -94,6 +94,9 @@ test-kubernetes: ## check deploy/kubernetes against the schemas of Kubernetes an
 
 test-arm64: requirements ## the core's tests and those against a server (TESTS) on 64-bit ARM, emulated by qemu; as root
 	scripts/test-arm64 $(TESTS)
+
+test-assertions: requirements ## the tests against a server (TESTS) on a PostgreSQL with its assertions on, built from the sources in SOURCE
+	scripts/test-assertions "$(SOURCE)" $(TESTS)
 
 test-crash: requirements build prefix ## kill sessions and the server at random moments, ROUNDS (100) times; SEED repeats a run
 	ROUNDS=$(call number,ROUNDS,100) cargo test --locked -p sentiment-tests --test crash -- --nocapture

@@ -105,6 +105,10 @@ impl Session {
         let (mut types, mut values): (Vec<_>, Vec<_>) = parameters.iter().copied().unzip();
         // SAFETY: the session is connected; `count` types and values are given, none of them null.
         unsafe {
+            // A commit takes the caller's snapshot away, and planning over an index that not every transaction may use yet asks for one.
+            if self.access == Access::Commit {
+                pg_sys::EnsurePortalSnapshotExists();
+            }
             check(pg_sys::SPI_execute_with_args(
                 statement.as_ptr(),
                 count,
