@@ -330,6 +330,8 @@ fn a_worker_outlives_cancels() {
     database.run("SELECT learn_sentiment('m', 'gusty', 'negative')");
     until("the next refresh", database.client(), learned);
     assert_eq!(database.value::<i32>(worker), pid);
+    // On a busy machine a cancel may come late, when it looks again.
+    database.ask(Level::Warning, "57014");
 }
 
 /// What somebody has locked for long is left for later. And what the worker's sessions would begin with does not stop it.
