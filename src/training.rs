@@ -198,7 +198,7 @@ impl<'o> Outcome<'o> {
             (figures, metrics)
         };
         trained.state_metrics(&metrics)?;
-        // From here on to the end of the transaction, so that it is the one that this version would take the place of.
+        // Locked until the transaction ends, so that what is measured here is what this version would take the place of.
         as_owner(Access::Write, |session| store::lock(session, &request.model))?;
         let previous = match lookup::name(&request.model)?.and_then(|name| name.current) {
             Some(_) => {
@@ -215,8 +215,8 @@ impl<'o> Outcome<'o> {
         self.figures.macro_average().f1
     }
 
-    /// Stores the version of the model, which is locked, and deploys it if that was asked for. Feedback that it was trained on is not new any more once it
-    /// is deployed.
+    /// Stores the version of the model, which is locked, and deploys it if that was asked for. Feedback that it was trained on is not
+    /// new any more once it is deployed.
     fn store(&self, request: &Request, filed: &[i64], own_terms: &[(String, f64)]) -> Result<(i32, bool)> {
         let (caller, options) = (caller(), request.options.to_json());
         let version = NewVersion {

@@ -37,7 +37,7 @@ fn sentiment_trigger(call: &Call) -> Answer {
         let wiring = wiring.map_err(|failure| failure.of_trigger(&text::string(name(event))))?;
         Ok(Kept { wiring, warned: Cell::new(false) })
     })?;
-    let columns = match score(wiring, event, row) {
+    let columns = match score(wiring, event, table, row) {
         Ok(columns) => columns,
         Err(failure) if wiring.on_error() == OnError::Raise => return Err(failure),
         Err(failure) => {
@@ -70,13 +70,17 @@ fn row_to_write(event: &pg_sys::TriggerData) -> Result<pg_sys::HeapTuple> {
 /// Values for the columns of label, score and version.
 ///
 /// The version says which model looked at the text, also where it found nothing to score.
-fn score(wiring: &Wiring, event: &pg_sys::TriggerData, row: pg_sys::HeapTuple) -> Result<Columns<3>> {
+fn score(
+    wiring: &Wiring,
+    event: &pg_sys::TriggerData,
+    table: Table,
+    row: pg_sys::HeapTuple,
+) -> Result<Columns<3>> {
     let model = wiring.arguments.model_of_trigger(name(event))?;
     let mut null = false;
-    // SAFETY: the server keeps the event's table open; the row is of it, and the wiring found the column there; it is stored like text.
+    // SAFETY: the row is of the table, and the wiring found the column there; it is stored like text.
     let body = unsafe {
-        let descriptor = Table::new(event.tg_relation).descriptor();
-        let datum = pg_sys::heap_getattr(row, wiring.text.number, descriptor, &mut null);
+        let datum = pg_sys::heap_getattr(row, wiring.text.number, table.descriptor(), &mut null);
         (!null).then(|| StoredText::new(datum))
     };
     let version = |model: &Model| -> Result<Option<pg_sys::Datum>> {
