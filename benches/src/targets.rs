@@ -127,6 +127,11 @@ pub const TARGETS: &[Target] = &[
     target("vader", "the same against VADER in PL/Python, warm", Times, 1.0 / 25.0, 1.0 / 50.0),
     known("lower_sms", "the same against `lower(body)`, SMS that no model has seen", Times),
     known("lower_foreign", "the same against `lower(body)`, Spanish tweets, mostly unknown words", Times),
+    known(
+        "lower_linear",
+        "`sentiment_score(body, 'english@1')`, a model without a network, against `lower(body)`",
+        Times,
+    ),
     target(
         "trigger",
         "insert-select, label + score + version by the trigger, against an empty PL/pgSQL trigger",
