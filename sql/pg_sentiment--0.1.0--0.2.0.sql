@@ -30,8 +30,14 @@ CREATE FUNCTION sentiment.pinned_by(version text) RETURNS text
             || '|\d+ \[[^]]* ((%3$s|%4$s) %5$s 0 0|0 0 0 %1$s) %2$s )',
             length + 4, written, (length + 4) * 4 % 256, (length + 4) * 4 % 256 - 256, (length + 4) * 4 / 256) AS pattern FROM bytes
     ),
+    -- Until PostgreSQL 15 it was a generated column itself that depended on what its expression calls.
+    called_by AS (
+        SELECT DISTINCT coalesce(a.tableoid, d.classid) AS classid, coalesce(a.oid, d.objid) AS objid
+        FROM called JOIN pg_depend AS d ON d.refclassid = class AND d.refobjid = called.oid
+        LEFT JOIN pg_attrdef AS a ON d.classid = 'pg_class'::regclass AND a.adrelid = d.objid AND a.adnum = d.objsubid
+    ),
     stored AS (
-        SELECT DISTINCT classid, objid, CASE classid
+        SELECT classid, objid, CASE classid
             WHEN 'pg_class'::regclass THEN coalesce(
                 (SELECT concat(indexprs, indpred) FROM pg_index WHERE indexrelid = objid),
                 (SELECT partexprs::text FROM pg_partitioned_table WHERE partrelid = objid))
@@ -44,7 +50,7 @@ CREATE FUNCTION sentiment.pinned_by(version text) RETURNS text
             WHEN 'pg_proc'::regclass THEN (SELECT concat(prosqlbody, proargdefaults) FROM pg_proc WHERE oid = objid)
             WHEN 'pg_type'::regclass THEN (SELECT typdefaultbin::text FROM pg_type WHERE oid = objid)
             END AS expression
-        FROM called JOIN pg_depend ON refclassid = class AND refobjid = called.oid
+        FROM called_by
     )
     SELECT coalesce(
         (SELECT pg_describe_object('pg_class'::regclass, ev_class, 0) FROM pg_rewrite

@@ -236,7 +236,8 @@ impl Leaf {
         let oids: Vec<pg_sys::Oid> = unsafe {
             let lock = pg_sys::AccessShareLock.cast_signed();
             let list = pg_guard_ffi_boundary(|| find_all_inheritors(target.oid, lock, std::ptr::null_mut()));
-            (0..(*list).length).map(|index| pg_sys::list_nth_oid(list, index)).collect()
+            let length = usize::try_from((*list).length).unwrap_or(0);
+            std::slice::from_raw_parts((*list).elements, length).iter().map(|cell| cell.oid_value).collect()
         };
         // SAFETY: all look in the catalogs. What inherits may be another session's temporary table, whose rows are in that one's memory.
         let is_ours = |oid: &pg_sys::Oid| unsafe {

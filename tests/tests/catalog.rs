@@ -232,3 +232,15 @@ const OBJECTS: &str = "
         UNION ALL SELECT oid::regclass::text FROM pg_class WHERE oid >= 16384 AND relnamespace <> 'pg_toast'::regnamespace
         UNION ALL SELECT oid::regprocedure::text FROM pg_proc WHERE oid >= 16384
         UNION ALL SELECT oid::regtype::text FROM pg_type WHERE oid >= 16384) AS objects";
+
+/// PostgreSQL 14 takes any name with a dot in it for somebody's setting.
+#[test]
+fn no_other_setting_has_our_prefix() {
+    let mut database = Database::new();
+    database.run("SELECT sentiment('fine')");
+    let unknown = "SET sentiment.no_such_setting = 1";
+    match database.value::<i32>("SELECT current_setting('server_version_num')::int") {
+        ..150_000 => database.run(unknown),
+        _ => database.refuses("42602", unknown),
+    }
+}

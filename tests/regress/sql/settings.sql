@@ -34,4 +34,3 @@ SET sentiment.on_error = 'ignore';
 SET sentiment.default_model = '';
 SET sentiment.cache_size = -2;
 SET sentiment.train_memory = 'much';
-SET sentiment.no_such_setting = 1;
