@@ -199,6 +199,10 @@ fn passes(state: &SqlState) -> bool {
     class || ["25006", "25P03", "25P04", "55P03"].contains(&code)
 }
 
+/// What a client is told where statements that were prepared are not there, or others are: a pooler deals out sessions anew.
+const SHARED_SESSIONS: &str = "the gateway's sessions are not its own: it needs the database itself, \
+    or a pooler that pools sessions and not transactions";
+
 /// What a client is told whose message has no partition to go to.
 const NO_PARTITION: &str =
     "the table of messages has no partition for today: sentiment-gateway migrate makes it";
@@ -217,6 +221,7 @@ impl From<&DbError> for Problem {
         }
         let problem = match state.code() {
             "42501" => Problem::unavailable("the gateway's role lacks a right in the database"),
+            "26000" | "42P05" => Problem::unavailable(SHARED_SESSIONS),
             "23514" if lacks_partition(error) => Problem::unavailable(NO_PARTITION),
             _ if passes(state) => Problem::unavailable("the database cannot do this now: try again"),
             // What is no name (a.b.c.d), and what a constraint, a trigger or a view of the operator's refuses. The words of these

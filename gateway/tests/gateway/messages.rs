@@ -74,6 +74,24 @@ fn what_is_said_of_a_batch_has_a_limit() {
     }
 }
 
+/// As behind a pooler that gives each transaction another session.
+#[test]
+fn sessions_that_are_not_the_gateways_own_are_said_to_be_so() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    database.run(
+        "CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'DEALLOCATE ALL'; RETURN new; END $$;
+         CREATE TRIGGER forget BEFORE INSERT ON messages.message FOR EACH ROW EXECUTE FUNCTION forget()",
+    );
+    let post = || gateway.post("/v1/messages", &json!({"source": "a", "body": "good"}));
+    post().ok();
+    // Not every request meets a session that has written.
+    let answer = std::iter::repeat_with(post).take(100).find(|answer| answer.status != 200).unwrap();
+    let refused = answer.refused(503);
+    assert!(refused["sqlstate"] == "26000" && refused["detail"].to_string().contains("pooler"), "{refused}");
+    database.ask_errors_so_far();
+}
+
 #[test]
 fn a_batch_is_answered_in_its_order_and_stored_whole_or_not_at_all() {
     let mut database = Database::new();
