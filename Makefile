@@ -26,7 +26,7 @@ endef
 # The whole number that a variable holds, or what it is without one: $(call number,NAME,DEFAULT)
 number = $(if $(shell [[ "$(or $($(1)),$(2))" =~ ^[0-9]+$$ ]] && echo yes),$(or $($(1)),$(2)),$(error $(1)=$($(1)) is no whole number))
 
-.PHONY: all build install uninstall package deb demo demo-stop demo-gateway test test-gateway test-package test-docker test-kubernetes check-majors test-matrix test-crash test-pg-upgrade test-arm64 test-assertions test-soak test-sanitized lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check bench-gateway requirements prefix clean help
+.PHONY: all build install uninstall package deb demo demo-stop demo-gateway test test-gateway test-package test-docker test-kubernetes check-majors test-matrix test-majors test-crash test-pg-upgrade test-arm64 test-assertions test-soak test-sanitized lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check bench-gateway requirements prefix clean help
 
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
@@ -84,6 +84,11 @@ check-majors: ## type-check the extension for PostgreSQL 14 and 16, which no Deb
 test-matrix: check-majors ## the tests that need a server on PostgreSQL 15, 17 and 18, as CODENAMES of Debian have them; as root
 	for codename in $(or $(CODENAMES),bookworm trixie forky); do
 		scripts/matrix "$$codename"
+	done
+
+test-majors: requirements ## the tests that need a server (TESTS) on PostgreSQL 14 and 16 (MAJORS), whose programs npm and PyPI have
+	for major in $(or $(MAJORS),14 16); do
+		scripts/test-majors "$$major" $(TESTS)
 	done
 
 test-docker: ## build the images and compose.yaml, run them and ask them; needs Docker, or root and Debian's docker.io
