@@ -22,8 +22,8 @@ major_of() {
     "$1" --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9][0-9]*\).*/\1/p'
 }
 
-# Prints what keeps us from building and running with this pg_config; nothing if it is fit for both.
-# Debian's libpq-dev brings a pg_config that names a server and headers that may not be there.
+# Prints what keeps us from building and running with this pg_config, or with --without-headers from running alone; nothing if it is
+# fit. Debian's libpq-dev brings a pg_config that names a server and headers that may not be there.
 unfit() {
     local major
     major=$(major_of "$1")
@@ -31,25 +31,26 @@ unfit() {
         say "$1 does not answer as pg_config"
     elif ((major < oldest_major || major > newest_major)); then
         say "$1 is of PostgreSQL $major; supported are $oldest_major to $newest_major"
-    elif [[ ! -f $("$1" --includedir-server)/postgres.h ]]; then
+    elif [[ ${2:-} != --without-headers && ! -f $("$1" --includedir-server)/postgres.h ]]; then
         say "$1 has no server headers in $("$1" --includedir-server): install them (Debian: postgresql-server-dev-$major)"
     elif [[ ! -x $("$1" --bindir)/postgres ]]; then
         say "$1 has no server in $("$1" --bindir): install it (Debian: postgresql-$major)"
     fi
 }
 
-# Prints the pg_config to use: PG_CONFIG if set, else that on the path, else the newest where packages put theirs.
+# Prints the pg_config to use: PG_CONFIG if set, else that on the path, else the newest where packages put theirs; with
+# --without-headers also one that nothing can be built with.
 find_pg_config() {
     local candidate reason
     if [[ -n ${PG_CONFIG:-} ]]; then
         candidate=$(command -v -- "$PG_CONFIG") || die "PG_CONFIG=$PG_CONFIG: no such program; name the pg_config of a server, or none to have one looked for"
-        reason=$(unfit "$candidate")
+        reason=$(unfit "$candidate" "$@")
         [[ -z $reason ]] || die "PG_CONFIG: $reason"
         say "$candidate"
         return
     fi
     while IFS= read -r candidate; do
-        if [[ -x $candidate && -z $(unfit "$candidate") ]]; then
+        if [[ -x $candidate && -z $(unfit "$candidate" "$@") ]]; then
             say "$candidate"
             return
         fi
@@ -63,6 +64,13 @@ find_pg_config() {
 # The same, for scripts that cannot go on without one.
 need_pg_config() {
     find_pg_config || die "no PostgreSQL $oldest_major to $newest_major with server headers found; scripts/requirements installs one"
+}
+
+# The same, for what builds nothing: that which others take, so that it finds what they installed, or else one without headers.
+need_server_pg_config() {
+    if [[ -n ${PG_CONFIG:-} ]] || ! find_pg_config; then
+        find_pg_config --without-headers || die "no PostgreSQL $oldest_major to $newest_major found; PG_CONFIG names another's pg_config"
+    fi
 }
 
 # Prints the user a server runs as. PostgreSQL refuses to run as root, so root lends it a user without rights.

@@ -67,6 +67,15 @@ fn program(path: &Path, text: &str) {
     fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
 }
 
+/// The `pg_config` in use, as it is where the server's headers are not installed.
+fn without_headers(path: &Path) {
+    let config = ask("--path");
+    program(
+        path,
+        &format!("case $1 in --includedir-server) echo /nowhere ;; *) exec '{config}' \"$@\" ;; esac"),
+    );
+}
+
 /// All files in a folder, by their path in it.
 fn files(folder: &Path) -> Vec<String> {
     let found = run_clean(Command::new("find").arg(folder).args(["!", "-type", "d", "-printf", "%P\n"]));
@@ -151,6 +160,17 @@ fn uninstall_removes_what_install_put_there_and_nothing_else() {
     }
 }
 
+/// Where nothing can be built any more, what was installed can still be removed.
+#[test]
+fn uninstall_needs_no_headers() {
+    let folder = Folder::new("headers");
+    let (bare, root) = (folder.join("pg_config"), folder.join("root"));
+    without_headers(&bare);
+    run_clean(&mut make("install", &root));
+    run_clean(make("uninstall", &root).arg(format!("PG_CONFIG={}", bare.display())));
+    assert_eq!(files(&root), Vec::<String>::new());
+}
+
 #[test]
 fn only_what_was_built_for_a_postgresql_is_installed_there() {
     let folder = Folder::new("other major");
@@ -191,16 +211,16 @@ fn only_what_was_built_for_a_postgresql_is_installed_there() {
 fn a_pg_config_that_is_none_is_said_in_a_line() {
     let folder = Folder::new("no postgresql");
     let bare = folder.join("pg_config");
-    let (path, major) = (ask("--path"), ask("--major"));
-    program(
-        &bare,
-        &format!("case $1 in --includedir-server) echo /nowhere ;; *) exec '{path}' \"$@\" ;; esac"),
-    );
+    without_headers(&bare);
+    let major = ask("--major");
     let headers =
         format!("no server headers in /nowhere: install them (Debian: postgresql-server-dev-{major})");
-    for (config, reason) in [(Path::new("/nowhere/pg_config"), "no such program"), (&bare, headers.as_str())]
-    {
-        for target in ["build", "install", "uninstall", "package", "deb", "sbom", "prefix"] {
+    let builds = ["build", "install", "package", "deb", "sbom", "prefix"];
+    for (config, reason, targets) in [
+        (Path::new("/nowhere/pg_config"), "no such program", [builds.as_slice(), &["uninstall"]].concat()),
+        (&bare, headers.as_str(), builds.to_vec()),
+    ] {
+        for target in targets {
             let errors = refused(make(target, &folder.0).arg(format!("PG_CONFIG={}", config.display())));
             // What make says of it, which may have been called by another.
             let lines: Vec<_> = errors.lines().filter(|line| !line.starts_with("make")).collect();
