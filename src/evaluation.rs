@@ -1,7 +1,7 @@
 //! How a model does on labelled rows.
 
 use pgrx::{IntoDatum, pg_sys};
-use sentiment_core::train::{ClassFigures, Evaluation};
+use sentiment_core::train::{ClassFigures, Evaluation, is_label};
 
 use crate::call::{Answer, Call, sql_functions};
 use crate::errors::{Failure, Result};
@@ -12,7 +12,8 @@ use crate::text;
 
 sql_functions!(evaluate_sentiment, confusion_sentiment);
 
-/// Scores every labelled row. Rows without text or label, or with nothing to score, are left out.
+/// Scores every labelled row. Rows without text or label, or with nothing to score, are left out; a blank label is none, unless the model
+/// has it, as one that 0.1.0 trained may.
 fn evaluation(call: &Call) -> Result<Evaluation> {
     if call.datum(0).is_none() {
         return Err(Failure::null_argument("model"));
@@ -23,6 +24,9 @@ fn evaluation(call: &Call) -> Result<Evaluation> {
     source.each(|body, label| {
         let (Some(body), Some(label)) = (body, label) else { return Ok(()) };
         let label = label.read(|label| label.to_str().into_owned());
+        if !is_label(&label) && !model.card().labels().contains(&label) {
+            return Ok(());
+        }
         let added = model.read(body, |_, reading| evaluation.add(&label, &reading));
         added.unwrap_or(Ok(())).map_err(Failure::from)
     })?;

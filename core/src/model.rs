@@ -284,7 +284,7 @@ fn check(card: &Card, classes: usize) -> Result<()> {
     if lengths != [classes; 3] || card.shape_weights.len() != SHAPES * classes {
         return Err(damaged("its card does not fit its classes"));
     }
-    // One of them may be empty: rows of a file without a label have that one.
+    // One of them may be empty: 0.1.0 took rows without a label for rows of that one.
     if card.labels.iter().collect::<BTreeSet<_>>().len() != classes {
         return Err(damaged("its labels are not distinct"));
     }

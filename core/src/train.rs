@@ -27,7 +27,7 @@ mod units;
 mod vocabulary;
 mod watch;
 
-pub use corpus::{Corpus, Example, MAX_LABEL_BYTES, MAX_LABELS, Split};
+pub use corpus::{Corpus, Example, MAX_LABEL_BYTES, MAX_LABELS, Split, is_label};
 pub use lexicon::Lexicon;
 pub use metrics::{Calibration, ClassFigures, Confusion, Evaluation};
 pub use mixture::Mixture;

@@ -274,3 +274,54 @@ impl<'a> Upgraded<'a> {
         assert_eq!(value("SELECT model_version FROM refresh_sentiment('weights')"), "weights@2");
     }
 }
+
+/// 0.1.0 took an empty label for one. Such a model scores, learns and is evaluated as it was; what is trained has none.
+#[test]
+fn a_model_with_an_empty_label_goes_on() {
+    let mut database = Database::new();
+    database.run(
+        "CREATE TABLE days AS SELECT (ARRAY['sunny', 'rainy'])[n % 2 + 1] || ' day ' || md5(n::text) AS body,
+             (ARRAY['a', 'b'])[n % 2 + 1] AS label FROM generate_series(1, 200) AS n;
+         SELECT train_sentiment('m', 'days', 'body', 'label')",
+    );
+    let mut model: Vec<u8> = database.client().query_one("SELECT export_sentiment('m')", &[]).unwrap().get(0);
+    // The labels a and b, each behind its length, become none and ab.
+    let labels = model.windows(4).position(|bytes| bytes == b"\x01a\x01b").unwrap();
+    model[labels..labels + 4].copy_from_slice(b"\x00\x02ab");
+    let sum = crc32([&model[..24], &model[28..]].concat());
+    model[24..28].copy_from_slice(&sum.to_le_bytes());
+    let import = "SELECT import_sentiment('old', $1)";
+    database.client().query_one(import, &[&model]).unwrap();
+    database.run(
+        "SELECT deploy_sentiment('old', 1);
+         UPDATE days SET label = CASE label WHEN 'a' THEN '' ELSE 'ab' END",
+    );
+    let value = |database: &mut Database<'_>, sql: &str| database.value::<String>(sql);
+    assert_eq!(
+        value(&mut database, "SELECT sentiment('sunny', 'old') || '|' || sentiment('rainy', 'old')"),
+        "|ab"
+    );
+    let classes = "SELECT string_agg(format('%s:%s', class, support), ' ' ORDER BY support, class)
+                   FROM evaluate_sentiment('old', 'days', 'body', 'label') WHERE precision IS NOT NULL AND support = 100";
+    assert_eq!(value(&mut database, classes), ":100 ab:100");
+    database.run("SELECT learn_sentiment('old', 'foggy', '')");
+    assert_eq!(
+        value(&mut database, "SELECT model_version || ' ' || rows_used FROM refresh_sentiment('old')"),
+        "old@2 1"
+    );
+    database.run("INSERT INTO days SELECT 'misty ' || md5(n::text), 'c' FROM generate_series(1, 50) AS n");
+    let skipped =
+        "SELECT rows_skipped::text FROM train_sentiment('old', 'days', 'body', 'label', deploy => 'always')";
+    assert_eq!(value(&mut database, skipped), "101");
+    assert_eq!(
+        value(&mut database, "SELECT labels::text FROM sentiment.models WHERE model = 'old'"),
+        "{ab,c}"
+    );
+}
+
+/// The checksum that a model has of itself.
+fn crc32(bytes: Vec<u8>) -> u32 {
+    !bytes.into_iter().fold(!0, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(byte), |sum, _| (sum >> 1) ^ (0xEDB8_8320 & (sum & 1).wrapping_neg()))
+    })
+}

@@ -10,6 +10,11 @@ pub const MAX_LABELS: usize = 64;
 /// Most bytes of a label.
 pub const MAX_LABEL_BYTES: usize = 1_000;
 
+/// Whether it says anything: a row with a blank label is a row without one, as files of CSV have them.
+pub fn is_label(label: &str) -> bool {
+    !label.trim().is_empty()
+}
+
 /// Labelled texts in the order in which they were added.
 #[derive(Debug)]
 pub struct Corpus {
@@ -60,7 +65,7 @@ impl Corpus {
         Self { growth, bytes, rows, labels, skipped: 0, tokenized: Tokenized::default() }
     }
 
-    /// Adds a labelled text; one that holds nothing to score is skipped.
+    /// Adds a labelled text; one that holds nothing to score, or whose label is blank, is skipped.
     ///
     /// # Errors
     /// `Limit` for a label that is too long or one too many, `Memory` where the memory is used up.
@@ -79,7 +84,7 @@ impl Corpus {
     fn push(&mut self, text: &[u8], label: &str, learned: bool) -> Result<()> {
         let text = &text[..text.len().min(MAX_TEXT_BYTES)];
         self.tokenized.read(&Text::new(text));
-        if self.tokenized.tokens().is_empty() {
+        if self.tokenized.tokens().is_empty() || !is_label(label) {
             self.skip(1);
             return Ok(());
         }

@@ -75,6 +75,21 @@ SELECT deploy_sentiment('weather', 2);
 SELECT model_version, rows_used FROM refresh_sentiment('weather');
 SELECT drop_sentiment('weather');
 
+-- A blank label is none, wherever it comes from.
+CREATE VIEW blanks AS
+    SELECT body, label FROM texts UNION ALL
+    SELECT 'foggy day ' || n, CASE n % 3 WHEN 0 THEN '' WHEN 1 THEN E' \t\n' ELSE U&'\00A0' END FROM generate_series(1, 30) AS n;
+SELECT model_version, rows_skipped FROM train_sentiment('blank', 'blanks', 'body', 'label', 'naive_bayes');
+SELECT labels FROM sentiment.models WHERE model = 'blank';
+SELECT class, support FROM evaluate_sentiment('blank', 'blanks', 'body', 'label');
+SELECT actual, sum(n) FROM confusion_sentiment('blank', 'blanks', 'body', 'label') GROUP BY 1 ORDER BY 1;
+SELECT learn_sentiment('blank', 'foggy', '');
+SELECT train_sentiment('blank', 'blanks', 'body', 'label', 'naive_bayes', '{"label_scores": {"positive": 1, "": 0}}');
+-- also among what 0.1.0 filed for a model that had it
+INSERT INTO sentiment.feedback (model, body, label, created_by) VALUES ('blank', 'foggy', '', 'ann'), ('blank', 'foggy', ' ', 'ann');
+SELECT model_version, rows_skipped FROM train_sentiment('blank', 'blanks', 'body', 'label', 'naive_bayes');
+SELECT drop_sentiment('blank');
+
 -- What the deployed version has learned from is not held out: it would do better on that than it does.
 CREATE VIEW chance AS
     SELECT 'word' || translate(md5(n::text), '0123456789', 'ghijklmnop') AS body, n,
