@@ -176,6 +176,9 @@ failures! {
     column_inherited(column: &str, table: &str): ERRCODE_INVALID_TABLE_DEFINITION,
         "column \"{column}\" of relation \"{table}\" is inherited, and cannot be dropped here",
         "Call disable_sentiment() without drop_columns, and drop the column from the table that it comes from.";
+    column_of_key(column: &str, table: &str): ERRCODE_INVALID_TABLE_DEFINITION,
+        "relation \"{table}\" is partitioned by column \"{column}\", which cannot be dropped",
+        "Call disable_sentiment() without drop_columns: the column stays.";
     trigger_cloned(trigger: &str): ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
         "trigger \"{trigger}\" of the partition comes from its partitioned table",
         "Call the function for the partitioned table, or detach the partition first.";

@@ -64,19 +64,26 @@ fn disable_sentiment(call: &Call) -> Answer {
     let target = Target::named(call)?;
     let drop_columns: bool = call.required(1, "drop_columns")?;
     target.require_owner();
-    let scorers = target.look(pg_sys::AccessExclusiveLock.cast_signed(), |table| {
+    let (scorers, dropped) = target.look(pg_sys::AccessExclusiveLock.cast_signed(), |table| {
         let scorers = target.some_scorers(table)?;
         let columns = scorers.iter().flat_map(|scorer| &scorer.columns).filter(|_| drop_columns);
-        let refusal = columns.filter_map(|name| table.column(name)).find_map(|column| {
+        let dropped: Vec<_> = columns.filter_map(|name| table.column(name)).collect();
+        let refusal = dropped.iter().find_map(|column| {
             let (name, table_name) = (text::string(&column.name), table.name());
             match table.columns_are() {
                 ColumnsAre::OfType => Some(Failure::column_of_type(&name, &table_name)),
                 _ => column.inherited.then(|| Failure::column_inherited(&name, &table_name)),
             }
         });
-        refusal.map_or(Ok(scorers), Err)
+        refusal.map_or(Ok((scorers, dropped)), Err)
     })?;
     Session::run(Access::Write, |session| {
+        // A trigger that was made by hand may write to any column.
+        for column in &dropped {
+            if let Some(table) = target.partitioned_by(session, column.number)? {
+                return Err(Failure::column_of_key(&text::string(&column.name), &table));
+            }
+        }
         for scorer in &scorers {
             target.drop_trigger(session, scorer)?;
         }
@@ -294,10 +301,19 @@ impl Target {
         Ok(())
     }
 
-    /// Makes sure that no column which is written decides into which partition a row goes: in the table, in partitions of it that are
-    /// partitioned themselves, or in what it is a partition of. The server has each column of a partition key depend on its table, those of
-    /// expressions too.
+    /// Makes sure that no column which is written decides into which partition a row goes.
     fn require_unpartitioned(&self, session: &Session, wiring: &Wiring) -> Result<()> {
+        for (_, column) in &wiring.outputs {
+            if let Some(table) = self.partitioned_by(session, column.number)? {
+                return Err(Failure::column_partitions(&text::string(&column.name), &table));
+            }
+        }
+        Ok(())
+    }
+
+    /// The table that a column of this one partitions: this one, a partition of it that is partitioned itself, or what it is a partition
+    /// of. The server has each column of a partition key depend on its table, those of expressions too.
+    fn partitioned_by(&self, session: &Session, column: i32) -> Result<Option<String>> {
         let query = c"SELECT c.relname::text FROM (
                 SELECT t.relid FROM pg_catalog.pg_partition_tree($1) AS t
                 UNION SELECT a.relid FROM pg_catalog.pg_partition_ancestors($1) AS a) AS tree
@@ -312,15 +328,9 @@ impl Target {
                 AND d.refclassid OPERATOR(pg_catalog.=) c.tableoid AND d.refobjid OPERATOR(pg_catalog.=) c.oid
                 AND d.refobjsubid OPERATOR(pg_catalog.=) 0 AND d.deptype OPERATOR(pg_catalog.=) 'i'
             LIMIT 1";
-        for (_, column) in &wiring.outputs {
-            let parameters =
-                [(pg_sys::REGCLASSOID, self.oid.into()), (pg_sys::INT4OID, column.number.into())];
-            let table = session.query(query, &parameters, |[table]| text_of(table))?;
-            if !table.is_empty() {
-                return Err(Failure::column_partitions(&text::string(&column.name), &table));
-            }
-        }
-        Ok(())
+        let parameters = [(pg_sys::REGCLASSOID, self.oid.into()), (pg_sys::INT4OID, column.into())];
+        let table = session.query(query, &parameters, |[table]| text_of(table))?;
+        Ok((!table.is_empty()).then_some(table))
     }
 
     fn add_columns(&self, session: &Session, missing: &[(Output, CString)]) -> Result<()> {

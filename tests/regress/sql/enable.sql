@@ -123,6 +123,17 @@ CREATE TABLE angry PARTITION OF once FOR VALUES IN ('angry');
 SELECT enable_sentiment('angry', 'body', label_column => 'mood', score_column => NULL, version_column => NULL);
 SELECT enable_sentiment('twice', 'body');
 
+-- nor is a column dropped by which a table is partitioned, though a trigger made by hand writes to it
+CREATE TRIGGER by_hand BEFORE INSERT OR UPDATE OF body ON by_expression FOR EACH ROW
+    EXECUTE FUNCTION sentiment_trigger('body', 'label=sentiment');
+CREATE TABLE keyed (id int, body text, mood text) PARTITION BY RANGE (id);
+CREATE TABLE keyed_1 PARTITION OF keyed FOR VALUES FROM (1) TO (2) PARTITION BY LIST (mood);
+CREATE TRIGGER by_hand BEFORE INSERT OR UPDATE OF body ON keyed FOR EACH ROW
+    EXECUTE FUNCTION sentiment_trigger('body', 'label=mood');
+SELECT disable_sentiment('by_expression', true);
+SELECT disable_sentiment('keyed', true);
+SELECT disable_sentiment('by_expression'), disable_sentiment('keyed');
+
 -- what a partition has from its partitioned table stays with it until it is detached
 CREATE TABLE days (day date, body text, title text) PARTITION BY RANGE (day);
 CREATE TABLE monday PARTITION OF days FOR VALUES FROM ('2026-11-23') TO ('2026-11-24');
