@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use pgrx::{FromDatum, pg_sys};
 
 use crate::errors::{Failure, Result};
+use crate::report::{Outcome, with_told_errors};
 use crate::text::StoredText;
 
 /// What a function answers: a datum, NULL, or why not.
@@ -27,9 +28,14 @@ macro_rules! sql_functions {
             }
 
             #[unsafe(export_name = stringify!($name))]
-            #[::pgrx::pg_guard]
             unsafe extern "C-unwind" fn entry(fcinfo: ::pgrx::pg_sys::FunctionCallInfo) -> ::pgrx::pg_sys::Datum {
-                // SAFETY: the server calls this entry with a live call.
+                // SAFETY: the server calls this entry with a live call, and nothing in it is to be dropped.
+                unsafe { guarded(fcinfo).hand_over() }
+            }
+
+            #[::pgrx::pg_guard]
+            unsafe extern "C-unwind" fn guarded(fcinfo: ::pgrx::pg_sys::FunctionCallInfo) -> $crate::report::Outcome {
+                // SAFETY: the entry hands on a live call.
                 let call = unsafe { $crate::call::Call::new(fcinfo) };
                 call.answer($name)
             }
@@ -53,11 +59,11 @@ impl Call {
         Self { fcinfo }
     }
 
-    /// Has `function` answer the server.
+    /// Has `function` answer.
     ///
     /// Meanwhile the server does not know what it is at: it would add that to whatever is logged, and of a COPY it is the row
     /// with the text in it.
-    pub fn answer(&self, function: impl FnOnce(&Self) -> Answer) -> pg_sys::Datum {
+    pub fn answer(&self, function: impl FnOnce(&Self) -> Answer) -> Outcome {
         // SAFETY: the server's list of what adds context may be empty at any time. It is put back below; after an error whoever
         // catches it puts his own back.
         let context = unsafe {
@@ -65,13 +71,17 @@ impl Call {
             pg_sys::error_context_stack = std::ptr::null_mut();
             context
         };
-        let datum = function(self).unwrap_or_else(|failure| failure.raise());
+        let datum = match with_told_errors(|| function(self)) {
+            Ok(Ok(datum)) => datum,
+            Ok(Err(failure)) => return failure.outcome(),
+            Err(outcome) => return outcome,
+        };
         // SAFETY: as above; `new` was promised a live call.
         unsafe {
             pg_sys::error_context_stack = context;
             (*self.fcinfo).isnull = datum.is_none();
         }
-        datum.unwrap_or(pg_sys::Datum::null())
+        Outcome::answered(datum.unwrap_or(pg_sys::Datum::null()))
     }
 
     /// The call as the server's own functions take it.

@@ -5,10 +5,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
-use pgrx::{PgLogLevel, PgSqlErrorCode};
+use pgrx::PgSqlErrorCode;
+use pgrx::pg_sys::panic::CaughtError;
 use sentiment_core::ErrorKind;
 
+use crate::report::{Level, Outcome, Report};
 use crate::text;
 
 /// Why a call cannot be answered.
@@ -205,15 +206,14 @@ failures! {
 }
 
 impl Failure {
-    /// Ends the statement with this error.
-    pub fn raise(self) -> ! {
-        self.report(PgLogLevel::ERROR);
-        unreachable!("an error does not return")
+    /// What a call comes to that ends with this error.
+    pub fn outcome(&self) -> Outcome {
+        Outcome::failed(&self.report(Level::Error))
     }
 
     /// Warns of this failure, with `prefix` before its message, and goes on.
     pub fn warn(self, prefix: &str) {
-        Self { message: format!("{prefix}: {}", self.message), ..self }.report(PgLogLevel::WARNING);
+        Self { message: format!("{prefix}: {}", self.message), ..self }.report(Level::Warning).tell();
     }
 
     /// An error that the server raised while the background worker was at work.
@@ -223,7 +223,7 @@ impl Failure {
         | CaughtError::RustPanic { ereport: report, .. }) = error;
         Self {
             sqlstate: report.sql_error_code(),
-            message: report.message().to_owned(),
+            message: text::printable(report.message()),
             hint: "The worker tries again in a minute.".into(),
         }
     }
@@ -260,10 +260,14 @@ impl Failure {
         Self { hint: hint.into(), ..self }
     }
 
-    fn report(self, level: PgLogLevel) {
-        ErrorReport::new(self.sqlstate, text::printable(self.message), "pg_sentiment")
-            .set_hint(text::printable(self.hint.into_owned()))
-            .report(level);
+    fn report(&self, level: Level) -> Report<'_> {
+        Report {
+            level,
+            sqlstate: self.sqlstate,
+            message: &self.message,
+            detail: None,
+            hint: Some(&self.hint),
+        }
     }
 }
 

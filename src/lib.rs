@@ -26,6 +26,7 @@ mod overview;
 mod progress;
 mod refresh;
 mod registry;
+mod report;
 mod rescore;
 mod result;
 mod scoring;

@@ -10,6 +10,7 @@ use crate::models::{self, Model};
 use crate::overview;
 use crate::registry::store::{self, NewVersion, Part};
 use crate::registry::{as_owner, caller};
+use crate::report;
 use crate::sql::{Access, Session};
 use crate::target::refuse_read_only;
 use crate::text;
@@ -91,7 +92,7 @@ fn tell_of_triggers(session: &Session, model: &str) -> Result<()> {
             "triggers still name the model, and rows are stored without sentiment: {}",
             tables.join(", ")
         );
-        pgrx::notice!("{}", text::printable(notice));
+        report::notice(&notice);
     }
     Ok(())
 }

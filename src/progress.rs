@@ -11,6 +11,7 @@ use sentiment_core::train::Watch;
 
 use crate::call::{Answer, Call, sql_functions};
 use crate::errors::Shown;
+use crate::report;
 use crate::result::Rows;
 use crate::settings;
 use crate::text;
@@ -91,7 +92,7 @@ impl Progress {
         let (model, phase, seconds) = (Shown(&self.model), self.phase, self.begun.elapsed().as_secs());
         let of = if total == 0 { String::new() } else { format!(" of {total}") };
         let notice = format!("training model {model} for {seconds} s: {phase}, {done}{of}");
-        pgrx::notice!("{}", text::printable(notice));
+        report::notice(&notice);
     }
 }
 

@@ -8,6 +8,7 @@ use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use crate::call::{Answer, Call, sql_functions};
 use crate::errors::{Failure, Result};
 use crate::letter::code;
+use crate::report;
 use crate::sql::{self, Access, Session, compose};
 use crate::statement::{Scoring, Way};
 use crate::table::{Table, UpdateRule};
@@ -282,7 +283,7 @@ impl Locked {
             let page = page(last);
             progress += &format!(", page {page} of {}", pages.max(page));
         }
-        pgrx::notice!("{}", text::printable(progress));
+        report::notice(&progress);
     }
 }
 

@@ -8,6 +8,7 @@ use crate::call::{Answer, Call, nothing, sql_functions};
 use crate::errors::{Failure, Result};
 use crate::letter::{code, letter};
 use crate::registry::store::text_of;
+use crate::report;
 use crate::sql::{self, Access, Session, compose, identifier};
 use crate::statement::Scoring;
 use crate::table::{ColumnsAre, Table, Trigger, UpdateRule};
@@ -410,32 +411,19 @@ impl Scorer {
         let written = |column: &&CString| wanted.columns().any(|written| written == column.as_c_str());
         for column in self.columns.iter().filter(|column| !written(column)) {
             let column = text::string(column);
-            pgrx::notice!(
-                "{}",
-                text::printable(format!(
-                    "column \"{column}\" is not written any more: its trigger was replaced"
-                ))
-            );
+            report::notice(&format!("column \"{column}\" is not written any more: its trigger was replaced"));
         }
         if let Ok(arguments) = &self.arguments
             && arguments.text != wanted.text
         {
             let column = text::string(&arguments.text);
-            pgrx::notice!(
-                "{}",
-                text::printable(format!(
-                    "column \"{column}\" is not read any more: its trigger was replaced"
-                ))
-            );
+            report::notice(&format!("column \"{column}\" is not read any more: its trigger was replaced"));
         }
         if self.trigger.conditional {
             let name = text::string(&self.trigger.name);
-            pgrx::notice!(
-                "{}",
-                text::printable(format!(
-                    "all rows are scored now: the trigger \"{name}\" that was replaced had a WHEN"
-                ))
-            );
+            report::notice(&format!(
+                "all rows are scored now: the trigger \"{name}\" that was replaced had a WHEN"
+            ));
         }
     }
 }

@@ -26,7 +26,7 @@ fn encoding() -> i32 {
 }
 
 /// Whether UTF-8 passes to and from the server as it is.
-fn passes_unchanged() -> bool {
+pub fn passes_unchanged() -> bool {
     matches!(encoding(), UTF8 | SQL_ASCII)
 }
 
@@ -202,10 +202,10 @@ pub fn string(name: &CStr) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&converted).into_owned())
 }
 
-/// A message as the server can print it: pgrx hands messages over in UTF-8, so in other encodings only ASCII is left.
-pub fn printable(message: String) -> String {
+/// What is left of a message of the server's that pgrx has read as UTF-8: where it may have been another encoding, only ASCII.
+pub fn printable(message: &str) -> String {
     if passes_unchanged() || message.is_ascii() {
-        return message;
+        return message.to_owned();
     }
     message.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect()
 }

@@ -165,3 +165,62 @@ fn broken_utf8_is_refused_by_the_server() {
     }
     assert_eq!(database.failure(r"SELECT sentiment('x' || chr(0))").state, "54000");
 }
+
+/// What has a name beyond ASCII is called by it in messages, whatever the encoding: `?` had stood for its letters.
+#[test]
+fn names_in_messages() {
+    for encoding in ["LATIN1", "EUC_JP", "SQL_ASCII", "UTF8"] {
+        let mut database = Database::encoded(encoding);
+        let table = if encoding == "EUC_JP" { "感想" } else { "größe" };
+        let mut config = database.server().config(database.name(), "postgres");
+        let (told, notices) = std::sync::mpsc::channel();
+        config.notice_callback(move |notice| told.send(notice.message().to_owned()).unwrap());
+        let mut client = config.connect(postgres::NoTls).unwrap();
+        client
+            .batch_execute(&format!(
+                r#"CREATE TABLE "{table}" (body text, "{table}2" text);
+                   SELECT enable_sentiment('"{table}"', 'body', label_column => '{table}2');
+                   SELECT enable_sentiment('"{table}"', 'body');
+                   INSERT INTO "{table}" VALUES ('{CANARY}');
+                   UPDATE "{table}" SET sentiment_version = NULL"#
+            ))
+            .unwrap();
+        client.batch_execute(&format!(r#"CALL rescore_sentiment('"{table}"')"#)).unwrap();
+        let notices: Vec<String> = notices.try_iter().collect();
+        let lost = format!("column \"{table}2\" is not written any more: its trigger was replaced");
+        assert_eq!(notices.first(), Some(&lost), "{encoding}: {notices:?}");
+        let rescored = format!("of public.\"{table}\", page 1 of 1");
+        assert!(notices.iter().any(|notice| notice.ends_with(&rescored)), "{encoding}: {notices:?}");
+        let missing = database.failure(&format!(r#"SELECT enable_sentiment('"{table}"', '{table}3')"#));
+        assert_eq!(missing.state, "42703");
+        assert_eq!(missing.message, format!("column \"{table}3\" of relation \"{table}\" does not exist"));
+        // The hint holds a name too.
+        database.run(&format!(
+            r#"CREATE TRIGGER "{table}" BEFORE INSERT ON "{table}" FOR EACH ROW EXECUTE FUNCTION sentiment_trigger('none')"#
+        ));
+        let hint = database.failure(&format!(r#"INSERT INTO "{table}" VALUES ('{CANARY}')"#)).hint;
+        assert!(hint.starts_with(&format!("Trigger \"{table}\" names it:")), "{encoding}: {hint}");
+    }
+}
+
+/// An error of the server's own that ends a call keeps its SQLSTATE: where its message was no UTF-8, the client had been sent another.
+#[test]
+fn errors_of_the_server() {
+    for encoding in ["LATIN1", "EUC_JP", "UTF8"] {
+        let mut database = Database::encoded(encoding);
+        database.run(
+            r#"CREATE TABLE "größe" (body text);
+               SELECT enable_sentiment('"größe"', 'body');
+               CREATE VIEW "süß" AS SELECT sentiment_version FROM "größe""#,
+        );
+        let failure = database.failure(r#"SELECT disable_sentiment('"größe"', true)"#);
+        assert_eq!(failure.state, "2BP01", "{encoding}");
+        assert_eq!(failure.hint, "Use DROP ... CASCADE to drop the dependent objects too.");
+        let told = if encoding == "UTF8" { "größe" } else { "gr" };
+        let begins = format!("cannot drop column sentiment_version of table \"{told}");
+        assert!(
+            failure.message.starts_with(&begins) && !failure.message.contains('\u{fffd}'),
+            "{encoding}: {failure:?}"
+        );
+    }
+}
