@@ -21,6 +21,7 @@ use axum::{Extension, Router};
 use deadpool_postgres::Pool;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tower::Layer;
 use tower::layer::layer_fn;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -37,7 +38,7 @@ use crate::problem::Problem;
 use crate::request::Bounds;
 use crate::room::{Room, share};
 use crate::scoring::Scorer;
-use passage::Passage;
+use passage::{Passage, Preflights};
 
 /// What the API's description may load: its own files, and what its style has within it; it writes styles into its page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; \
@@ -146,7 +147,7 @@ pub fn router(application: Application, cors_origins: &[String]) -> Result<Route
         .layer(layer_fn(Passage));
     // Outermost: a page sees no answer, and no refusal, that does not name its origin.
     let router = match cors(cors_origins)? {
-        Some(cors) => router.layer(cors),
+        Some(cors) => router.layer(layer_fn(move |inner| Preflights(cors.layer(inner)))),
         None => router,
     };
     Ok(router.with_state(application))

@@ -8,9 +8,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use futures_util::future::Either;
 use tower::Service;
 
 use crate::problem::Problem;
@@ -61,6 +62,38 @@ where
             }
             Ok(response)
         })
+    }
+}
+
+/// Around what answers to pages of other origins: observes the questions that it answers by itself, before they come to a [`Passage`].
+/// It takes all of the method OPTIONS for such.
+#[derive(Clone, Debug)]
+pub struct Preflights<S>(pub S);
+
+impl<S> Service<Request> for Preflights<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<S::Future, Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        if request.method() != Method::OPTIONS {
+            return Either::Left(self.0.call(request));
+        }
+        let observation = Observation::begin(&request);
+        let answer = self.0.call(request);
+        Either::Right(Box::pin(async move {
+            let response = answer.await?;
+            observation.end(response.status());
+            Ok(response)
+        }))
     }
 }
 

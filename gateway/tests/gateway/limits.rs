@@ -343,6 +343,19 @@ fn no_origin_is_allowed_unless_it_is_named() {
     assert_eq!(packed.status(), 415);
     assert_eq!(packed.headers()["access-control-allow-origin"], "*");
     assert_eq!(packed.headers()["x-content-type-options"], "nosniff");
+    // What a browser asks first is a request too.
+    let asked = agent().options(format!("{}/v1/sentiment", any.url)).header("origin", "https://example.org");
+    let asked = asked.header("access-control-request-method", "POST").call().unwrap();
+    assert_eq!(asked.headers()["access-control-allow-methods"], "GET,POST");
+    let figures = any.get("/metrics").body;
+    let counted =
+        r#"sentiment_gateway_requests_total{method="OPTIONS",route="/v1/sentiment",status="200"} 1"#;
+    assert!(figures.contains(counted), "{figures}");
+    // Once, and once alone.
+    assert!(
+        figures.contains(r#"requests_total{method="POST",route="/v1/sentiment",status="415"} 1"#),
+        "{figures}"
+    );
     let both =
         run(&database, &["serve", "--listen", "127.0.0.1:0", "--cors-origins", "*,https://example.org"]);
     let errors = String::from_utf8_lossy(&both.stderr).into_owned();
