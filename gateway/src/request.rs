@@ -8,7 +8,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::BytesMut;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
 
 use crate::config::Limits;
 use crate::object::{Few, OVER, Object};
@@ -30,6 +32,30 @@ impl<S: Send + Sync, T: DeserializeOwned, const MOST: usize> FromRequest<S> for 
         need_type(request.headers(), "application/json")?;
         let bytes = read(request, MOST).await?;
         parse(&bytes).map(|Object(value)| Json(value))
+    }
+}
+
+/// An object without fields
+///
+/// What needs no body takes none, or this one: a field would be something that somebody asks for, and is not given.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// The most bytes of what says nothing.
+const NOTHING: usize = 1 << 10;
+
+impl<S: Send + Sync> FromRequest<S> for Nothing {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Nothing, Problem> {
+        let is_json = need_type(request.headers(), "application/json");
+        let bytes = read(request, NOTHING).await?;
+        if bytes.is_empty() {
+            return Ok(Nothing {});
+        }
+        is_json?;
+        parse(&bytes).map(|Object(nothing)| nothing)
     }
 }
 
@@ -212,10 +238,16 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
+/// How serde ends where nothing is expected.
+const NO_FIELDS: &str = ", there are no fields";
+
 /// serde quotes the value that it did not expect, and names of fields that it does not know: neither is repeated.
 fn without_values(message: &str) -> String {
     let message = message.split(" at line ").next().unwrap_or_default();
     let quoted = ["invalid type: ", "invalid value: "].iter().any(|start| message.starts_with(start));
+    if message.starts_with("unknown ") && message.ends_with(NO_FIELDS) {
+        return "unknown field: there are none".to_owned();
+    }
     match message.rfind(", expected ") {
         Some(place) if quoted => format!("expected {}", &message[place + ", expected ".len()..]),
         Some(place) if message.starts_with("unknown ") => {
@@ -266,6 +298,22 @@ mod tests {
             let wrong = serde_json::to_value(parse::<Object<Message>>(json.as_bytes()).unwrap_err()).unwrap();
             assert!(wrong["status"] == 422 && wrong.get("at").is_none(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_to_be_nothing_repeats_no_field() {
+        for json in [
+            r#"{"ocelotquux":1}"#,
+            r#"{"ocelotquux, expected":1}"#,
+            r#"["ocelotquux"]"#,
+            r#""ocelotquux""#,
+            "null",
+        ] {
+            let wrong =
+                serde_json::to_string(&parse::<Object<Nothing>>(json.as_bytes()).unwrap_err()).unwrap();
+            assert!(wrong.contains("422") && !wrong.contains("ocelotquux"), "{wrong}");
+        }
+        assert!(parse::<Object<Nothing>>(b" {} ").is_ok());
     }
 
     #[test]

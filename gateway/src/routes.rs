@@ -35,7 +35,7 @@ use crate::config::{Scope, Sms, listed};
 use crate::database::{Address, Failure, Session};
 use crate::feed::Feed;
 use crate::problem::Problem;
-use crate::request::Bounds;
+use crate::request::{Bounds, Nothing};
 use crate::room::{Room, share};
 use crate::scoring::Scorer;
 use passage::{Passage, Preflights};
@@ -98,6 +98,7 @@ pub struct Parts {
 #[openapi(
     info(title = "sentiment-gateway", description = "Messages stream in, sentiment streams out: the gateway of pg_sentiment. \
         Failures are answered with application/problem+json."),
+    components(schemas(Nothing)),
     tags(
         (name = "in", description = "What comes in"),
         (name = "out", description = "What goes out"),

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::Application;
 use crate::message::check_name;
 use crate::problem::Problem;
-use crate::request::Json;
+use crate::request::{Json, Nothing};
 
 /// The most bytes of what a training is asked for with: its options take far more memory than they have bytes.
 const TRAINING: usize = 64 << 10;
@@ -224,6 +224,7 @@ pub struct Refreshed {
 /// Let a model learn from feedback, and deploy the result
 #[utoipa::path(
     post, path = "/v1/models/{model}/refresh", tag = "models", security(("key" = [])),
+    request_body(content = ref("#/components/schemas/Nothing"), content_type = "application/json", description = "none, or an object without fields"),
     params(("model" = String, Path, description = "the model's name", min_length = 1, pattern = r"^[^\u0000/]+$", example = "tickets")),
     responses(
         (status = 200, description = "refreshed", body = Refreshed),
@@ -234,6 +235,7 @@ pub struct Refreshed {
 pub async fn refresh(
     State(application): State<Application>,
     Path(model): Path<String>,
+    _: Nothing,
 ) -> Result<Answer<Refreshed>, Problem> {
     check_name(&model, "model")?;
     let refresh = "SELECT model_version, rows_used, refresh_ms FROM refresh_sentiment($1)";
@@ -281,6 +283,7 @@ pub async fn deploy(
 /// Go back to the version that was deployed before
 #[utoipa::path(
     post, path = "/v1/models/{model}/rollback", tag = "models", security(("key" = [])),
+    request_body(content = ref("#/components/schemas/Nothing"), content_type = "application/json", description = "none, or an object without fields"),
     params(("model" = String, Path, description = "the model's name", min_length = 1, pattern = r"^[^\u0000/]+$", example = "tickets")),
     responses(
         (status = 200, description = "it scores from now on", body = Deployed),
@@ -291,6 +294,7 @@ pub async fn deploy(
 pub async fn rollback(
     State(application): State<Application>,
     Path(model): Path<String>,
+    _: Nothing,
 ) -> Result<Answer<Deployed>, Problem> {
     check_name(&model, "model")?;
     let client = application.pool.get().await?;

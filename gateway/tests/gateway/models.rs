@@ -47,6 +47,35 @@ fn it_is_trained_taught_deployed_and_rolled_back() {
     assert!(tickets["metrics"]["macro_f1"].as_f64().is_some(), "{tickets}");
 }
 
+/// What was asked for besides had been passed over without a word.
+#[test]
+fn a_body_where_none_is_needed_says_nothing() {
+    let mut database = Database::new();
+    let gateway = Gateway::start(&database);
+    database.run(TICKETS);
+    let training = json!({"source": "public.tickets", "text_column": "body", "label_column": "label", "deploy": "always"});
+    for _ in 0..2 {
+        gateway.post("/v1/models/tickets/train", &training).ok();
+    }
+    let document = gateway.get("/openapi.json").ok();
+    assert_eq!(document["components"]["schemas"]["Nothing"]["additionalProperties"], false);
+    for action in ["refresh", "rollback"] {
+        let path = format!("/v1/models/tickets/{action}");
+        let json = "application/json";
+        for (body, status) in [("{\"max_rows\": 10}", 422), ("[]", 422), ("null", 422), ("{", 400)] {
+            let refused = gateway.post_bytes(&path, json, body.as_bytes()).refused(status);
+            assert!(!refused.to_string().contains("max_rows"), "{refused}");
+        }
+        gateway.post_bytes(&path, "text/plain", b"{}").refused(415);
+        gateway.post_bytes(&path, json, format!("{{{}}}", " ".repeat(2000)).as_bytes()).refused(413);
+        gateway.post_bytes(&path, json, b"{}").ok();
+        let body = &document["paths"][format!("/v1/models/{{model}}/{action}")]["post"]["requestBody"];
+        assert_eq!(body["content"][json]["schema"]["$ref"], "#/components/schemas/Nothing");
+        assert!(body["required"] != true, "{body}");
+    }
+    gateway.post_bytes("/v1/models/tickets/refresh", "text/plain", b"").ok();
+}
+
 #[test]
 fn what_the_database_refuses_is_told_with_its_state() {
     let mut database = Database::new();
