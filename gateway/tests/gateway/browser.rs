@@ -52,6 +52,12 @@ impl Browser {
         self.post("/url", &json!({"url": url}));
     }
 
+    /// Runs a script in each page that is opened, before its own.
+    pub fn run_first(&self, script: &str) {
+        let command = "Page.addScriptToEvaluateOnNewDocument";
+        self.post("/goog/cdp/execute", &json!({"cmd": command, "params": {"source": script}}));
+    }
+
     /// Runs a script in the page; returns what it returns.
     pub fn run(&self, script: &str) -> Value {
         self.post("/execute/sync", &json!({"script": script, "args": []}))

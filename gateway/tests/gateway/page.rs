@@ -259,6 +259,30 @@ fn a_deployment_is_seen_while_the_page_is_open() {
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
+/// Nobody need send a message: the page looks every half minute. Its clock goes a hundred times as fast here.
+#[test]
+fn a_deployment_is_seen_where_no_message_comes() {
+    let Some(browser) = Browser::start(false) else { return sentiment_tests::skip(SKIPPED) };
+    let mut database = Database::new();
+    let gateway = Gateway::with(&database, &["--public-scopes", "read"]);
+    browser.run_first(
+        "const repeat = setInterval;
+         window.setInterval = (run, pause) => { window.pause = pause; return repeat(run, pause / 100); };",
+    );
+    browser.open(&gateway.url);
+    browser.wait("document.querySelectorAll('#models tbody tr').length");
+    assert_eq!(browser.run("return window.pause"), 30_000);
+    database.run(
+        "CREATE TABLE labelled AS SELECT (ARRAY['awful', 'great'])[n % 2 + 1] || ' ' || md5(n::text) AS body,
+             (ARRAY['negative', 'positive'])[n % 2 + 1] AS label FROM generate_series(1, 300) AS n;
+         SELECT train_sentiment('mine', 'labelled', 'body', 'label', 'naive_bayes', deploy => 'always')",
+    );
+    browser.wait(
+        "[...document.querySelectorAll('#models tbody th')].some((name) => name.textContent === 'mine@1')",
+    );
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
 /// What was sent on another day had looked as if it were of today.
 #[test]
 fn a_time_of_another_day_has_its_date() {
