@@ -233,7 +233,8 @@ impl Leaf {
     /// The tables that the rows of `target` are in, as far as this session can see them. Of a partitioned table these are its
     /// partitions.
     fn all_of(target: &Target) -> Vec<Self> {
-        // SAFETY: the server allocates the list; its cells are oids of relations that stay locked until the next commit.
+        // SAFETY: the server allocates the list, which has the table itself in it; its cells are oids of relations that stay locked until the
+        // next commit.
         let oids: Vec<pg_sys::Oid> = unsafe {
             let lock = pg_sys::AccessShareLock.cast_signed();
             let list = pg_guard_ffi_boundary(|| find_all_inheritors(target.oid, lock, std::ptr::null_mut()));
