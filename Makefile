@@ -26,7 +26,7 @@ endef
 # The whole number that a variable holds, or what it is without one: $(call number,NAME,DEFAULT)
 number = $(if $(shell [[ "$(or $($(1)),$(2))" =~ ^[0-9]+$$ ]] && echo yes),$(or $($(1)),$(2)),$(error $(1)=$($(1)) is no whole number))
 
-.PHONY: all build install uninstall package deb demo demo-stop demo-gateway test test-gateway test-package test-docker test-kubernetes check-majors test-matrix test-majors test-crash test-pg-upgrade test-arm64 test-assertions test-soak test-sanitized lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check bench-gateway requirements prefix clean help
+.PHONY: all build install uninstall package deb demo demo-stop demo-gateway test test-gateway test-package test-docker test-kubernetes check-majors test-matrix test-majors test-crash test-pg-upgrade test-arm64 test-assertions test-musl test-soak test-sanitized lint models models-check accuracy fuzz deny deny-advisories sbom bench bench-render bench-check bench-gateway requirements prefix clean help
 
 build: ## build the extension for the PostgreSQL of PG_CONFIG
 	$(for_postgres)
@@ -79,7 +79,7 @@ test-gateway: requirements build prefix ## the gateway in a browser, and against
 	SCHEMATHESIS=1 cargo test --locked --no-fail-fast -p sentiment-gateway
 
 check-majors: ## type-check the extension for PostgreSQL 14 and 16, which no Debian of today has, and for 64-bit ARM
-	scripts/check-majors 14 16 16/aarch64-unknown-linux-gnu
+	scripts/check-majors 14 16 16/aarch64-unknown-linux-gnu 16/x86_64-unknown-linux-musl
 
 test-matrix: check-majors ## the tests that need a server on PostgreSQL 15, 17 and 18, as CODENAMES of Debian have them; as root
 	for codename in $(or $(CODENAMES),bookworm trixie forky); do
@@ -102,6 +102,9 @@ test-arm64: requirements ## the core's tests and those against a server (TESTS) 
 
 test-assertions: requirements ## the tests against a server (TESTS) on a PostgreSQL with its assertions on, built from the sources in SOURCE
 	scripts/test-assertions "$(SOURCE)" $(TESTS)
+
+test-musl: requirements ## the same on musl, Alpine's C library
+	scripts/test-assertions --musl "$(SOURCE)" $(TESTS)
 
 test-crash: requirements build prefix ## kill sessions and the server at random moments, ROUNDS (100) times; SEED repeats a run
 	ROUNDS=$(call number,ROUNDS,100) cargo test --locked -p sentiment-tests --test crash -- --nocapture

@@ -104,6 +104,23 @@ fn foreign_table() {
     }
 }
 
+/// Versions are compared by their bytes, whatever the collation of the column that says them.
+#[test]
+fn versions_of_any_collation() {
+    let mut database = Database::new();
+    if !database.value::<bool>("SELECT EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i')") {
+        eprintln!("skipped: this PostgreSQL was built without ICU");
+        return;
+    }
+    database.run(
+        "CREATE COLLATION anyhow (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+         CREATE TABLE collated (body text, sentiment text, sentiment_version text COLLATE anyhow);
+         INSERT INTO collated VALUES ('love it', 'positive', 'english@1')",
+    );
+    assert_eq!(database.value::<i64>("SELECT enable_sentiment('collated', 'body')"), 1);
+    assert_scored(&mut database, "collated");
+}
+
 #[test]
 fn table_that_changes_in_mid_session() {
     let mut database = Database::new();

@@ -74,12 +74,6 @@ SELECT enable_sentiment('parents', 'body', label_column => 'mood');
 RESET client_min_messages;
 SELECT sentiment, mood, sentiment_version FROM children;
 
--- whatever the collation of a column that says versions
-CREATE COLLATION anyhow (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
-CREATE TABLE collated (body text, sentiment text, sentiment_version text COLLATE anyhow);
-INSERT INTO collated VALUES ('love it', 'positive', 'english@1');
-SELECT enable_sentiment('collated', 'body');
-
 -- another text column
 CREATE TABLE posts (title text, body text);
 SELECT enable_sentiment('posts', 'title');
