@@ -42,10 +42,10 @@ fn sentiment_json(call: &Call) -> Answer {
 fn object(model: &Model, reading: &Reading<'_>) -> String {
     json::object([
         ("label", json::string(model.label(reading.label))),
-        ("score", reading.score.map_or_else(|| "null".into(), |score| score.to_string())),
-        ("confidence", confidence(reading).to_string()),
+        ("score", reading.score.map_or_else(|| "null".into(), json::number)),
+        ("confidence", json::number(confidence(reading))),
         ("probabilities", probabilities(model, reading)),
-        ("coverage", reading.coverage.to_string()),
+        ("coverage", json::number(reading.coverage)),
         ("truncated", reading.truncated.to_string()),
         ("model_version", json::string(model.version_name())),
     ])
@@ -58,7 +58,7 @@ fn confidence(reading: &Reading<'_>) -> f64 {
 /// P(class) under each label, as JSON.
 fn probabilities(model: &Model, reading: &Reading<'_>) -> String {
     let labels = model.card().labels().iter().map(String::as_str);
-    json::object(labels.zip(reading.probabilities.iter().map(f64::to_string)))
+    json::object(labels.zip(reading.probabilities.iter().copied().map(json::number)))
 }
 
 /// `sentiment_batch(bodies, model)`: a row an element, also where an element has nothing to score.

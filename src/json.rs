@@ -30,6 +30,12 @@ pub fn string(value: &str) -> String {
     json
 }
 
+/// A number that may have a fraction: with a point, or an exponent, also where it has none. Who tells types from values would
+/// otherwise take such a column for one of whole numbers, and cut off the fractions of later rows.
+pub fn number(value: f64) -> String {
+    format!("{value:?}")
+}
+
 /// A value of type jsonb.
 pub fn datum(json: &str) -> Option<pg_sys::Datum> {
     let json = text::c_string(json);

@@ -22,6 +22,8 @@ SELECT array_agg(key ORDER BY key) FROM jsonb_object_keys(sentiment_json('so hap
 SELECT sentiment_json(body) = to_jsonb(d) AS same
 FROM (VALUES ('great stuff'), ('rubbish'), ('')) AS texts (body), sentiment_detail(body) AS d;
 SELECT sentiment_json('so happy', 'english') ->> 'model_version';
+-- with a point also where a number has no fraction
+SELECT sentiment_json('good morning') -> 'coverage' AS known, sentiment_json('xqzjwv qwxzk vvqzx') -> 'coverage' AS unknown;
 
 -- nothing in, nothing out
 SELECT sentiment_detail(NULL) IS NULL AS detail, sentiment_json(NULL) IS NULL AS json;
