@@ -73,6 +73,7 @@ impl Table {
             modifier: attribute.atttypmod,
             generated: attribute.attgenerated != 0,
             inherited: attribute.attinhcount > 0,
+            not_null: attribute.attnotnull,
         })
     }
 
@@ -214,6 +215,8 @@ pub struct Column {
     generated: bool,
     /// Whether it is there because another table has it.
     pub inherited: bool,
+    /// Whether it is NOT NULL.
+    pub not_null: bool,
 }
 
 impl Column {

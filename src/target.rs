@@ -53,6 +53,7 @@ fn enable_sentiment(call: &Call) -> Answer {
             target.require_unfilled(session, &wiring.arguments, &empty, &scorers)?;
         }
         target.replace_trigger(session, call.schema(), (&scorers, taken), &wiring.arguments)?;
+        say_what_is_refused(&wiring);
         let scoring = Scoring::new(wiring, model)?;
         if backfill { scoring.score_all(session, call.schema(), target.oid) } else { Ok(0) }
     })?;
@@ -425,6 +426,18 @@ impl Scorer {
                 "all rows are scored now: the trigger \"{name}\" that was replaced had a WHEN"
             ));
         }
+    }
+}
+
+/// Tells the caller which columns, being NOT NULL, refuse rows that would be stored otherwise.
+fn say_what_is_refused(wiring: &Wiring) {
+    for (output, column) in wiring.outputs.iter().filter(|(_, column)| column.not_null) {
+        let column = text::string(&column.name);
+        let rows = match output {
+            Output::Label | Output::Score => "rows without sentiment, such as those with a blank text,",
+            Output::Version => "rows that cannot be scored",
+        };
+        report::notice(&format!("column \"{column}\" is NOT NULL: {rows} are refused"));
     }
 }
 

@@ -36,6 +36,12 @@ CREATE TABLE prepared (body varchar(160), sentiment varchar(10), sentiment_score
 SELECT enable_sentiment('prepared', 'body');
 INSERT INTO prepared (body) VALUES ('so happy, great') RETURNING sentiment;
 
+-- rows that they refuse are told of
+CREATE TABLE required (body text, sentiment text NOT NULL, sentiment_score float8, sentiment_version text NOT NULL);
+SELECT enable_sentiment('required', 'body');
+INSERT INTO required (body) VALUES ('so happy, great') RETURNING sentiment;
+INSERT INTO required (body) VALUES ('');
+
 -- what a trigger made by hand says of errors stays said
 CREATE TABLE strict (body text, sentiment text);
 CREATE TRIGGER strict BEFORE INSERT ON strict FOR EACH ROW EXECUTE FUNCTION sentiment_trigger('body', 'on_error=raise');
