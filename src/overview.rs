@@ -25,9 +25,9 @@ fn session_texts(call: &Call) -> Answer {
     Ok(None)
 }
 
-/// Triggers that call ours, without the copies that partitions have. One that fires for replicated rows alone scores nothing that
-/// arrives; nor does one that does not fire for each row (1), before it is written (2), where it is inserted (4) or updated (16): that one
-/// refuses it.
+/// Triggers that call ours, without the copies that partitions have, but with those that are off where the trigger that they are copies of
+/// is not. One that fires for replicated rows alone scores nothing that arrives; nor does one that does not fire for each row (1), before it
+/// is written (2), where it is inserted (4) or updated (16): that one refuses it.
 const TRIGGERS: &CStr = c"SELECT t.tgrelid, t.tgname::pg_catalog.text,
         t.tgenabled OPERATOR(pg_catalog.=) ANY (ARRAY['O', 'A']::pg_catalog.\"char\"[])
             AND (t.tgtype OPERATOR(pg_catalog.&) 3::pg_catalog.int2) OPERATOR(pg_catalog.=) 3::pg_catalog.int2
@@ -39,7 +39,10 @@ const TRIGGERS: &CStr = c"SELECT t.tgrelid, t.tgname::pg_catalog.text,
     WHERE e.extname OPERATOR(pg_catalog.=) 'pg_sentiment'::pg_catalog.name
         AND p.proname OPERATOR(pg_catalog.=) 'sentiment_trigger'::pg_catalog.name
         AND p.pronargs OPERATOR(pg_catalog.=) 0::pg_catalog.int2
-        AND t.tgparentid OPERATOR(pg_catalog.=) 0::pg_catalog.oid
+        AND (t.tgparentid OPERATOR(pg_catalog.=) 0::pg_catalog.oid
+            OR t.tgenabled OPERATOR(pg_catalog.=) ANY (ARRAY['D', 'R']::pg_catalog.\"char\"[])
+                AND (SELECT c.tgenabled OPERATOR(pg_catalog.=) ANY (ARRAY['O', 'A']::pg_catalog.\"char\"[])
+                    FROM pg_catalog.pg_trigger AS c WHERE c.oid OPERATOR(pg_catalog.=) t.tgparentid))
     ORDER BY t.tgrelid, t.tgname";
 
 /// Triggers that are fetched at a time.

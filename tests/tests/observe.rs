@@ -43,7 +43,8 @@ fn texts_are_counted_over_versions() {
     assert_eq!(database.value::<i64>("SELECT count(*) FROM sentiment.models WHERE model = 'm'"), 0);
 }
 
-/// Every form of a trigger: by hand, with default columns, pinned, off, broken, on a partitioned table, in other encodings.
+/// Every form of a trigger: by hand, with default columns, pinned, off, broken, on a partitioned table, off on one partition of it, in other
+/// encodings.
 #[test]
 fn tables_are_listed_as_they_are_scored() {
     for encoding in ["UTF8", "LATIN1"] {
@@ -70,7 +71,13 @@ fn tables_are_listed_as_they_are_scored() {
              ALTER TABLE replicated ENABLE REPLICA TRIGGER t;
              CREATE TABLE parts (body text, day int) PARTITION BY LIST (day);
              CREATE TABLE part_1 PARTITION OF parts FOR VALUES IN (1);
-             SELECT enable_sentiment('parts', 'body', 'auto')",
+             CREATE TABLE part_2 PARTITION OF parts FOR VALUES IN (2);
+             SELECT enable_sentiment('parts', 'body', 'auto');
+             ALTER TABLE part_2 DISABLE TRIGGER pg_sentiment;
+             CREATE TABLE off (body text, day int) PARTITION BY LIST (day);
+             CREATE TABLE off_1 PARTITION OF off FOR VALUES IN (1);
+             SELECT enable_sentiment('off', 'body');
+             ALTER TABLE off DISABLE TRIGGER pg_sentiment",
         );
         let listed = "SELECT target::text, concat_ws('|', enabled, text_column, label_column, score_column, version_column, model, model_version)
                       FROM sentiment.tables ORDER BY target::text COLLATE \"C\"";
@@ -81,6 +88,8 @@ fn tables_are_listed_as_they_are_scored() {
             ("broken", "f"),
             ("gone", "t|body|l|nothing"),
             ("lost", "t|body|l|m@99"),
+            ("off", "f|body|sentiment|sentiment_score|sentiment_version|english|english@2"),
+            ("part_2", "f|body|sentiment|sentiment_score|sentiment_version|auto"),
             ("parts", "t|body|sentiment|sentiment_score|sentiment_version|auto"),
             ("pinned", "f|body|l|m@1|m@1"),
             ("replicated", "f|body|l|english@1|english@1"),
