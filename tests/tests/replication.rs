@@ -207,7 +207,8 @@ fn subscribe(publisher: &Server, target: &mut Client) {
     );
 }
 
-/// A scored table arrives as it was scored, whether or not the subscriber has a trigger that scores by another model.
+/// A scored table arrives as it was scored, whether or not the subscriber has a trigger that scores by another model, unless that one is to
+/// fire always.
 #[test]
 fn a_scored_table_is_replicated_as_it_is() {
     let (publisher, mut source, subscriber, mut target) = logical();
@@ -227,6 +228,18 @@ fn a_scored_table_is_replicated_as_it_is() {
         one::<String>(&mut target, "SELECT sentiment_version FROM messages WHERE id = 1000"),
         "english@2"
     );
+    // What arrives too, if that is asked for.
+    target.batch_execute("ALTER TABLE messages ENABLE ALWAYS TRIGGER pg_sentiment").unwrap();
+    source
+        .batch_execute("INSERT INTO messages VALUES (201, 'what a great day'); UPDATE messages SET body = 'awful' WHERE id = 2")
+        .unwrap();
+    until(
+        "the rows",
+        &mut target,
+        "SELECT count(*) = 202 AND count(*) FILTER (WHERE body = 'awful') = 1 FROM messages",
+    );
+    let scored = "SELECT string_agg(sentiment || ' ' || sentiment_version, ' ' ORDER BY id) FROM messages WHERE id IN (2, 201)";
+    assert_eq!(one::<String>(&mut target, scored), "negative english@2 positive english@2");
     let logs = [publisher.log(), subscriber.log()].concat();
     let found = trouble(&logs, &[]);
     assert!(found.is_empty(), "{found:#?}");
