@@ -76,8 +76,7 @@ fn tables_are_listed_as_they_are_scored() {
              ALTER TABLE part_2 DISABLE TRIGGER pg_sentiment;
              CREATE TABLE off (body text, day int) PARTITION BY LIST (day);
              CREATE TABLE off_1 PARTITION OF off FOR VALUES IN (1);
-             SELECT enable_sentiment('off', 'body');
-             ALTER TABLE off DISABLE TRIGGER pg_sentiment",
+             SELECT enable_sentiment('off', 'body'); ALTER TABLE off DISABLE TRIGGER pg_sentiment",
         );
         let listed = "SELECT target::text, concat_ws('|', enabled, text_column, label_column, score_column, version_column, model, model_version)
                       FROM sentiment.tables ORDER BY target::text COLLATE \"C\"";
