@@ -41,6 +41,9 @@ fn all_is_seen(brokers: &Brokers, mut value: impl FnMut(&str) -> i64, though: &s
 
 const OURS: &str = r#"sentiment_gateway_kafka_records_total{outcome="stored"}"#;
 
+/// Without those that another gateway had stored before, whose place these brokers refused to hear while members joined.
+const NEW: &str = r#"sentiment_gateway_messages_stored_total{way="kafka"}"#;
+
 /// How often members of a gateway were given partitions.
 fn shares(gateway: &Gateway) -> usize {
     let given = |line: &&str| line.contains("are ours count=") && !line.ends_with("count=0");
@@ -67,7 +70,8 @@ fn gateways_that_come_and_go_share_the_partitions() {
     writer.fill("in", PARTITIONS, COUNT / 4);
     drop(first);
     all_is_there(&brokers, &mut database, "a gateway joined and another left");
-    assert!(figure(&second, OURS) < f64::from(COUNT));
+    assert!(second.get("/metrics").body.contains(NEW));
+    assert!(figure(&second, NEW) < f64::from(COUNT));
 }
 
 #[test]
