@@ -78,7 +78,7 @@ test-gateway: requirements build prefix ## the gateway in a browser, and against
 	fi
 	SCHEMATHESIS=1 cargo test --locked --no-fail-fast -p sentiment-gateway
 
-check-majors: ## type-check the extension for PostgreSQL 14 and 16, which no Debian of today has, and for 64-bit ARM
+check-majors: ## type-check the extension for PostgreSQL 14 and 16, which no Debian of today has, for 64-bit ARM, and for musl
 	scripts/check-majors 14 16 16/aarch64-unknown-linux-gnu 16/x86_64-unknown-linux-musl
 
 test-matrix: check-majors ## the tests that need a server on PostgreSQL 15, 17 and 18, as CODENAMES of Debian have them; as root
@@ -103,7 +103,7 @@ test-arm64: requirements ## the core's tests and those against a server (TESTS) 
 test-assertions: requirements ## the tests against a server (TESTS) on a PostgreSQL with its assertions on, built from the sources in SOURCE
 	scripts/test-assertions "$(SOURCE)" $(TESTS)
 
-test-musl: requirements ## the same on musl, Alpine's C library
+test-musl: requirements ## the same (TESTS) with PostgreSQL and the extension built for musl, the C library of Alpine, from the sources in SOURCE
 	scripts/test-assertions --musl "$(SOURCE)" $(TESTS)
 
 test-crash: requirements build prefix ## kill sessions and the server at random moments, ROUNDS (100) times; SEED repeats a run
