@@ -13,7 +13,8 @@
 //!     40     8  length of what follows the table
 //!     48     4  weights in a record of the table; 0 for one a class
 //!     52     4  1 where the upper halves of the terms' hashes follow the table, else 0
-//!     56     8  zero
+//!     56     4  1 where no term is a character n-gram, so that none is looked up; else 0 (0.1.0 writes 0 and minds neither)
+//!     60     4  zero
 //!     64        card (bincode), zero-padded to a multiple of 64
 //!               table: buckets, each zero-padded to a multiple of 16:
 //!                   eight 4-byte fingerprints, 0 where the slot is free
@@ -54,6 +55,8 @@ pub(crate) const FORMATS: RangeInclusive<u32> = 1..=2;
 const HEADER: usize = 64;
 /// Where the header says whether the hashes' upper halves are there.
 const HALVES: usize = 52;
+/// Where it says that no term is a character n-gram.
+const NO_GRAMS: usize = 56;
 /// Where the checksum stands in the header.
 const CHECKSUM: Range<usize> = 24..28;
 /// Fewest and most classes of a model.
@@ -150,6 +153,9 @@ pub(crate) struct Card {
     pub learning: Learning,
     /// The user's own terms.
     pub own_terms: Vec<OwnTerm>,
+    /// Whether no term is a character n-gram, so that none needs to be looked up. The header has it.
+    #[serde(skip)]
+    pub no_grams: bool,
 }
 
 /// A model's bytes taken apart: the card decoded, the table borrowed.
@@ -212,8 +218,9 @@ impl<'a> Model<'a> {
             .filter(|_| CLASSES.contains(&classes) && CLASSES.contains(&weights))
             .and_then(|(table, tail)| Some((Table::new(table, buckets, weights)?, tail)))
             .ok_or_else(|| damaged("its lengths do not add up"))?;
-        let card = decode(&bytes[HEADER..HEADER + card_length])?;
+        let mut card = decode(&bytes[HEADER..HEADER + card_length])?;
         check(&card, classes)?;
+        card.no_grams = number(bytes, NO_GRAMS) != 0;
         let (halves, tail) = match number(bytes, HALVES) {
             0 => (None, tail),
             _ => {

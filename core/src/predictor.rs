@@ -280,6 +280,7 @@ impl<'a> Predictor<'a> {
         (gathered, grams, network): (&mut Gathered, &mut GramBuffer, &mut network::Buffers),
     ) -> Tally {
         let (lines, view) = (self.model.table.lines(), self.network.as_ref());
+        let grams = self.has_grams().then_some(grams);
         let mut tally = gathered.begin(lines, text.tokens());
         gathered.find_words(lines, text.tokens());
         view.into_iter()
@@ -328,7 +329,7 @@ impl<'a> Predictor<'a> {
 
     /// Visits every known term of a text, and sums up what is not additive.
     fn walk(&self, text: &Tokenized, grams: &mut GramBuffer, visit: impl FnMut(Part<'_>)) -> Tally {
-        let base = self.model.table;
+        let (base, grams) = (self.model.table, self.has_grams().then_some(grams));
         match self.overlay.as_ref().and_then(|overlay| Some((overlay, overlay.table()?))) {
             None => walk(text, grams, &base, visit),
             Some((overlay, table)) => walk(text, grams, &Laid { overlay, table, base }, visit),
@@ -350,10 +351,19 @@ impl<'a> Predictor<'a> {
         self.overlay.as_ref().is_some_and(|overlay| overlay.is_added(hash))
     }
 
+    /// Whether some of its terms may be character n-grams.
+    fn has_grams(&self) -> bool {
+        !self.card().no_grams
+    }
+
     /// What the character n-grams of a word weigh together, one a class.
     pub(crate) fn by_grams(&self, form: &str, grams: &mut GramBuffer) -> Vec<f64> {
         let mut sums = vec![0; self.card().labels.len()];
-        terms::grams(form, grams, |hash| self.entry(hash).iter().for_each(|entry| entry.add_to(&mut sums)));
+        if self.has_grams() {
+            terms::grams(form, grams, |hash| {
+                self.entry(hash).iter().for_each(|entry| entry.add_to(&mut sums))
+            });
+        }
         sums.into_iter().map(|sum| to_float(sum) * self.card().weight_unit).collect()
     }
 

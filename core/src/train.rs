@@ -333,6 +333,7 @@ impl Training<'_> {
                 report.calibration.error(),
                 self.options.count("folds")
             ),
+            no_grams: !self.kept().chars,
             ..Card::default()
         }
     }

@@ -1,17 +1,14 @@
 //! Writes a model's bytes.
 
 use super::table::{HIDDEN, Layout, SLOTS, place, write_record};
-use super::{CHECKSUM, Card, HALVES, HEADER, MAGIC, Model, OwnReading, checksum};
+use super::{CHECKSUM, Card, HALVES, HEADER, MAGIC, Model, NO_GRAMS, OwnReading, checksum};
 use crate::text::TOKENIZER_VERSION;
 use crate::train::Watch;
 use crate::{Error, ErrorKind, Result};
 
-/// How full a table is made whose model is trained where it is used: about one bucket of eight slots in five spills.
-const LOAD: f64 = 0.8;
-
-/// How full that of a model is which keeps no hashes and is read only. An unknown term, as most pairs of words are, is looked
-/// for in two buckets where the first is full: that is one in twenty here, one in five at 0.65 and four in ten at 0.8.
-const LOAD_TO_READ: f64 = 0.5;
+/// How full a table is made. An unknown term, as most pairs of words are, is looked for in two buckets where the first
+/// is full: that is one in twenty here, one in five at 0.65 and four in ten at 0.8.
+const LOAD: f64 = 0.5;
 
 /// A term to be written.
 #[derive(Clone, Debug, Default)]
@@ -35,11 +32,6 @@ pub(crate) enum Hashes {
 }
 
 impl Hashes {
-    /// How full the table is made.
-    fn load(self) -> f64 {
-        if self == Self::Kept { LOAD } else { LOAD_TO_READ }
-    }
-
     /// What one unit of weight is worth where the largest weight is this. A model that takes in what it learns leaves room
     /// for terms that come to weigh four times as much, and for what its user says of terms.
     pub fn unit(self, largest: f64) -> f64 {
@@ -91,7 +83,7 @@ pub(crate) struct ModelWriter {
 impl ModelWriter {
     /// With room for so many terms, of so many weights.
     pub fn new(terms: usize, weights: usize, hashes: Hashes) -> Self {
-        let table = TableWriter::with_load(terms, weights, hashes.load());
+        let table = TableWriter::new(terms, weights);
         let slots = if hashes == Hashes::Kept { table.buckets * SLOTS } else { 0 };
         Self { table, weights, hashes, halves: vec![[0; 4]; slots] }
     }
@@ -100,7 +92,7 @@ impl ModelWriter {
     /// the whole beside it.
     pub fn memory(terms: usize, weights: usize, hashes: Hashes, tail: usize) -> usize {
         let halves = if hashes == Hashes::Kept { 4 * SLOTS } else { 0 };
-        2 * (buckets(terms, hashes.load()) * (Layout::new(weights).bucket + halves) + tail)
+        2 * (buckets(terms) * (Layout::new(weights).bucket + halves) + tail)
     }
 
     /// Writes a term. The bytes depend on the order of the terms: it is that of their hashes, which are all different.
@@ -156,6 +148,7 @@ pub(crate) fn assemble(
     bytes[40..44].copy_from_slice(&number(tail)?);
     bytes[48..52].copy_from_slice(&number(if weights == classes { 0 } else { weights })?);
     bytes[HALVES..HALVES + 4].copy_from_slice(&number(usize::from(hashes == Hashes::Kept))?);
+    bytes[NO_GRAMS..NO_GRAMS + 4].copy_from_slice(&u32::from(card.no_grams).to_le_bytes());
     bytes[HEADER..HEADER + encoded.len()].copy_from_slice(&encoded);
     let sum = checksum(&bytes);
     bytes[CHECKSUM].copy_from_slice(&sum.to_le_bytes());
@@ -195,12 +188,7 @@ pub(crate) struct TableWriter {
 impl TableWriter {
     /// With room for so many terms, of so many classes.
     pub fn new(terms: usize, classes: usize) -> Self {
-        Self::with_load(terms, classes, LOAD)
-    }
-
-    /// The same, so full.
-    fn with_load(terms: usize, classes: usize, load: f64) -> Self {
-        let (buckets, layout) = (buckets(terms, load), Layout::new(classes));
+        let (buckets, layout) = (buckets(terms), Layout::new(classes));
         Self { bytes: vec![0; buckets * layout.bucket], buckets, layout }
     }
 
@@ -237,8 +225,8 @@ pub(crate) fn too_large() -> Error {
 
 /// Buckets for so many terms, one free slot at least; the sums are small enough for exact floats.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-fn buckets(terms: usize, load: f64) -> usize {
-    (terms as f64 / (SLOTS as f64 * load)).ceil() as usize + 1
+fn buckets(terms: usize) -> usize {
+    (terms as f64 / (SLOTS as f64 * LOAD)).ceil() as usize + 1
 }
 
 /// Puts a term into the first free slot from its bucket on, and returns the slot's number. The table is never full.

@@ -152,14 +152,16 @@ impl Gathered {
         self.taken = tokens.len();
     }
 
-    /// Takes the records of the pairs, and of the character n-grams of words that are not known.
-    pub fn pairs(&mut self, lines: Lines<'_>, text: &Tokenized, grams: &mut GramBuffer) {
+    /// Takes the records of the pairs, and of the character n-grams of words that are not known, if there is a buffer for these.
+    pub fn pairs(&mut self, lines: Lines<'_>, text: &Tokenized, grams: Option<&mut GramBuffer>) {
         let mut count = self.list_pairs(text.tokens().len());
-        for &token in self.unknown.as_slice() {
-            let hashes = grams.read(text.form_bytes(&text.tokens()[token]));
-            hashes.iter().for_each(|&hash| lines.fetch(hash));
-            room(&mut self.hashes, count + hashes.len())[count..].copy_from_slice(hashes);
-            count += hashes.len();
+        if let Some(grams) = grams {
+            for &token in self.unknown.as_slice() {
+                let hashes = grams.read(text.form_bytes(&text.tokens()[token]));
+                hashes.iter().for_each(|&hash| lines.fetch(hash));
+                room(&mut self.hashes, count + hashes.len())[count..].copy_from_slice(hashes);
+                count += hashes.len();
+            }
         }
         self.look_up(lines, count);
         self.list_triples(lines, text.tokens());

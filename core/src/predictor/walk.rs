@@ -43,9 +43,10 @@ impl<'e> Known<'e> for Table<'e> {
 }
 
 /// Visits every known term of a text, having what is kept of many brought into the cache at once. Also what a refresh learns by.
+/// Without a buffer for them, no character n-gram is looked up.
 pub(super) fn walk<'e>(
     text: &Tokenized,
-    grams: &mut GramBuffer,
+    mut grams: Option<&mut GramBuffer>,
     vocabulary: &impl Known<'e>,
     mut visit: impl FnMut(Part<'e>),
 ) -> Tally {
@@ -67,7 +68,10 @@ pub(super) fn walk<'e>(
         if let Some(entry) = known {
             visit(Part { entry, hash: unit, first: at, last: at });
         }
-        if (known.is_none() || vocabulary.is_added(unit)) && terms::has_grams(token) {
+        if (known.is_none() || vocabulary.is_added(unit))
+            && terms::has_grams(token)
+            && let Some(grams) = &mut grams
+        {
             let hashes = grams.read(text.form_bytes(token));
             hashes.iter().for_each(|&hash| fetch(hash));
             for &hash in hashes {

@@ -1,6 +1,7 @@
 //! Training: repeatable, refusing what cannot be trained on, and stopped by whoever watches.
 #![allow(clippy::unwrap_used)]
 
+mod grams;
 mod refresh;
 
 use sentiment_core::train::{Algorithm, Corpus, Helpers, Options, Trained, Training};

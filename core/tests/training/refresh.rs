@@ -6,7 +6,11 @@ use sentiment_core::train::{Algorithm, Options, Trained, check_term};
 use sentiment_core::{ErrorKind, Predictor, Scratch, Text};
 
 /// Refreshes, and puts the parts together as a registry does.
-fn taught(parts: &[Vec<u8>], lessons: &[(String, &str)], own: &[(String, f64)]) -> (Refreshed, Vec<Vec<u8>>) {
+pub fn taught(
+    parts: &[Vec<u8>],
+    lessons: &[(String, &str)],
+    own: &[(String, f64)],
+) -> (Refreshed, Vec<Vec<u8>>) {
     let lessons: Vec<Lesson<'_>> =
         lessons.iter().map(|(text, label)| Lesson { text: text.as_bytes(), label }).collect();
     let deltas: Vec<&[u8]> = parts[1..].iter().map(Vec::as_slice).collect();
