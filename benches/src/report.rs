@@ -122,12 +122,16 @@ impl Report {
         self.skipped.push(line.into());
     }
 
-    /// The targets' table, in its own order, as Markdown; a terminal shows it in columns where cells are padded.
+    /// The targets' table, in its own order, as Markdown; a terminal shows it in columns where cells are padded. What has no target
+    /// and was not measured is left out.
     pub fn table(&self, cells: Cells) -> String {
         let heads = ["what", "must", "aim", "measured", "met", "min, median, max", "of the other"];
         let mut rows: Vec<Vec<String>> = vec![heads.map(str::to_owned).to_vec()];
         for target in TARGETS {
             let found = self.outcomes.iter().find(|outcome| outcome.id == target.id);
+            if found.is_none() && !target.is_set() {
+                continue;
+            }
             let show = |value: Option<f64>| value.map_or_else(String::new, |value| target.unit.show(value));
             let three = |shown: Option<&(Figures, String)>| shown.map_or_else(String::new, three);
             let what = match found.map(|outcome| outcome.note.as_str()) {
@@ -249,7 +253,7 @@ mod tests {
         let figures = |median| Figures { min: median, median, max: median, rounds: 1 };
         report.ratio("lower", "us a row", figures(1.2), figures(1.0)).unwrap();
         let table = report.table(Cells::Plain);
-        assert_eq!(table.lines().count(), TARGETS.len() + 2);
+        assert_eq!(table.lines().count(), TARGETS.iter().filter(|target| target.is_set()).count() + 2);
         let row = table.lines().nth(2).unwrap();
         assert!(row.contains("| 1.2 x ") && row.contains("| must "), "{row}");
         assert!(table.lines().nth(3).unwrap().contains("not measured"));

@@ -88,6 +88,11 @@ pub struct Target {
 }
 
 impl Target {
+    /// Whether there is something to reach.
+    pub fn is_set(&self) -> bool {
+        self.must.or(self.aim).is_some()
+    }
+
     /// Which of both a value reaches.
     pub fn met(&self, value: f64) -> &'static str {
         let reaches = |target: Option<f64>| target.map(|target| self.unit.reaches(value, target));
@@ -130,6 +135,18 @@ pub const TARGETS: &[Target] = &[
     known(
         "lower_linear",
         "`sentiment_score(body, 'english@1')`, a model without a network, against `lower(body)`",
+        Times,
+    ),
+    known(
+        "lower_logistic",
+        "a logistic regression of the user's own, with its defaults, against `lower(body)`",
+        Times,
+    ),
+    known("lower_learned", "the same, once it has learned 1,000 further texts", Times),
+    known("lower_bayes", "a naive Bayes model of the user's own", Times),
+    known(
+        "lower_words",
+        "a logistic regression of the user's own on words alone (`words` 1, `chars` false)",
         Times,
     ),
     target(

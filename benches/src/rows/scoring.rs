@@ -5,21 +5,23 @@ use crate::figures::{Figures, Start, race};
 use crate::stage::Stage;
 
 /// Name, expression and table of a contestant.
-type Contestant = (&'static str, &'static str, &'static str);
+type Contestant<'c> = (&'c str, &'c str, &'c str);
 
-const LENGTH: Contestant = ("length(body)", "length(body)", "texts");
-const LOWER: Contestant = ("lower(body)", "lower(body)", "texts");
-const MD5: Contestant = ("md5(body)", "md5(body)", "texts");
-const SCORE: Contestant = ("sentiment_score(body)", "sentiment_score(body)", "texts");
-const LINEAR: Contestant =
+const LENGTH: Contestant<'_> = ("length(body)", "length(body)", "texts");
+const LOWER: Contestant<'_> = ("lower(body)", "lower(body)", "texts");
+const MD5: Contestant<'_> = ("md5(body)", "md5(body)", "texts");
+const SCORE: Contestant<'_> = ("sentiment_score(body)", "sentiment_score(body)", "texts");
+const LINEAR: Contestant<'_> =
     ("sentiment_score(body, 'english@1')", "sentiment_score(body, 'english@1')", "texts");
-const TSVECTOR: Contestant = ("to_tsvector('english', body)", "to_tsvector('english', body)", "some_texts");
-const VADER: Contestant = ("VADER in PL/Python", "vader(body)", "few_texts");
+const TSVECTOR: Contestant<'_> =
+    ("to_tsvector('english', body)", "to_tsvector('english', body)", "some_texts");
+const VADER: Contestant<'_> = ("VADER in PL/Python", "vader(body)", "few_texts");
 
 /// Measures all that is scored in queries.
 pub fn measure(stage: &mut Stage) -> Result<()> {
     rows(stage)?;
     others(stage)?;
+    trained(stage)?;
     three(stage)?;
     parallel(stage)
 }
@@ -53,7 +55,7 @@ fn others(stage: &mut Stage) -> Result<()> {
         stage.report.skip("texts of another kind, for DATA has none");
         return Ok(());
     }
-    let contestants: [Contestant; 4] = [
+    let contestants: [Contestant<'_>; 4] = [
         ("lower(body), unseen SMS", "lower(body)", "sms"),
         ("sentiment_score(body), unseen SMS", "sentiment_score(body)", "sms"),
         ("lower(body), Spanish tweets", "lower(body)", "foreign_texts"),
@@ -67,8 +69,48 @@ fn others(stage: &mut Stage) -> Result<()> {
     stage.report.ratio("lower_foreign", "us a row", figures[3], figures[2])
 }
 
+/// A target, its model, and how that is trained.
+const TRAINED: [(&str, &str, &str, &str); 4] = [
+    ("lower_logistic", "logistic", "logistic_regression", "{}"),
+    ("lower_learned", "learned", "logistic_regression", "{}"),
+    ("lower_bayes", "bayes", "naive_bayes", "{}"),
+    ("lower_words", "words", "logistic_regression", "{\"words\": 1, \"chars\": false}"),
+];
+
+/// Examples that one of them has learned since.
+const LEARNED: usize = 1000;
+
+/// Models of a user's own. They have learned from other tweets than those that they read.
+fn trained(stage: &mut Stage) -> Result<()> {
+    if stage.data.labelled.is_empty() {
+        stage.report.skip("models of a user's own, for DATA has no labelled texts");
+        return Ok(());
+    }
+    for (_, model, algorithm, options) in TRAINED {
+        stage.client.execute(
+            "SELECT train_sentiment($1, 'labelled', 'body', 'label', $2, $3::text::jsonb, deploy => 'always')",
+            &[&model, &algorithm, &options],
+        )?;
+    }
+    stage.client.batch_execute(&format!(
+        "SELECT learn_sentiment('learned', body, label) FROM further WHERE id <= {LEARNED}; \
+         SELECT refresh_sentiment('learned')"
+    ))?;
+    let scores = TRAINED.map(|(_, model, ..)| format!("sentiment_score(body, '{model}')"));
+    let mut contestants = vec![LOWER];
+    contestants.extend(scores.iter().map(|score| (score.as_str(), score.as_str(), "texts")));
+    let figures = race_queries(stage, &contestants)?;
+    for ((name, ..), figures) in contestants.iter().zip(&figures) {
+        stage.report.line("trained models", name, "us a row", *figures);
+    }
+    for ((id, ..), score) in TRAINED.iter().zip(&figures[1..]) {
+        stage.report.ratio(id, "us a row", *score, figures[0])?;
+    }
+    Ok(())
+}
+
 fn three(stage: &mut Stage) -> Result<()> {
-    let contestants: [Contestant; 4] = [
+    let contestants: [Contestant<'_>; 4] = [
         ("sentiment(body)", "sentiment(body)", "some_texts"),
         ("sentiment_score(body)", "sentiment_score(body)", "some_texts"),
         ("sentiment_detail(body)", "sentiment_detail(body)", "some_texts"),
@@ -87,7 +129,7 @@ fn three(stage: &mut Stage) -> Result<()> {
 }
 
 /// Microseconds a row of `SELECT count(expression)` for each contestant.
-fn race_queries(stage: &mut Stage, contestants: &[Contestant]) -> Result<Vec<Figures>> {
+fn race_queries(stage: &mut Stage, contestants: &[Contestant<'_>]) -> Result<Vec<Figures>> {
     let mut rows = Vec::new();
     for (_, _, table) in contestants {
         let n: i64 = stage.client.query_one(&format!("SELECT count(*) FROM {table}"), &[])?.get(0);
@@ -108,7 +150,7 @@ const NO_WORKERS: &str = "SET max_parallel_workers_per_gather = 0";
 const MANY: usize = 5;
 
 /// Target, expression and table.
-const PARALLEL: [Contestant; 3] = [
+const PARALLEL: [Contestant<'_>; 3] = [
     ("parallel", "sentiment_score(body)", "texts"),
     ("parallel_many", "sentiment_score(body)", "many_texts"),
     ("parallel_lower", "lower(body)", "texts"),
@@ -141,6 +183,6 @@ fn parallel(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
-fn counted((_, expression, table): &Contestant) -> String {
+fn counted((_, expression, table): &Contestant<'_>) -> String {
     format!("SELECT count({expression}) FROM {table}")
 }
