@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use pgrx::{FromDatum, pg_sys};
 
 use crate::errors::{Failure, Result};
+use crate::memory;
 use crate::report::{Outcome, with_told_errors};
 use crate::text::StoredText;
 
@@ -62,13 +63,17 @@ impl Call {
     /// Has `function` answer.
     ///
     /// Meanwhile the server does not know what it is at: it would add that to whatever is logged, and of a COPY it is the row
-    /// with the text in it.
+    /// with the text in it. Only what is to be done for an error stands in its list.
     pub fn answer(&self, function: impl FnOnce(&Self) -> Answer) -> Outcome {
-        // SAFETY: the server's list of what adds context may be empty at any time. It is put back below; after an error whoever
+        let on_error = match memory::set_aside() {
+            Ok(on_error) => on_error,
+            Err(error) => return Failure::from(error).outcome(),
+        };
+        // SAFETY: the server's list of what adds context may be any at any time. It is put back below; after an error whoever
         // catches it puts his own back.
         let context = unsafe {
             let context = pg_sys::error_context_stack;
-            pg_sys::error_context_stack = std::ptr::null_mut();
+            pg_sys::error_context_stack = on_error;
             context
         };
         let datum = match with_told_errors(|| function(self)) {

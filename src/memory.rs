@@ -6,9 +6,15 @@
 //! the answer may be no (`sentiment_core::memory`), and then the statement alone ends. So it does where a helper of a training has
 //! no memory: it waits until the session has stopped the training, and with it given back what that held. If that does not do, the
 //! session ends.
+//!
+//! An error of the server's on its way through Rust is copied, which takes memory again; where there is none, that is an error in an
+//! error, and after five of them the server ends every session. So a session sets some memory aside and gives it up in time.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::ffi::{c_char, c_int};
+use std::cell::UnsafeCell;
+use std::ffi::{c_char, c_int, c_void};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::Duration;
 
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
@@ -95,7 +101,65 @@ pub fn give_back() {
     }
 }
 
+/// Bytes that are set aside. A memory context that has grown asks for a megabyte at least, whatever it needs. They are address
+/// space that nobody touches.
+const ASIDE: usize = 2 << 20;
+
+/// What is set aside, or null.
+static PLACE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+
+/// What the server calls for each error, if it stands in its list of what adds context.
+struct OnError(UnsafeCell<pg_sys::ErrorContextCallback>);
+
+// SAFETY: the server reads it in the session's thread, and nobody writes.
+unsafe impl Sync for OnError {}
+
+static ON_ERROR: OnError = OnError(UnsafeCell::new(pg_sys::ErrorContextCallback {
+    previous: null_mut(),
+    callback: Some(give_up),
+    arg: null_mut(),
+}));
+
+/// Sets memory aside, if none is, for the way of an error through Rust. The entry of the server's list of what adds context that gives
+/// it up.
+///
+/// # Errors
+/// `Memory` where there is none: what the call would ask for could end the server.
+#[inline]
+pub fn set_aside() -> sentiment_core::Result<*mut pg_sys::ErrorContextCallback> {
+    if PLACE.load(Ordering::Relaxed).is_null() {
+        refill()?;
+    }
+    Ok(ON_ERROR.0.get())
+}
+
+#[cold]
+fn refill() -> sentiment_core::Result<()> {
+    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a mapping of its own at a place that the system chooses.
+    let place = unsafe { libc::mmap(null_mut(), ASIDE, access, kind, -1, 0) };
+    if place == libc::MAP_FAILED {
+        return Err(sentiment_core::memory::lacking());
+    }
+    PLACE.store(place, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Gives up what is set aside, if the error is that there is no memory.
+unsafe extern "C-unwind" fn give_up(_: *mut c_void) {
+    // SAFETY: the server calls this while it reports an error.
+    if unsafe { geterrcode() } != PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY as c_int {
+        return;
+    }
+    let place = PLACE.swap(null_mut(), Ordering::Relaxed);
+    if !place.is_null() {
+        // SAFETY: it was mapped above, and nobody knows of it any more.
+        unsafe { libc::munmap(place, ASIDE) };
+    }
+}
+
 unsafe extern "C-unwind" {
+    fn geterrcode() -> c_int;
     fn errstart(level: c_int, domain: *const c_char) -> bool;
     fn errcode(sqlstate: c_int) -> c_int;
     fn errmsg(format: *const c_char, ...) -> c_int;
@@ -109,7 +173,7 @@ pub fn end_session() -> ! {
     // SAFETY: the server's own way to report; it has memory set aside for this. At this level it does not return but has the
     // process exit, which unwinds nothing.
     unsafe {
-        pg_sys::error_context_stack = std::ptr::null_mut();
+        pg_sys::error_context_stack = null_mut();
         if errstart(PgLogLevel::FATAL as c_int, std::ptr::null()) {
             errcode(PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY as c_int);
             errmsg(c"%s".as_ptr(), c"out of memory".as_ptr());

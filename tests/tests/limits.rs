@@ -124,6 +124,36 @@ fn out_of_memory() {
     assert!(outcomes[1] > 0, "no statement ran out of memory");
 }
 
+/// There is not even memory for the error: when Rust copies it on its way, that could fail again and again, until the server ended
+/// every session. It happened at one in eight of these limits.
+#[test]
+fn no_memory_for_the_error() {
+    let server = Server::start(&["shared_buffers=16MB", "jit=off", "max_parallel_workers_per_gather=0"]);
+    let mut watcher = server.connect("postgres", "postgres");
+    watcher.batch_execute(&format!("CREATE EXTENSION pg_sentiment; {SCENE}")).unwrap();
+    let watching = pid(&mut watcher);
+    let mut errors = 0;
+    for step in 0..50 {
+        let mut client = server.connect("postgres", "postgres");
+        client.batch_execute("SELECT sentiment('good')").unwrap();
+        let more = (4 << 20) + step * (80 << 10);
+        limit(pid(&mut client), more);
+        // The second time nothing is set aside yet.
+        for _ in 0..2 {
+            if let Err(error) = client.batch_execute(STATEMENTS[8]) {
+                let lost = error.as_db_error().is_none_or(|error| error.severity() == "FATAL");
+                let out = error.code() == Some(&SqlState::OUT_OF_MEMORY);
+                assert!(lost || out, "{more} bytes more: {error:?}");
+                errors += 1;
+            }
+        }
+        assert_eq!(pid(&mut watcher), watching, "{more} bytes more");
+    }
+    assert!(errors > 10, "{errors}");
+    let found = trouble(&server.log(), &["53200"]);
+    assert!(found.is_empty(), "{found:#?}");
+}
+
 /// The memory is gone at some moment of a training, which threads help with: it ends alone, or its session does, and the server
 /// goes on.
 #[test]
