@@ -65,18 +65,18 @@ impl Call {
     /// Meanwhile the server does not know what it is at: it would add that to whatever is logged, and of a COPY it is the row
     /// with the text in it. Only what is to be done for an error stands in its list.
     pub fn answer(&self, function: impl FnOnce(&Self) -> Answer) -> Outcome {
-        let on_error = match memory::set_aside() {
-            Ok(on_error) => on_error,
-            Err(error) => return Failure::from(error).outcome(),
-        };
         // SAFETY: the server's list of what adds context may be any at any time. It is put back below; after an error whoever
         // catches it puts his own back.
         let context = unsafe {
             let context = pg_sys::error_context_stack;
-            pg_sys::error_context_stack = on_error;
+            pg_sys::error_context_stack = memory::on_error();
             context
         };
-        let datum = match with_told_errors(|| function(self)) {
+        let answer = with_told_errors(|| {
+            memory::set_aside()?;
+            function(self)
+        });
+        let datum = match answer {
             Ok(Ok(datum)) => datum,
             Ok(Err(failure)) => return failure.outcome(),
             Err(outcome) => return outcome,

@@ -120,17 +120,19 @@ static ON_ERROR: OnError = OnError(UnsafeCell::new(pg_sys::ErrorContextCallback 
     arg: null_mut(),
 }));
 
-/// Sets memory aside, if none is, for the way of an error through Rust. The entry of the server's list of what adds context that gives
-/// it up.
+/// The entry of the server's list of what adds context that gives up what is set aside.
+#[inline]
+pub fn on_error() -> *mut pg_sys::ErrorContextCallback {
+    ON_ERROR.0.get()
+}
+
+/// Sets memory aside, if none is, for the way of an error through Rust.
 ///
 /// # Errors
 /// `Memory` where there is none: what the call would ask for could end the server.
 #[inline]
-pub fn set_aside() -> sentiment_core::Result<*mut pg_sys::ErrorContextCallback> {
-    if PLACE.load(Ordering::Relaxed).is_null() {
-        refill()?;
-    }
-    Ok(ON_ERROR.0.get())
+pub fn set_aside() -> sentiment_core::Result<()> {
+    if PLACE.load(Ordering::Relaxed).is_null() { refill() } else { Ok(()) }
 }
 
 #[cold]

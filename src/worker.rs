@@ -14,6 +14,7 @@ use pgrx::bgworkers::{
 use pgrx::{PgTryBuilder, pg_guard, pg_sys};
 
 use crate::errors::{Failure, Result, Shown};
+use crate::memory;
 use crate::refresh;
 use crate::registry::store::text_of;
 use crate::registry::{as_owner, caller, relation};
@@ -113,6 +114,8 @@ extern "C-unwind" fn pg_sentiment_refresh(_argument: pg_sys::Datum) {
     let database = BackgroundWorker::get_extra().to_owned();
     BackgroundWorker::connect_worker_to_spi(Some(&database), None);
     set_own_defaults();
+    // SAFETY: nothing else is in the server's list of what adds context.
+    unsafe { pg_sys::error_context_stack = memory::on_error() };
     let mut failed: BTreeMap<String, Instant> = BTreeMap::new();
     loop {
         let listed = settings::refresh_databases().contains(&database);
@@ -209,6 +212,7 @@ fn in_transaction<T>(activity: &str, work: impl FnOnce() -> Result<T>) -> Option
         pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
         pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, shown.as_ptr());
     }
+    let work = || memory::set_aside().map_err(Failure::from).and_then(|()| work());
     let work = AssertUnwindSafe(|| work().map_err(|failure| failure.warn(activity)).ok());
     let done = PgTryBuilder::new(work)
         .catch_others(|error| {

@@ -64,7 +64,8 @@ const CLASSES: RangeInclusive<usize> = 2..=64;
 /// The most bytes that a card is decoded to: 64 labels of 4 kB and room for the rest.
 const CARD_LIMIT: usize = 1 << 20;
 
-/// The most full buckets in a row that a search may have to look through. The fullest tables, four slots in five, have some ten.
+/// The most full buckets in a row that a search may have to look through. The fullest tables, those of 0.1.0
+/// with four slots in five, have some ten.
 const LONGEST_RUN: usize = 1000;
 /// The most rows or terms that a card may speak of: no figure of it overflows.
 const MOST_COUNTED: u64 = 1 << 53;

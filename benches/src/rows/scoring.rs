@@ -80,7 +80,7 @@ const TRAINED: [(&str, &str, &str, &str); 4] = [
 /// Examples that one of them has learned since.
 const LEARNED: usize = 1000;
 
-/// Models of a user's own. They have learned from other tweets than those that they read.
+/// Models of a user's own. They are trained on other tweets than those that they read.
 fn trained(stage: &mut Stage) -> Result<()> {
     if stage.data.labelled.is_empty() {
         stage.report.skip("models of a user's own, for DATA has no labelled texts");
